@@ -1,0 +1,1 @@
+"""What stays at home: trains, packages and judges a submission (`python -m build --help`)."""

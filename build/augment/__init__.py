@@ -1,0 +1,1 @@
+"""Balancing and augmentation over NumPy and OpenCV; needs no framework."""

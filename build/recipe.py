@@ -1,0 +1,118 @@
+"""Recipes: everything that a training run decides, as one flat frozen dataclass; variants by dataclasses.replace.
+
+A recipe is written into its run folder as used. Reading one imports no framework.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All settings of a run. Shares and probabilities are 0..1, sizes are in pixels, angles in degrees, times in minutes."""
+
+    name: str
+    # --- data -------------------------------------------------------------------------------------------------------
+    validation_share: float = 0.1
+    test_share: float = 0.1
+    # --- balancing: "none", "weights" (class weights), "augment" (AugMix copies of minority classes), "both" ----------
+    balance: str = "augment"
+    balance_share: float = 0.8
+    """Copies bring every class to at least this share of the largest class."""
+    copies_severity: float = 1.0
+    copies_alpha: float = 10.0
+    copies_width: int = 2
+    """AugMix of the balancing copies: the report's setting is a small severity, a high alpha and few chains."""
+    # --- augmentation of every image, drawn anew in every epoch -----------------------------------------------------
+    augmenter: str = "podium"
+    """"podium" (ours), "keras_cv" (baseline) or "none"."""
+    flip: bool = True
+    geometry_probability: float = 0.8
+    rotation: float = 180.0
+    zoom: float = 0.25
+    translation: float = 0.2
+    shear: float = 15.0
+    augmix_probability: float = 0.5
+    augmix_severity: float = 3.0
+    augmix_alpha: float = 1.0
+    augmix_width: int = 3
+    augmix_depth: int = 0
+    """0 draws 1..3 operations a chain, as in the paper; n > 0 fixes the depth."""
+    jsd_weight: float = 0.0
+    """Weight of the Jensen-Shannon consistency loss (AugMix paper: 12); 0 leaves it out. > 0 costs three forward passes."""
+    randaugment_probability: float = 0.5
+    randaugment_operations: int = 3
+    randaugment_magnitude: float = 0.4
+    channel_shuffle_probability: float = 0.1
+    channel_shift_probability: float = 0.2
+    channel_shift: float = 0.2
+    """Largest shift of a channel as a share of the pixel range."""
+    degrade_probability: float = 0.3
+    """One of blur, noise, JPEG, pixelation."""
+    cutout_probability: float = 0.2
+    cutout_size: float = 0.4
+    """Largest side of the hole as a share of the image's side."""
+    mixup_alpha: float = 0.0
+    cutmix_alpha: float = 0.0
+    mix_probability: float = 0.5
+    # --- network ----------------------------------------------------------------------------------------------------
+    network: str = "convnext"
+    """"convnext", "mobilenet-v3-large" or "custom-cnn"."""
+    size: str = "auto"
+    """A ConvNeXt size, or "auto": by hardware (printed)."""
+    weights: str = "auto"
+    """"none", "imagenet", a path, or "auto": imagenet where a GPU is found, else none (printed)."""
+    stochastic_depth: float = 0.1
+    dropout: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
+    # --- training ---------------------------------------------------------------------------------------------------
+    epochs: int = 40
+    minutes: float = 0.0
+    """Time budget of the training: > 0 shortens the schedule so that it ends in time on this machine; 0 means none."""
+    batch: int = 64
+    resolutions: tuple[tuple[int, float], ...] = ((96, 1.0),)
+    """Progressive resolution: (side, share of the epochs), in order; the shares add up to 1."""
+    optimizer: str = "adamw"
+    """"adamw" or "lion"."""
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    warmup_epochs: float = 2.0
+    label_smoothing: float = 0.1
+    ema_momentum: float = 0.998
+    """0 switches the moving average of the weights off."""
+    patience: int = 15
+    """Early stopping: epochs without a better validation score; 0 switches it off."""
+    head_epochs: int = 5
+    head_learning_rate: float = 1e-3
+    """First phase with pretrained weights: only the head learns."""
+    fine_tune_layers: int = 0
+    """Second phase: the last n layers learn; 0 means all."""
+    precision: str = "auto"
+    """"auto" (mixed_bfloat16 on a GPU, else float32), "float32", "mixed_bfloat16" or "mixed_float16"."""
+    xla: str = "auto"
+    """"auto" (only where a GPU is found: on a CPU XLA makes depthwise convolutions 7x slower), "on", "off"."""
+    # --- package and gates ------------------------------------------------------------------------------------------
+    storage: str = "float16"
+    """How arrays are stored in the zip: "float32", "float16" or "int8" (a scale for each output channel)."""
+    views: int = 1
+    """Test-time views whose logits are averaged: 1, 2 (flip), 4 (flips) or 8 (flips and quarter turns)."""
+    minimum_held_out: float = 0.9
+    minimum_perturbed: float = 0.5
+    maximum_zip_mb: float = 500.0
+    maximum_seconds_per_1000: float = 60.0
+
+    def to_json(self) -> str:
+        """The recipe as indented JSON, one field a line."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Recipe":
+        """The inverse of `to_json`; fields that this version does not know raise TypeError."""
+        fields = json.loads(text)
+        fields["resolutions"] = tuple(tuple(step) for step in fields["resolutions"])
+        return cls(**fields)
+
+
+PODIUM = Recipe(name="podium")

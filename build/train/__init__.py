@@ -1,0 +1,1 @@
+"""Batches, losses, optimisers and the fit that turn a recipe into a run folder."""

@@ -1,0 +1,53 @@
+"""What the competition asks of a submission: classes, image shape, pixel range.
+
+This is the one file to change for another competition of the same kind. It imports numpy only, so that a recipe, a scorecard or
+a checker can read it without waiting for a framework.
+"""
+
+import numpy as np
+
+COMPETITION = "blood-cells"
+CLASSES = (
+    "Basophil",
+    "Eosinophil",
+    "Erythroblast",
+    "Immature granulocytes",
+    "Lymphocyte",
+    "Monocyte",
+    "Neutrophil",
+    "Platelet",
+)
+IMAGE_SHAPE = (96, 96, 3)
+"""Height, width, channels (RGB) in pixels."""
+PIXEL_MAX = 255
+"""Pixels run from 0 to this, as uint8 or as float."""
+
+
+def check_images(images: np.ndarray) -> np.ndarray:
+    """Return `images` if it is an (n, *IMAGE_SHAPE) array of numbers with n >= 0; raise ValueError with one sentence otherwise.
+
+    Values are not touched (no copy): the predictor converts batch by batch.
+    """
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[1:] != IMAGE_SHAPE:
+        raise ValueError(
+            f"Model.predict expects images of shape (n, {', '.join(map(str, IMAGE_SHAPE))}), got {images.shape}; "
+            "pass one array with the images along its first axis."
+        )
+    if images.dtype.kind not in "uif":
+        raise ValueError(
+            f"Model.predict expects uint8 or float pixels in 0..{PIXEL_MAX}, got dtype {images.dtype}; convert the array first."
+        )
+    return images
+
+
+def check_labels(labels: np.ndarray, count: int) -> np.ndarray:
+    """Return `labels` as the competition takes them: (count,) int64 in 0..len(CLASSES)-1; raise ValueError otherwise."""
+    labels = np.asarray(labels)
+    if labels.shape != (count,):
+        raise ValueError(f"Expected one label an image, shape ({count},), got {labels.shape}.")
+    if labels.dtype.kind not in "ui":
+        raise ValueError(f"Expected integer labels, got dtype {labels.dtype}.")
+    if count and (labels.min() < 0 or labels.max() >= len(CLASSES)):
+        raise ValueError(f"Expected labels in 0..{len(CLASSES) - 1}, got {labels.min()}..{labels.max()}.")
+    return labels.astype(np.int64)
