@@ -1,0 +1,124 @@
+"""From a spec (a JSON-able dict) to a network: pixels 0..255 in, logits out.
+
+The spec travels inside the weights file and is all that is needed to rebuild the network on the server; no layer is serialised.
+
+    from submission.network import build
+    model = build({"network": "convnext", "size": "atto", "classes": 8, "image_shape": [96, 96, 3]})
+
+Runs on the TensorFlow and the JAX backend (KERAS_BACKEND) and, as written, with Keras 3.4.1 and TensorFlow 2.17: no newer calls.
+"""
+
+import math
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+from keras import layers
+
+from .convnext import SIZES, convnext
+from .custom_cnn import custom_cnn
+
+COMMON = {"classes": None, "image_shape": None, "dropout": 0.0, "l1": 0.0, "l2": 0.0, "seed": 0}
+"""Settings of every network, with their defaults; None marks those without one."""
+NETWORKS = {
+    "convnext": COMMON | {"size": "atto", "stochastic_depth": 0.0, "stem_patch": 4, "layer_scale": 1e-6},
+    "mobilenet-v3-large": COMMON,
+    "custom-cnn": COMMON | {"depth": 3, "filters": 32, "kernel": 3, "padding": "same"},
+}
+STEM_PATCHES = (2, 4)
+CONVNEXT_DEVIATION = 0.02
+
+
+def complete(spec: dict) -> dict:
+    """Return `spec` with every setting of its network filled in; settings that mean nothing to this network are left out.
+
+    Raises ValueError with one sentence if the network is unknown or a setting is missing or outside its range.
+    """
+    network = spec.get("network")
+    if network not in NETWORKS:
+        raise ValueError(f"Expected a network among {', '.join(NETWORKS)}, got {network!r}.")
+    known = {setting for defaults in NETWORKS.values() for setting in defaults}
+    if unknown := sorted(set(spec) - known - {"network"}):
+        raise ValueError(
+            f"A network's spec has no setting named {', '.join(unknown)}; known are {', '.join(sorted(known))}."
+        )
+    full = {"network": network} | {name: spec.get(name, default) for name, default in NETWORKS[network].items()}
+    if missing := [name for name, value in full.items() if value is None]:
+        raise ValueError(f"A network's spec needs {' and '.join(missing)}, e.g. classes 8 and image_shape [96, 96, 3].")
+    if network == "convnext" and full["size"] not in SIZES:
+        raise ValueError(f"Expected a ConvNeXt size among {', '.join(SIZES)}, got {full['size']!r}.")
+    if network == "convnext" and full["stem_patch"] not in STEM_PATCHES:
+        raise ValueError(f"Expected stem_patch 2 or 4, got {full['stem_patch']!r}.")
+    for rate in ("dropout", "stochastic_depth"):
+        if not 0 <= full.get(rate, 0) < 1:
+            raise ValueError(f"Expected {rate} in 0..1 (1 excluded), got {full[rate]!r}.")
+    return full
+
+
+def build(spec: dict, *, initialize: bool = True) -> keras.Model:
+    """Build the network that `spec` describes: pixels 0..255 (B, H, W, 3) of any dtype -> logits (B, classes) float32.
+
+    Args:
+        spec: "network", "classes", "image_shape" ([H, W, 3], H and W may be None) and the settings in NETWORKS.
+        initialize: draw the first kernels from spec["seed"] (the same on every backend); False leaves that out for a network
+            whose weights are loaded at once.
+
+    Raises ValueError as `complete` does.
+
+    """
+    full = complete(spec)
+    settings = {name: value for name, value in full.items() if name not in ("network", "l1", "l2")}
+    model = _BUILDERS[full["network"]](**settings)
+    if full["l1"] or full["l2"]:
+        # On the variables, so that it also works for a network that keras.applications has built.
+        for variable in kernels(model).values():
+            variable.regularizer = keras.regularizers.L1L2(l1=full["l1"], l2=full["l2"])
+    if initialize:
+        _initialize(model, CONVNEXT_DEVIATION if full["network"] == "convnext" else None, full["seed"])
+    return model
+
+
+def variables(model: keras.Model) -> dict[str, keras.Variable]:
+    """Every weight by a name that does not depend on Keras' version, backend or layer counters: "LAYER/WEIGHT", in model order."""
+    named = {f"{layer.name}/{weight.name}": weight for layer in _leaves(model) for weight in layer.weights}
+    assert len(named) == len(model.weights), "two weights share one name"
+    return named
+
+
+def kernels(model: keras.Model) -> dict[str, keras.Variable]:
+    """The convolution and dense kernels among `variables`: what is regularised, drawn at random and quantised."""
+    return {name: weight for name, weight in variables(model).items() if name.endswith("/kernel")}
+
+
+def _leaves(model: keras.Model) -> Iterator[layers.Layer]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _leaves(layer)
+        else:
+            yield layer
+
+
+def _initialize(model: keras.Model, deviation: float | None, seed: int) -> None:
+    """Truncated normal kernels: of the given deviation (ConvNeXt, appendix A.1), or He's for None (He et al. 2015, section 2.2)."""
+    rng = np.random.default_rng(seed)
+    for name, variable in kernels(model).items():
+        shape = variable.shape
+        depthwise = name.split("/")[0].endswith("depthwise")
+        fan_in = math.prod(shape[:2]) if depthwise else math.prod(shape[:-1])
+        draw = rng.standard_normal(shape, dtype=np.float32)
+        while (outside := np.abs(draw) > 2).any():
+            draw[outside] = rng.standard_normal(np.count_nonzero(outside), dtype=np.float32)
+        variable.assign(draw * np.float32(deviation or math.sqrt(2 / fan_in) / 0.8796))
+
+
+def _mobilenet_v3_large(*, classes: int, image_shape, dropout: float, seed: int) -> keras.Model:
+    inputs = keras.Input(tuple(image_shape), dtype="float32", name="pixels")
+    backbone = keras.applications.MobileNetV3Large(
+        input_tensor=inputs, include_top=False, weights=None, pooling="avg", include_preprocessing=True
+    )
+    x = layers.Dropout(dropout, seed=seed, name="head_dropout")(backbone.output)
+    logits = layers.Dense(classes, dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name="mobilenet_v3_large")
+
+
+_BUILDERS = {"convnext": convnext, "mobilenet-v3-large": _mobilenet_v3_large, "custom-cnn": custom_cnn}
