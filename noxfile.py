@@ -1,0 +1,100 @@
+"""Chores of the kit, one session each: `nox -s train package` is the main job, `nox -s tests` the tests.
+
+All sessions share one environment, .nox/podium (a second TensorFlow would cost 2 GB and a minute); it is made on first use from
+the dependency groups of pyproject.toml and brought up to date when they change. Arguments after `--` go to the session:
+`nox -s train package -- --data training_set.npz` gives --data to the training and nothing else to the packaging.
+"""
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["tests"]
+
+ROOT = Path(__file__).parent
+ENVIRONMENT = ROOT / ".nox" / "podium"
+PYTHON = ENVIRONMENT / "bin" / "python"
+TRAINED: list[str] = []
+"""Training sessions of this call of nox."""
+
+
+def prepare(session: nox.Session, *groups: str) -> None:
+    """Make the shared environment, install the dependency groups that changed since last time."""
+    if not PYTHON.exists():
+        # virtualenv comes with nox, so this works on a Python without venv or pip (Debian's).
+        session.run(sys.executable, "-m", "virtualenv", "--quiet", str(ENVIRONMENT), external=True)
+    pyproject = nox.project.load_toml(ROOT / "pyproject.toml")
+    for group in groups:
+        requirements = nox.project.dependency_groups(pyproject, group)
+        stamp = ENVIRONMENT / f"{group}.sha256"
+        digest = hashlib.sha256("\n".join((sys.version, *requirements)).encode()).hexdigest()
+        if stamp.exists() and stamp.read_text() == digest:
+            continue
+        uv = shutil.which("uv")
+        installer = (uv, "pip", "install", "--python", str(PYTHON)) if uv else (str(PYTHON), "-m", "pip", "install")
+        session.run(*installer, "--quiet", *requirements, external=True)
+        stamp.write_text(digest)
+
+
+def podium(session: nox.Session, command: str, *arguments: str) -> None:
+    """Run `python -m build COMMAND` in the shared environment."""
+    prepare(session, "run")
+    session.run(str(PYTHON), "-m", "build", command, *arguments, external=True)
+
+
+@nox.session(venv_backend="none")
+def train(session: nox.Session) -> None:
+    """Train a recipe into runs/ID/ (-- --data training_set.npz --recipe podium --resume latest ...)."""
+    podium(session, "train", *session.posargs)
+    TRAINED.append(session.name)
+
+
+@nox.session(venv_backend="none")
+def package(session: nox.Session) -> None:
+    """Compress, zip and judge the last run; a zip that passes its gates becomes dist/submission.zip."""
+    # In `nox -s train package -- --data D` the arguments are the training's; the run remembers its data.
+    podium(session, "package", *(() if TRAINED else session.posargs))
+
+
+@nox.session(venv_backend="none")
+def score(session: nox.Session) -> None:
+    """Judge a zip as the Codabench worker would (-- submission.zip)."""
+    podium(session, "score", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def leaderboard(session: nox.Session) -> None:
+    """Rank the judged zips, forecast their hidden scores, write the page (-- --record ENTRY 0.87)."""
+    podium(session, "leaderboard", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def inspect(session: nox.Session) -> None:
+    """Show what a data source holds: counts, duplicates, foreign pictures (-- --data training_set.npz)."""
+    podium(session, "inspect", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def bundle(session: nox.Session) -> None:
+    """Write a competition bundle that Codabench accepts, from held-out cells (-- --data training_set.npz)."""
+    podium(session, "bundle", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def bench(session: nox.Session) -> None:
+    """Measure speed side by side with the best peers (-- augment predict judge corruptions)."""
+    prepare(session, "run", "bench")
+    session.run(str(PYTHON), "-m", "build.bench", *session.posargs, external=True)
+
+
+@nox.session(venv_backend="none")
+def tests(session: nox.Session) -> None:
+    """Check format and lint, then run the tests (-- -m "not slow" leaves the slow ones out)."""
+    prepare(session, "run", "tests")
+    for check in (("check", "--quiet"), ("format", "--check", "--quiet")):
+        session.run(str(PYTHON), "-m", "ruff", *check, ".", external=True)
+    session.run(str(PYTHON), "-m", "pytest", *session.posargs, external=True)

@@ -1,0 +1,105 @@
+"""The walls of docs/architecture.md, enforced by reading the imports of every source file."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import build
+
+ROOT = Path(__file__).resolve().parent.parent
+FRAMEWORKS = {"tensorflow", "keras", "keras_cv", "tf_keras", "tensorflow_model_optimization", "jax", "torch"}
+MAY_IMPORT_A_FRAMEWORK = (
+    "submission/network.py",
+    "submission/convnext.py",
+    "submission/custom_cnn.py",
+    "submission/inference.py",
+    "build/train/",
+    "build/bench/",
+    "build/gradcam.py",
+    "build/augment/keras_cv_baseline.py",
+    "build/score/corruptions/keras_cv_randaugment.py",
+)
+
+
+def sources(*folders: str) -> list[Path]:
+    """Python files below the folders (or the files themselves), relative to the root."""
+    found = []
+    for folder in folders:
+        path = ROOT / folder
+        found += [path] if path.is_file() else sorted(path.rglob("*.py"))
+    assert found
+    return [path.relative_to(ROOT) for path in found]
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a file imports anywhere in it, also inside functions."""
+    names = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute here"
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def inside(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def test_build_is_our_package_and_not_pypas():
+    assert Path(build.__file__).resolve() == ROOT / "build" / "__init__.py"
+
+
+def test_no_source_file_is_ignored_by_git():
+    files = [str(path) for path in sources("build", "submission", "tests", "model.py", "noxfile.py")]
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    ignored = subprocess.run(["git", "check-ignore", *files], cwd=ROOT, capture_output=True, text=True)
+    assert ignored.stdout == ""
+
+
+@pytest.mark.parametrize("path", sources("model.py", "submission"), ids=str)
+def test_what_ships_imports_the_standard_library_numpy_and_the_framework_only(path):
+    allowed = set(sys.stdlib_module_names) | {"numpy", "tensorflow", "keras", "submission"}
+    assert {name.split(".")[0] for name in imports(path)} <= allowed
+
+
+@pytest.mark.parametrize("path", sources("build/score"), ids=str)
+def test_the_judge_never_imports_the_trainer(path):
+    assert not [name for name in imports(path) if inside(name, "build.train") or inside(name, "build.augment")]
+
+
+@pytest.mark.parametrize("path", sources("build/train", "build/augment", "build/data"), ids=str)
+def test_the_trainer_never_imports_the_judge(path):
+    assert not [name for name in imports(path) if inside(name, "build.score")]
+
+
+@pytest.mark.parametrize("path", sources("build", "submission", "model.py"), ids=str)
+def test_few_files_know_the_framework(path):
+    if not str(path).startswith(MAY_IMPORT_A_FRAMEWORK):
+        assert not {name.split(".")[0] for name in imports(path)} & FRAMEWORKS
+
+
+def test_reading_a_recipe_a_contract_or_a_scorecard_imports_no_framework():
+    code = (
+        "import sys, submission.contract, build.recipe, build.runs, build.cli, build.score.scorecard, build.score.leaderboard.store;"
+        f"print(sorted({FRAMEWORKS!r} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_repository_is_not_installed():
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", "import importlib.util as u; print(u.find_spec('submission'))"],
+        cwd=ROOT.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "None"
