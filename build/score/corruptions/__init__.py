@@ -1,0 +1,1 @@
+"""Corruptions by kind (photometric, noise, filters, geometric, overlays) and the suites made of them, one file each."""

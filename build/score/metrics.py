@@ -1,0 +1,141 @@
+"""Labels and predictions -> metrics.
+
+Every metric declares which direction is better and its bounds; ranking never guesses.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from scipy.stats import norm
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a number is read: its title, whether more is better, its bounds, the digits to show."""
+
+    title: str
+    higher_is_better: bool
+    low: float
+    high: float
+    digits: int = 3
+
+
+METRICS = {
+    "accuracy": Metric("Accuracy", True, 0, 1),
+    "precision": Metric("Precision (weighted)", True, 0, 1),
+    "recall": Metric("Recall (weighted)", True, 0, 1),
+    "f1": Metric("F1 (weighted)", True, 0, 1),
+    "mean_corruption_error": Metric("Mean corruption error", False, 0, float("inf")),
+    "relative_corruption_error": Metric("Relative corruption error", False, float("-inf"), float("inf")),
+    "seconds": Metric("Time (s)", False, 0, float("inf"), 1),
+    "peak_mib": Metric("Peak memory (MiB)", False, 0, float("inf"), 0),
+    "zip_bytes": Metric("Zip (bytes)", False, 0, float("inf"), 0),
+}
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Measures of one condition. Shares are 0..1; `confusion[i][j]` counts images of class i called j."""
+
+    n: int
+    correct: int
+    accuracy: float
+    low: float
+    high: float
+    """Wilson interval of the accuracy at 95 %."""
+    precision: float
+    recall: float
+    f1: float
+    classes: tuple[dict, ...]
+    """A row a class: name, n, precision, recall, f1, recall_low, recall_high."""
+    confusion: tuple[tuple[int, ...], ...]
+
+
+@cache
+def quantile(confidence: float) -> float:
+    """Two-sided standard normal quantile."""
+    return float(norm.ppf(0.5 + confidence / 2))
+
+
+def wilson(correct: float, n: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Wilson score interval of a share `correct` / `n` (Wilson 1927; Brown, Cai, DasGupta 2001, section 3.1.1).
+
+    n may be an effective sample size and need not be whole; n = 0 gives (0, 1).
+    """
+    if n <= 0:
+        return 0.0, 1.0
+    z = quantile(confidence)
+    share = correct / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return float(max(0.0, middle - half)), float(min(1.0, middle + half))
+
+
+def clustered(correct: np.ndarray, image: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Wilson interval of a mean over conditions that share images.
+
+    correct (m,) bool and image (m,) int: which image each answer is about. Answers about one image resemble each other,
+    so the sample size is divided by the design effect (Kish 1965, chapter 5): n_eff = p (1 - p) / Var(mean), the
+    variance taken between images. Never above m and never below the number of images divided by the largest number of
+    answers about one.
+    """
+    correct, image = np.asarray(correct, float), np.asarray(image)
+    if not len(correct):
+        return 0.0, 1.0
+    _, inverse, counts = np.unique(image, return_inverse=True, return_counts=True)
+    share = correct.mean()
+    residual = np.bincount(inverse, correct - share)
+    variance = float((residual**2).sum()) / len(correct) ** 2 * len(counts) / max(1, len(counts) - 1)
+    effective = share * (1 - share) / variance if variance > 0 else len(counts)
+    effective = float(np.clip(effective, len(counts) / counts.max(), len(correct)))
+    return wilson(share * effective, effective, confidence)
+
+
+def measure(labels: np.ndarray, predictions: np.ndarray, classes: tuple[str, ...]) -> Metrics:
+    """Measure predictions (n,) against labels (n,), both integers in 0..len(classes)-1; n may be 0.
+
+    Weighted precision, recall and F1 weigh the classes by their number of images (scikit-learn); a class without images
+    or without predictions counts 0 there.
+    """
+    labels, predictions = np.asarray(labels), np.asarray(predictions)
+    assert labels.shape == predictions.shape == (len(labels),), (labels.shape, predictions.shape)
+    n, numbers = len(labels), range(len(classes))
+    if not n:
+        rows = tuple({"name": name, "n": 0, **dict.fromkeys(("precision", "recall", "f1"), 0.0)} for name in classes)
+        rows = tuple({**row, "recall_low": 0.0, "recall_high": 1.0} for row in rows)
+        empty = tuple((0,) * len(classes) for _ in classes)
+        return Metrics(0, 0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, rows, empty)
+    correct = int((labels == predictions).sum())
+    matrix = confusion_matrix(labels, predictions, labels=numbers)
+    weighted = precision_recall_fscore_support(labels, predictions, labels=numbers, average="weighted", zero_division=0)
+    each = precision_recall_fscore_support(labels, predictions, labels=numbers, average=None, zero_division=0)
+    rows = []
+    for index, (name, precision, recall, f1, count) in enumerate(zip(classes, *each, strict=True)):
+        low, high = wilson(matrix[index, index], count)
+        rows.append(
+            {
+                "name": name,
+                "n": int(count),
+                "precision": float(precision),
+                "recall": float(recall),
+                "f1": float(f1),
+                "recall_low": low,
+                "recall_high": high,
+            }
+        )
+    assert matrix.sum() == n, "predictions lie outside the classes"
+    low, high = wilson(correct, n)
+    return Metrics(
+        n,
+        correct,
+        correct / n,
+        low,
+        high,
+        *(float(value) for value in weighted[:3]),
+        tuple(rows),
+        tuple(tuple(int(count) for count in row) for row in matrix),
+    )

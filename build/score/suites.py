@@ -1,0 +1,261 @@
+"""Suites of corruptions, and the files of perturbed images that a submission is judged on.
+
+    conditions = materialise(["held-out", "basic"], images, labels, seed=0, cache=Path("data/suites"))
+
+Every condition is one .npy file, made once and found again by checksum. A suite is a name of `SUITES` or the path of a
+Python file that defines `SUITE` (build/score/corruptions/definition.py shows one). All suites at 256 images of 96x96 a
+condition take about 2 GB of disk; a condition's images never lie in memory together.
+"""
+
+import hashlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from build.console import bar, console
+from build.errors import UserError
+from build.files import atomic
+from build.score.corruptions import basic, geometry, imagenet_c, microscopy, stacked
+from build.score.corruptions.definition import SEVERITIES, Corruption, Suite
+
+HELD_OUT = Suite("held-out", (), "The images as they are.")
+SUITES: dict[str, Suite] = {
+    suite.name: suite
+    for suite in (HELD_OUT, basic.SUITE, microscopy.SUITE, imagenet_c.SUITE, geometry.SUITE, stacked.SUITE)
+}
+ROWS_PER_CONDITION = 256
+ROOT = Path(__file__).resolve().parents[2]
+PRIMITIVES = ("definition", "photometric", "noise", "filters", "geometric", "overlays")
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """One set of images to predict: a suite's corruption at one severity ("none", 0 for the images as they are)."""
+
+    suite: str
+    corruption: str
+    severity: int
+    images_path: Path
+    """.npy, (n, H, W, 3) uint8."""
+    labels: np.ndarray
+    """(n,) int64."""
+    rows: np.ndarray
+    """(n,) int64: which of the test images these are."""
+
+    @property
+    def key(self) -> str:
+        """Unique and fit for a file name: SUITE.CORRUPTION.SEVERITY."""
+        return f"{self.suite}.{self.corruption}.{self.severity}"
+
+
+def load(name: str | Path) -> Suite:
+    """The suite of that name, or the SUITE of a Python file; UserError where there is none."""
+    if str(name) in SUITES:
+        return SUITES[str(name)]
+    path = Path(name)
+    if path.suffix != ".py" or not path.is_file():
+        raise UserError(
+            f"There is no suite {str(name)!r}; choose among {', '.join(SUITES)}, "
+            "or give the path of a Python file that defines SUITE."
+        )
+    spec = importlib.util.spec_from_file_location(f"user_suite_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the user's code may fail in any way; it becomes one sentence
+        raise UserError(f"The suite file {path} fails on import: {type(error).__name__}: {error}.") from error
+    suite = getattr(module, "SUITE", None)
+    if not isinstance(suite, Suite):
+        raise UserError(f"The suite file {path} defines no SUITE of type build.score.corruptions.definition.Suite.")
+    if suite.name in SUITES:
+        raise UserError(f"The suite of {path} is named {suite.name!r} like one of ours; give it another name.")
+    return Suite(suite.name, suite.corruptions, suite.about, path)
+
+
+def definition(suite: Suite) -> str:
+    """Hex checksum of what the suite does: its source, the operations it is made of, OpenCV's version.
+
+    Two scores of one suite are comparable where this is equal; the cache is keyed by it.
+    """
+    folder = Path(__file__).parent / "corruptions"
+    own = suite.file or folder / f"{suite.name.replace('-', '_')}.py"
+    processes = [f"{corruption.process.rpartition('.')[2]}" for corruption in suite.corruptions if corruption.process]
+    files = [folder / f"{name}.py" for name in (*PRIMITIVES, *processes)] + [own]
+    digest = hashlib.sha256(cv2.__version__.encode())
+    for path in files if suite.corruptions else ():
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def content(images: np.ndarray, labels: np.ndarray) -> str:
+    """Hex SHA-256 of the images and labels, read block by block."""
+    digest = hashlib.sha256(repr((images.shape, "uint8")).encode())
+    for start in range(0, len(images), 256):
+        digest.update(np.ascontiguousarray(images[start : start + 256]))
+    digest.update(np.ascontiguousarray(labels, dtype="<i8"))
+    return digest.hexdigest()
+
+
+def choose_rows(labels: np.ndarray, count: int | None, *, rng: np.random.Generator) -> np.ndarray:
+    """About `count` rows, sorted, every class in its share of `labels` (largest remainders) and at least once.
+
+    None takes all.
+    """
+    if not count or count >= len(labels):
+        return np.arange(len(labels))
+    classes, sizes = np.unique(labels, return_counts=True)
+    exact = sizes * count / len(labels)
+    take = np.floor(exact).astype(int)
+    take[np.argsort(take - exact, kind="stable")[: count - take.sum()]] += 1
+    take = np.clip(take, 1, sizes)
+    chosen = [
+        rng.choice(np.flatnonzero(labels == label), n, replace=False) for label, n in zip(classes, take, strict=True)
+    ]
+    return np.sort(np.concatenate(chosen))
+
+
+def check(images: np.ndarray, labels: np.ndarray) -> None:
+    """UserError unless images are (N, H, W, 3) uint8 with N > 0 and labels (N,) integers."""
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or not len(images):
+        raise UserError(
+            f"Suites need test images of shape (n, height, width, 3), uint8, n > 0; got {images.shape} {images.dtype}."
+        )
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+        raise UserError(
+            f"Suites need one integer label an image, shape ({len(images)},); got {labels.shape} {labels.dtype}."
+        )
+
+
+def usable(path: Path, shape: tuple[int, ...]) -> bool:
+    """Whether the cached file is there and whole."""
+    try:
+        stored = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return False
+    return stored.shape == shape and stored.dtype == np.uint8
+
+
+def write_images(path: Path, images: Iterable[np.ndarray], shape: tuple[int, ...]) -> None:
+    """Stream uint8 images into one .npy of `shape`; whole or absent."""
+    with atomic(path) as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for image in images:
+            file.write(np.ascontiguousarray(image).data)
+
+
+def generator(seed: int, suite: str, corruption: str, row: int) -> np.random.Generator:
+    """The random numbers of one image.
+
+    They do not depend on the severity: a curve over severities compares like with like.
+    """
+    return np.random.default_rng([seed, zlib.crc32(f"{suite}.{corruption}".encode()), row])
+
+
+def run_process(corruption: Corruption, images, rows, folder: Path, targets: dict[int, Path], seed: int) -> str:
+    """Make the missing severities of a corruption that has its own process.
+
+    Return "" or the reason why it could not.
+    """
+    if corruption.needs and importlib.util.find_spec(corruption.needs) is None:
+        return f"{corruption.needs} is not installed"
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = (len(rows), *images.shape[1:])
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        source = Path(scratch) / "images.npy"
+        write_images(source, (images[row] for row in rows), shape)
+        made = {severity: Path(scratch) / f"{severity}.npy" for severity in targets}
+        jobs = [[str(source), str(path), corruption.levels[severity - 1], seed] for severity, path in made.items()]
+        command = [sys.executable, "-m", corruption.process, json.dumps(jobs)]
+        done = subprocess.run(command, cwd=ROOT, env={**os.environ}, capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            return f"its process ended with code {done.returncode}: {last}"
+        for severity, path in made.items():
+            if not usable(path, shape):
+                return "its process wrote no images of the right shape"
+            path.replace(targets[severity])
+    return ""
+
+
+def materialise(
+    names: Sequence[str | Path],
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    seed: int,
+    rows_per_condition: int | None = ROWS_PER_CONDITION,
+    cache: Path,
+) -> list[Condition]:
+    """Make (or find) the perturbed images of the named suites.
+
+    images (N, H, W, 3) uint8, array or memory map; labels (N,) integers. Each corruption gets its own seeded stratified
+    choice of about `rows_per_condition` images (None: all), the same at its five severities; `held-out` always takes
+    all. A corruption that cannot run here is left out with a sentence. Same arguments, same bytes. Raises UserError on
+    bad input or an unknown suite.
+    """
+    labels = np.asarray(labels)
+    check(images, labels)
+    suites = [load(name) for name in dict.fromkeys(names)]
+    source, side = content(images, labels), images.shape[1:]
+    conditions: list[Condition] = []
+    total = sum(
+        len(images)
+        if not suite.corruptions
+        else len(suite.conditions) * min(len(images), rows_per_condition or len(images))
+        for suite in suites
+    )
+    with bar("perturbing", total) as progress:
+
+        def seen(stream: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
+            for image in stream:
+                yield image
+                progress.advance(progress.task_ids[0])
+
+        for suite in suites:
+            key = json.dumps(
+                [source, suite.name, definition(suite), seed, rows_per_condition if suite.corruptions else None]
+            )
+            folder = Path(cache) / suite.name / hashlib.sha256(key.encode()).hexdigest()[:20]
+            if not suite.corruptions:
+                path = folder / "none.0.npy"
+                if not usable(path, images.shape):
+                    write_images(path, seen(images), images.shape)
+                conditions.append(
+                    Condition(suite.name, "none", 0, path, labels.astype(np.int64), np.arange(len(images)))
+                )
+            for corruption in suite.corruptions:
+                rng = generator(seed, suite.name, corruption.name, len(images))
+                rows = choose_rows(labels, rows_per_condition, rng=rng)
+                shape = (len(rows), *side)
+                paths = {severity: folder / f"{corruption.name}.{severity}.npy" for severity in SEVERITIES}
+                missing = {severity: path for severity, path in paths.items() if not usable(path, shape)}
+                progress.advance(progress.task_ids[0], (len(paths) - len(missing)) * len(rows))
+                if missing and corruption.process:
+                    reason = run_process(corruption, images, rows, folder, missing, seed)
+                    progress.advance(progress.task_ids[0], len(missing) * len(rows))
+                    if reason:
+                        console.print(f"{suite.name}: {corruption.name} is left out: {reason}.", markup=False)
+                        continue
+                    missing = {}
+                for severity, path in missing.items():
+                    stream = (
+                        corruption(images[row], severity, rng=generator(seed, suite.name, corruption.name, int(row)))
+                        for row in rows
+                    )
+                    write_images(path, seen(stream), shape)
+                conditions.extend(
+                    Condition(suite.name, corruption.name, severity, path, labels[rows].astype(np.int64), rows)
+                    for severity, path in paths.items()
+                )
+    assert len({condition.key for condition in conditions}) == len(conditions)
+    return conditions
