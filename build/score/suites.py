@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,13 @@ class Condition:
     """(n,) int64."""
     rows: np.ndarray
     """(n,) int64: which of the test images these are."""
+    operations: tuple[str, ...] = ()
+    """What the corruption does, in words that a recipe's operations are compared with."""
+    definition: str = ""
+    """Checksum of the test images, the suite's definition, the seed and the choice of rows.
+
+    Scores compare where it is equal.
+    """
 
     @property
     def key(self) -> str:
@@ -187,6 +194,28 @@ def run_process(corruption: Corruption, images, rows, folder: Path, targets: dic
     return ""
 
 
+def fill(suite: Suite, corruption: Corruption, images, rows, folder: Path, seed: int, advance: Callable) -> str:
+    """Make the missing files of one corruption at every severity; return "" or the reason why it could not."""
+    shape = (len(rows), *images.shape[1:])
+    paths = {severity: folder / f"{corruption.name}.{severity}.npy" for severity in SEVERITIES}
+    missing = {severity: path for severity, path in paths.items() if not usable(path, shape)}
+    advance((len(paths) - len(missing)) * len(rows))
+    if missing and corruption.process:
+        reason = run_process(corruption, images, rows, folder, missing, seed)
+        advance(len(missing) * len(rows))
+        return reason
+
+    def stream(severity: int) -> Iterator[np.ndarray]:
+        for row in rows:
+            rng = generator(seed, suite.name, corruption.name, int(row))
+            yield corruption(images[row], severity, rng=rng)
+            advance(1)
+
+    for severity, path in missing.items():
+        write_images(path, stream(severity), shape)
+    return ""
+
+
 def materialise(
     names: Sequence[str | Path],
     images: np.ndarray,
@@ -206,56 +235,46 @@ def materialise(
     labels = np.asarray(labels)
     check(images, labels)
     suites = [load(name) for name in dict.fromkeys(names)]
-    source, side = content(images, labels), images.shape[1:]
+    source, everything = content(images, labels), np.arange(len(images))
+    labels = labels.astype(np.int64)
     conditions: list[Condition] = []
-    total = sum(
-        len(images)
-        if not suite.corruptions
-        else len(suite.conditions) * min(len(images), rows_per_condition or len(images))
-        for suite in suites
-    )
+    count = min(len(images), rows_per_condition or len(images))
+    total = sum(len(suite.conditions) * count if suite.corruptions else len(images) for suite in suites)
     with bar("perturbing", total) as progress:
 
-        def seen(stream: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
-            for image in stream:
-                yield image
-                progress.advance(progress.task_ids[0])
+        def advance(n: int) -> None:
+            progress.advance(progress.task_ids[0], n)
 
         for suite in suites:
-            key = json.dumps(
-                [source, suite.name, definition(suite), seed, rows_per_condition if suite.corruptions else None]
-            )
-            folder = Path(cache) / suite.name / hashlib.sha256(key.encode()).hexdigest()[:20]
+            rows_asked = rows_per_condition if suite.corruptions else None
+            text = json.dumps([source, suite.name, definition(suite), seed, rows_asked])
+            meaning = hashlib.sha256(text.encode()).hexdigest()[:20]
+            folder = Path(cache) / suite.name / meaning
             if not suite.corruptions:
                 path = folder / "none.0.npy"
                 if not usable(path, images.shape):
-                    write_images(path, seen(images), images.shape)
-                conditions.append(
-                    Condition(suite.name, "none", 0, path, labels.astype(np.int64), np.arange(len(images)))
-                )
+                    write_images(path, images, images.shape)
+                advance(len(images))
+                conditions.append(Condition(suite.name, "none", 0, path, labels, everything, (), meaning))
             for corruption in suite.corruptions:
                 rng = generator(seed, suite.name, corruption.name, len(images))
                 rows = choose_rows(labels, rows_per_condition, rng=rng)
-                shape = (len(rows), *side)
-                paths = {severity: folder / f"{corruption.name}.{severity}.npy" for severity in SEVERITIES}
-                missing = {severity: path for severity, path in paths.items() if not usable(path, shape)}
-                progress.advance(progress.task_ids[0], (len(paths) - len(missing)) * len(rows))
-                if missing and corruption.process:
-                    reason = run_process(corruption, images, rows, folder, missing, seed)
-                    progress.advance(progress.task_ids[0], len(missing) * len(rows))
-                    if reason:
-                        console.print(f"{suite.name}: {corruption.name} is left out: {reason}.", markup=False)
-                        continue
-                    missing = {}
-                for severity, path in missing.items():
-                    stream = (
-                        corruption(images[row], severity, rng=generator(seed, suite.name, corruption.name, int(row)))
-                        for row in rows
+                if reason := fill(suite, corruption, images, rows, folder, seed, advance):
+                    console.print(f"{suite.name}: {corruption.name} is left out: {reason}.", markup=False)
+                    continue
+                for severity in SEVERITIES:
+                    path = folder / f"{corruption.name}.{severity}.npy"
+                    conditions.append(
+                        Condition(
+                            suite.name,
+                            corruption.name,
+                            severity,
+                            path,
+                            labels[rows],
+                            rows,
+                            corruption.operations,
+                            meaning,
+                        )
                     )
-                    write_images(path, seen(stream), shape)
-                conditions.extend(
-                    Condition(suite.name, corruption.name, severity, path, labels[rows].astype(np.int64), rows)
-                    for severity, path in paths.items()
-                )
     assert len({condition.key for condition in conditions}) == len(conditions)
     return conditions

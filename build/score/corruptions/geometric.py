@@ -88,8 +88,8 @@ class Movement:
 def deform(image, level, *, rng):
     """Elastic deformation (Simard et al. 2003, as in ImageNet-C).
 
-    level = (amplitude, smoothness, affine jitter) in shares of the side: uniform displacements smoothed by a Gaussian, times
-    the amplitude, after an affine map of three jittered points. Borders reflect.
+    level = (amplitude, smoothness, affine jitter) in shares of the side: uniform displacements smoothed by a Gaussian,
+    times the amplitude, after an affine map of three jittered points. Borders reflect.
     """
     height, width = image.shape[:2]
     side = min(height, width)

@@ -93,7 +93,7 @@ class Draws:
 
 @dataclass(frozen=True)
 class Layers:
-    """One operation from each pool, in the order of the pools; a level with fewer operations leaves pools out by lot."""
+    """One operation from each pool, in the order of the pools; a level of fewer operations leaves pools out."""
 
     pools: tuple[tuple[str, ...], ...]
 

@@ -1,0 +1,281 @@
+"""Predictions of one submission -> a scorecard: a JSON-able dict, scorecard.json, and one self-contained HTML page.
+
+    card = assemble(conditions, predictions, classes=CLASSES, outcome=outcome, submission={"file": ...}, seed=0)
+    write_json(card, Path("dist/scorecard.json")); write_html(card, Path("dist/scorecard.html"), images=test_images)
+
+A scorecard carries all that its numbers depend on: n, seed, spread, device, commit, recipe, zip hash, suite
+definitions. It is not covered what the hidden set is: suites are proxies, and the forecast (leaderboard/forecast.py)
+says how good ones.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from build.errors import UserError
+from build.files import write_text
+from build.score.metrics import clustered, measure, wilson
+from build.score.seen import operations_trained_with, seen
+from build.score.suites import SUITES, Condition
+
+FORMAT = 1
+WORST = 24
+GATE_SUITE = "basic"
+
+
+def answers(condition: Condition, predictions: Mapping) -> np.ndarray:
+    """The predicted labels (n,) of a condition, given as an array or the path of a .npy file."""
+    given = predictions[condition.key]
+    labels = np.load(given, allow_pickle=False) if isinstance(given, str | Path) else np.asarray(given)
+    assert labels.shape == condition.labels.shape, (
+        f"{condition.key}: {labels.shape} answers for {condition.labels.shape}"
+    )
+    return labels
+
+
+def corruption_errors(rows: Sequence[Mapping], clean_error: float | None) -> dict[str, dict]:
+    """Per corruption of one suite.
+
+    Mean error over its severities, and how much of it is above the error on clean images.
+    """
+    table: dict[str, list[float]] = {}
+    for row in rows:
+        table.setdefault(row["corruption"], []).append(1 - row["accuracy"])
+    return {
+        name: {
+            "error": float(np.mean(errors)),
+            "degradation": None if clean_error is None else float(np.mean(errors) - clean_error),
+        }
+        for name, errors in table.items()
+    }
+
+
+def against(errors: Mapping[str, Mapping], baseline: Mapping[str, Mapping], field: str) -> float | None:
+    """Mean over corruptions of `field` divided by the baseline's (Hendrycks & Dietterich 2019, section 4.1).
+
+    None if undefined.
+    """
+    ratios = [
+        errors[name][field] / baseline[name][field]
+        for name in errors
+        if name in baseline and None not in (errors[name][field], baseline[name][field]) and baseline[name][field] > 0
+    ]
+    return float(np.mean(ratios)) if len(ratios) == len(errors) and ratios else None
+
+
+def score_suite(
+    name: str, conditions: Sequence[Condition], answered: Mapping, classes: tuple[str, ...], trained_with, clean_error
+) -> dict:
+    """One suite's part of the scorecard.
+
+    Mean accuracy with its interval, the conditions, corruption errors, pooled metrics.
+    """
+    rows = []
+    for condition in conditions:
+        right = int((answered[condition.key] == condition.labels).sum())
+        low, high = wilson(right, len(condition.labels))
+        rows.append(
+            {
+                "corruption": condition.corruption,
+                "severity": condition.severity,
+                "n": len(condition.labels),
+                "correct": right,
+                "accuracy": right / len(condition.labels),
+                "low": low,
+                "high": high,
+                "seen": seen(condition.operations, trained_with),
+            }
+        )
+    labels = np.concatenate([condition.labels for condition in conditions])
+    predicted = np.concatenate([answered[condition.key] for condition in conditions])
+    low, high = clustered(labels == predicted, np.concatenate([condition.rows for condition in conditions]))
+    errors = corruption_errors(rows, clean_error)
+    expected = SUITES[name].corruptions if name in SUITES else ()
+    marks = {row["corruption"]: row["seen"] for row in rows if row["corruption"] != "none"}
+    suite = {
+        "accuracy": float(np.mean([row["accuracy"] for row in rows])),
+        "low": low,
+        "high": high,
+        "spread": float(np.std([1 - entry["error"] for entry in errors.values()])),
+        "n": len(labels),
+        "images": len(np.unique(np.concatenate([condition.rows for condition in conditions]))),
+        "definition": conditions[0].definition,
+        "corruptions": errors,
+        "mean_corruption_error": float(np.mean([entry["error"] for entry in errors.values()])),
+        "relative_corruption_error": None
+        if clean_error is None
+        else float(np.mean([entry["degradation"] for entry in errors.values()])),
+        "left_out": [corruption.name for corruption in expected if corruption.name not in errors],
+        "seen": None if trained_with is None else [corruption for corruption, mark in marks.items() if mark],
+        "metrics": dataclasses.asdict(measure(labels, predicted, classes)),
+        "conditions": rows,
+    }
+    assert suite["low"] <= suite["metrics"]["accuracy"] <= suite["high"]
+    return suite
+
+
+def worst_images(conditions: Sequence[Condition], answered: Mapping, count: int = WORST) -> list[dict]:
+    """The images that were got wrong most: first those wrong as they are, then by their share of wrong answers.
+
+    Each: row (of the test images), label, called (what it was called most often when wrong), wrong and asked (answers
+    about it), held_out_wrong.
+    """
+    size = 1 + max(int(condition.rows.max()) for condition in conditions)
+    asked, wrong, clean_wrong = np.zeros(size, int), np.zeros(size, int), np.zeros(size, bool)
+    label = np.zeros(size, int)
+    highest = 1 + max(int(answered[condition.key].max()) for condition in conditions)
+    calls = np.zeros((size, highest), int)
+    for condition in conditions:
+        predicted = answered[condition.key]
+        mistaken = predicted != condition.labels
+        np.add.at(asked, condition.rows, 1)
+        np.add.at(wrong, condition.rows, mistaken)
+        np.add.at(calls, (condition.rows[mistaken], predicted[mistaken]), 1)
+        label[condition.rows] = condition.labels
+        if condition.severity == 0:
+            clean_wrong[condition.rows] |= mistaken
+    share = wrong / np.maximum(asked, 1)
+    order = sorted(np.flatnonzero(wrong), key=lambda row: (not clean_wrong[row], -share[row], -wrong[row], row))
+    return [
+        {
+            "row": int(row),
+            "label": int(label[row]),
+            "called": int(calls[row].argmax()),
+            "wrong": int(wrong[row]),
+            "asked": int(asked[row]),
+            "held_out_wrong": bool(clean_wrong[row]),
+        }
+        for row in order[:count]
+    ]
+
+
+def compare_with(card: dict, baseline: Mapping, name: str) -> dict:
+    """Corruption errors of each suite over the baseline's, for suites of one definition.
+
+    The others are named with the reason.
+    """
+    values: dict = {"name": name, "suites": {}, "not_compared": {}}
+    for suite, entry in card["suites"].items():
+        other = baseline.get("suites", {}).get(suite)
+        if suite == "held-out":
+            continue
+        if other is None:
+            values["not_compared"][suite] = "the baseline was not judged on it"
+        elif other["definition"] != entry["definition"]:
+            values["not_compared"][suite] = (
+                "the baseline was judged on other images, another seed or an older definition"
+            )
+        else:
+            values["suites"][suite] = {
+                "mean_corruption_error": against(entry["corruptions"], other["corruptions"], "error"),
+                "relative_corruption_error": against(entry["corruptions"], other["corruptions"], "degradation"),
+            }
+    return values
+
+
+def seconds_per_1000(outcome: Mapping, images: int) -> float | None:
+    """Seconds of prediction for 1,000 images: within Model.predict where the run measured it, else the whole step."""
+    measured, counts = outcome.get("condition_seconds") or {}, outcome.get("images") or {}
+    if measured and sum(counts.values()):
+        return 1000 * sum(measured.values()) / sum(counts.values())
+    total = (outcome.get("seconds") or {}).get("prediction")
+    return 1000 * total / images if total and images else None
+
+
+def assemble(
+    conditions: Sequence[Condition],
+    predictions: Mapping,
+    *,
+    classes: tuple[str, ...],
+    outcome,
+    submission: Mapping,
+    seed: int,
+    recipe: Mapping | None = None,
+    baseline: Mapping | None = None,
+    baseline_name: str = "",
+    device: str = "",
+    competition: str = "",
+) -> dict:
+    """The scorecard of one submission as a JSON-able dict.
+
+    predictions: condition key -> labels (n,) or the path of their .npy; may be empty where the outcome is a failure,
+    then the card has no suites. outcome: a mapping or a dataclass (status, step, reason, seconds, peak_mib ...).
+    submission: facts of the zip (file, zip_sha256, zip_bytes, weights_sha256, commit, run, team ...). recipe: the facts
+    the training is known by, or None. baseline: the scorecard of another submission, whose name appears beside the
+    ratios.
+    """
+    outcome = dict(outcome) if isinstance(outcome, Mapping) else dataclasses.asdict(outcome)
+    answered = {c.key: answers(c, predictions) for c in conditions if c.key in predictions}
+    if outcome.get("status") == "scored" and len(answered) != len(conditions):
+        absent = next(condition.key for condition in conditions if condition.key not in answered)
+        raise UserError(
+            f"The submission left {len(conditions) - len(answered)} conditions unanswered, the first is {absent}."
+        )
+    trained_with = operations_trained_with(recipe)
+    groups: dict[str, list[Condition]] = {}
+    for condition in conditions:
+        if condition.key in answered:
+            groups.setdefault(condition.suite, []).append(condition)
+    clean = groups.get("held-out")
+    clean_error = float((answered[clean[0].key] != clean[0].labels).mean()) if clean else None
+    suites = {
+        name: score_suite(name, members, answered, classes, trained_with, clean_error)
+        for name, members in groups.items()
+    }
+    asked = [condition for members in groups.values() for condition in members]
+    card = {
+        "format": FORMAT,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "competition": competition,
+        "classes": list(classes),
+        "outcome": {
+            key: value for key, value in outcome.items() if key not in ("predictions", "logs", "detailed_results")
+        },
+        "submission": dict(submission),
+        "recipe": None if recipe is None else dict(recipe),
+        "trained_with": None if trained_with is None else list(trained_with),
+        "seed": seed,
+        "device": device,
+        "images": sum(len(condition.labels) for condition in asked),
+        "held_out": suites["held-out"]["metrics"] if "held-out" in suites else None,
+        "suites": suites,
+        "perturbed_accuracy": suites[GATE_SUITE]["accuracy"] if GATE_SUITE in suites else None,
+        "seconds_per_1000": seconds_per_1000(outcome, sum(len(condition.labels) for condition in asked)),
+        "peak_mib": outcome.get("peak_mib"),
+        "baseline": None,
+        "worst": worst_images(asked, answered) if asked else [],
+        "forecast": None,
+    }
+    if baseline is not None:
+        card["baseline"] = compare_with(card, baseline, baseline_name or "baseline")
+    json.dumps(card, allow_nan=False, default=refuse)  # postcondition: it can be written
+    return card
+
+
+def refuse(value) -> str:
+    """Paths become text; anything else that JSON does not know is a mistake of the caller."""
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"A scorecard holds plain values; {type(value).__name__} came.")
+
+
+def write_json(card: Mapping, path: Path) -> None:
+    """Write the scorecard as indented JSON, atomically."""
+    write_text(Path(path), json.dumps(card, indent=1, allow_nan=False, default=refuse) + "\n")
+
+
+def read_json(path: Path) -> dict:
+    """Read a scorecard; UserError where the file is missing, damaged or of a newer format."""
+    try:
+        card = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"There is no scorecard {path}; make one with `python -m build score ZIP`.") from error
+    except (ValueError, OSError) as error:
+        raise UserError(f"The scorecard {path} cannot be read ({error}); judge the zip again.") from error
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise UserError(f"The file {path} is no scorecard of format {FORMAT}; judge the zip again.")
+    return card

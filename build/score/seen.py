@@ -1,0 +1,48 @@
+"""Which of a suite's operations a recipe trained with: from the recipe's plain facts, without the trainer.
+
+A suite whose operations were trained with says less about the unknown; the scorecard marks it.
+"""
+
+from collections.abc import Mapping, Sequence
+
+ENHANCEMENTS = ("brightness", "contrast", "saturation", "sharpness")
+AUGMIX = ("autocontrast", "equalize", "posterize", "solarize", "rotation", "shear", "translation")
+"""Hendrycks et al. 2020, section 3: AugMix leaves out what ImageNet-C measures."""
+
+TRAINED_WITH: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    (("geometry_probability", "rotation"), ("rotation",)),
+    (("geometry_probability", "zoom"), ("scale",)),
+    (("geometry_probability", "translation"), ("translation",)),
+    (("geometry_probability", "shear"), ("shear",)),
+    (("augmix_probability",), AUGMIX),
+    (("jsd_weight",), AUGMIX),
+    (("randaugment_probability", "randaugment_operations"), AUGMIX + ENHANCEMENTS),
+    (("channel_shuffle_probability",), ("channel shuffle",)),
+    (("channel_shift_probability", "channel_shift"), ("channel shift",)),
+    (("degrade_probability",), ("blur", "noise", "jpeg", "pixelate")),
+    (("cutout_probability", "cutout_size"), ("occlusion",)),
+)
+"""(recipe fields that must all be above zero, operations that the training then uses)."""
+
+
+def operations_trained_with(recipe: Mapping | None) -> tuple[str, ...] | None:
+    """The operations that a recipe's training used, sorted; None where the recipe is not known."""
+    if recipe is None:
+        return None
+    used: set[str] = set()
+    if recipe.get("augmenter", "podium") != "none":
+        for fields, operations in TRAINED_WITH:
+            if all((recipe.get(field) or 0) > 0 for field in fields):
+                used.update(operations)
+    if recipe.get("balance") in ("augment", "both"):
+        used.update(AUGMIX)
+    # A recipe may name more: a trainer with operations that this table does not know.
+    used.update(recipe.get("operations", ()))
+    return tuple(sorted(used))
+
+
+def seen(operations: Sequence[str], trained_with: Sequence[str] | None) -> list[str] | None:
+    """Those of a corruption's operations that were trained with; None where that is not known."""
+    if trained_with is None:
+        return None
+    return [operation for operation in operations if operation in trained_with]
