@@ -66,9 +66,9 @@ def motion_path(radius: float, sigma: float, angle: float) -> tuple[np.ndarray, 
     return weights / weights.sum(), offsets
 
 
-def blur_motion(image, level, *, rng):
-    """A streak of level = (radius, sigma) in pixels at an angle drawn from +-45 degrees; borders repeat the edge."""
-    weights, offsets = motion_path(*level, angle=rng.uniform(-45, 45))
+def streak(image: np.ndarray, radius: float, sigma: float, angle: float) -> np.ndarray:
+    """Smear an image along one direction; borders repeat the edge."""
+    weights, offsets = motion_path(radius, sigma, angle)
     height, width = image.shape[:2]
     reach = max(max(abs(dy), abs(dx)) for dy, dx in offsets)
     padded = cv2.copyMakeBorder(image, reach, reach, reach, reach, cv2.BORDER_REPLICATE).astype(np.float32)
@@ -77,6 +77,11 @@ def blur_motion(image, level, *, rng):
         window = padded[reach + dy : reach + dy + height, reach + dx : reach + dx + width]
         cv2.scaleAdd(window, float(weight), total, total)
     return cv2.convertScaleAbs(total)
+
+
+def blur_motion(image, level, *, rng):
+    """A streak of level = (radius, sigma) in pixels at an angle drawn from +-45 degrees."""
+    return streak(image, *level, angle=rng.uniform(-45, 45))
 
 
 def blur_motion_relative(image, level, *, rng):

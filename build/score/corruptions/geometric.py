@@ -86,24 +86,17 @@ class Movement:
 
 
 def deform(image, level, *, rng):
-    """Elastic deformation (Simard et al. 2003, as in ImageNet-C).
+    """Elastic deformation (Simard et al. 2003): level = (amplitude, smoothness), shares of the shorter side.
 
-    level = (amplitude, smoothness, affine jitter) in shares of the side: uniform displacements smoothed by a Gaussian,
-    times the amplitude, after an affine map of three jittered points. Borders reflect.
+    Uniform displacements smoothed by a Gaussian, times the amplitude; borders reflect. No affine part, as in Michaelis et
+    al. 2019, whose levels grow where ImageNet-C's do not.
     """
     height, width = image.shape[:2]
-    side = min(height, width)
-    amplitude, smoothness, jitter = (value * side for value in level)
-    third, centre = side / 3, np.array([width / 2, height / 2])
-    points = (centre + np.array([[third, third], [third, -third], [-third, -third]])).astype(np.float32)
-    moved = points + rng.uniform(-jitter, jitter, points.shape).astype(np.float32)
-    tilted = cv2.warpAffine(
-        image, cv2.getAffineTransform(points, moved), (width, height), borderMode=cv2.BORDER_REFLECT_101
-    )
+    amplitude, smoothness = (value * min(height, width) for value in level)
     field = 2 * rng.random((2, height, width), dtype=np.float32) - 1
-    shift = [
-        cv2.GaussianBlur(part, (0, 0), smoothness, borderType=cv2.BORDER_REFLECT) * np.float32(amplitude)
-        for part in field
-    ]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    return cv2.remap(tilted, x + shift[0], y + shift[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    moved = [
+        start + np.float32(amplitude) * cv2.GaussianBlur(part, (0, 0), smoothness, borderType=cv2.BORDER_REFLECT)
+        for start, part in zip((x, y), field, strict=True)
+    ]
+    return cv2.remap(image, *moved, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)

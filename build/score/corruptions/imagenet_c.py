@@ -3,8 +3,8 @@
 The noise, blur and digital groups of ImageNet-C, lengths brought from 224 px to the image's side.
 
 Hendrycks & Dietterich 2019, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations" (ICLR),
-figure 1 and the parameters of its code. One table differs: the published elastic levels change their kind between
-severity 2 and 3 and do not grow; ours are all of the later kind.
+figure 1 and the parameters of its code. Elastic has the levels of
+Michaelis et al. 2019: the published ones change their kind between severity 2 and 3 and do not grow.
 """
 
 from build.score.corruptions import filters, geometric, noise, photometric
@@ -52,9 +52,9 @@ SUITE = Suite(
         Corruption(
             "elastic",
             geometric.deform,
-            ((0.03, 0.01, 0.02), (0.05, 0.01, 0.02), (0.07, 0.01, 0.02), (0.09, 0.01, 0.02), (0.12, 0.01, 0.02)),
+            ((0.0625, 0.01), (0.08125, 0.01), (0.10625, 0.01), (0.125, 0.01), (0.15, 0.01)),
             ("elastic",),
-            SOURCE,
+            "Michaelis et al. 2019, Benchmarking Robustness in Object Detection, appendix A",
         ),
         Corruption("pixelate", filters.pixelate, (0.6, 0.5, 0.4, 0.3, 0.25), ("pixelate",), SOURCE),
         Corruption("jpeg", filters.compress_jpeg, (25, 18, 15, 10, 7), ("jpeg",), SOURCE),

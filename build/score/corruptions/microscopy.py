@@ -28,7 +28,7 @@ SUITE = Suite(
         Corruption("contrast-down", photometric.scale_contrast, (0.9, 0.8, 0.7, 0.6, 0.5), ("contrast",), SOURCE),
         Corruption("saturation", photometric.add_saturation, (0.05, 0.1, 0.15, 0.17, 0.2), ("saturation",), SOURCE),
         Corruption(
-            "stain", overlays.deposit_stain, ((1, 0.06), (2, 0.07), (3, 0.08), (3, 0.1), (3, 0.12)), ("stain",), SOURCE
+            "stain", overlays.deposit_stain, ((1, 9), (2, 9.5), (3, 10), (3, 11), (3, 12.5)), ("stain",), SOURCE
         ),
         Corruption(
             "bubble", overlays.add_bubbles, ((5, 10), (7, 10), (10, 10), (12, 12), (15, 12)), ("bubble",), SOURCE

@@ -60,7 +60,9 @@ OPERATIONS: dict[str, Callable] = {
     "shot noise": lambda image, strength, *, rng: noise.add_shot(image, 60 * 0.05**strength, rng=rng),
     "jpeg": lambda image, strength, *, rng: filters.compress_jpeg(image, 60 - 54 * strength, rng=rng),
     "pixelate": lambda image, strength, *, rng: filters.pixelate(image, 1 - 0.75 * strength, rng=rng),
-    "stain": lambda image, strength, *, rng: overlays.deposit_stain(image, (3, 0.12 * strength), rng=rng),
+    "stain": lambda image, strength, *, rng: overlays.deposit_stain(
+        image, (3, 0.15 * strength * min(image.shape[:2])), rng=rng
+    ),
     "bubble": lambda image, strength, *, rng: overlays.add_bubbles(image, (3 + round(12 * strength), 12), rng=rng),
 }
 """Every operation of this suite: (image, strength 0..1, *, rng) -> image."""
