@@ -1,0 +1,122 @@
+"""One folder per source under the cache: images.npy (memory-mapped), labels.npy, about.json. Whole or absent.
+
+Images are streamed through in pieces of a few megabytes, so that reading a source costs no more memory than one piece,
+and are written with plain sequential writes: the pages of a written memory map would count as this process' memory
+until the kernel takes them back.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from build.console import bar
+from build.data.cells import Cells, class_counts
+from build.errors import UserError
+from submission import contract
+
+LAYOUT = 1
+"""Raise when readers or the layout of the cache change, so that older entries are not taken for current ones."""
+PIECE_BYTES = 4 << 20
+
+Piece = tuple[np.ndarray, np.ndarray]
+"""Images (n, *IMAGE_SHAPE) uint8 and labels (n,) int64, n >= 0."""
+
+
+def key(*parts: str) -> str:
+    """Name of a cache entry: hash of what identifies the source's content, of the contract and of the layout."""
+    facts = [LAYOUT, contract.IMAGE_SHAPE, contract.CLASSES, parts]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:20]
+
+
+def piece_rows(row_bytes: int) -> int:
+    """How many rows of `row_bytes` make one piece."""
+    return max(1, PIECE_BYTES // max(1, row_bytes))
+
+
+def find(cache: Path, name: str, source: str) -> Cells | None:
+    """The finished entry `name`, or None. A damaged entry counts as absent and is removed."""
+    folder = cache / f"cells-{name}"
+    if not folder.is_dir():
+        return None
+    try:
+        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        images = np.load(folder / "images.npy", mmap_mode="r")
+        labels = np.load(folder / "labels.npy")
+        return Cells(images, labels, source, about["sha256"], tuple(about["notes"]))
+    except (OSError, ValueError, KeyError, EOFError, AssertionError):
+        # A full disk, a killed copy, an edited file: reading the source again is always right and loses nothing.
+        shutil.rmtree(folder)
+        return None
+
+
+def write(
+    cache: Path,
+    name: str,
+    source: str,
+    count: int,
+    pieces: Iterator[Piece],
+    notes: Sequence[str],
+    *,
+    verb: str = "Reading",
+) -> Cells:
+    """Stream `count` rows into the entry `name` and open it; `notes` may be a list that `pieces` still adds to.
+
+    Raises UserError where a class of the contract has no image, and OSError where the disk is full. An error or an
+    interrupt in `pieces` leaves nothing behind.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=cache, prefix=f".cells-{name}."))
+    try:
+        labels, digest = _write_rows(scratch / "images.npy", count, pieces, f"{verb} {source}")
+        _check_classes(labels, source)
+        np.save(scratch / "labels.npy", labels)
+        digest.update(labels.astype("<i8").tobytes())
+        about = {"source": source, "rows": count, "sha256": digest.hexdigest(), "notes": list(notes)}
+        (scratch / "about.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        scratch.chmod(0o755)
+        final = cache / f"cells-{name}"
+        if not final.exists():
+            scratch.replace(final)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    cells = find(cache, name, source)
+    assert cells is not None
+    assert len(cells) == count
+    return cells
+
+
+def _write_rows(
+    path: Path, count: int, pieces: Iterator[Piece], description: str
+) -> tuple[np.ndarray, "hashlib._Hash"]:
+    """Write the image file; return labels (count,) int64 and the running hash over shape and pixels."""
+    shape = (count, *contract.IMAGE_SHAPE)
+    labels = np.empty(count, np.int64)
+    digest = hashlib.sha256(repr(shape).encode())
+    done = 0
+    with path.open("wb") as file, bar(description, count) as progress:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for images, piece_labels in pieces:
+            assert images.dtype == np.uint8
+            assert images.shape[1:] == shape[1:]
+            block = np.ascontiguousarray(images).data
+            file.write(block)
+            digest.update(block)
+            labels[done : done + len(images)] = piece_labels
+            done += len(images)
+            progress.advance(progress.task_ids[0], len(images))
+    assert done == count, (done, count)
+    return labels, digest
+
+
+def _check_classes(labels: np.ndarray, source: str) -> None:
+    empty = [name for name, n in zip(contract.CLASSES, class_counts(labels), strict=True) if n == 0]
+    if empty:
+        raise UserError(
+            f"Expected images of every class, but {source} has none of {', '.join(empty)}; add some "
+            "or change submission/contract.py."
+        )

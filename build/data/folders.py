@@ -1,0 +1,103 @@
+"""A folder with one folder of images a class: .jpg, .png, .bmp, .tif, .webp, of any size."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from build.data import cache as store
+from build.data import names
+from build.data.cells import Cells
+from build.data.fit import fit
+from build.errors import UserError
+from submission import contract
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
+"""Pillow's modes with 8 bits a channel: deeper ones would be clipped to white by the conversion."""
+
+Labelled = tuple[Path, int]
+
+
+def read(folder: Path, *, cache: Path) -> Cells:
+    """Read FOLDER/CLASS/*.jpg; images of another size are cut to the contract's aspect ratio and resized.
+
+    A note counts the resized ones. Hidden files and files of other kinds are left out. Rows are ordered by class, then by file name with numbers in
+    numeric order. Raises UserError for an empty folder, names that match no class, and files that cannot be decoded
+    whole.
+    """
+    given = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not given:
+        raise UserError(
+            f"{folder} holds no folders; expected one folder of images a class, like {contract.CLASSES[0]}/."
+        )
+    classes, notes = names.match(given, str(folder))
+    files = [item for index, name in sorted(zip(classes, given, strict=True)) for item in _files(folder / name, index)]
+    if not files:
+        raise UserError(f"The folders in {folder} hold no images; expected files like {', '.join(sorted(SUFFIXES))}.")
+    source = str(folder)
+    name = store.key("folder", _content(files))
+    if (found := store.find(cache, name, source)) is not None:
+        return found
+    return store.write(cache, name, source, len(files), _pieces(files, notes), notes)
+
+
+def _files(folder: Path, label: int) -> list[Labelled]:
+    paths = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file())
+    return [(path, label) for path in sorted(paths, key=_numeric)]
+
+
+def _numeric(path: Path) -> tuple:
+    """Sort key: cell_2 before cell_10; the name itself decides between 02 and 2."""
+    parts = re.split(r"(\d+)", path.name)
+    return ([(int(part), "") if part.isdecimal() else (-1, part) for part in parts], path.name)
+
+
+def _content(files: list[Labelled]) -> str:
+    """Hash over labels and bytes of all files in order."""
+    digest = hashlib.sha256()
+    for path, label in files:
+        try:
+            digest.update(f"{label} ".encode() + hashlib.sha256(path.read_bytes()).digest())
+        except OSError as error:
+            raise UserError(f"{path} cannot be read ({error.strerror}); check its permissions or remove it.") from error
+    return digest.hexdigest()
+
+
+def _pieces(files: list[Labelled], notes: list[str]) -> Iterator[store.Piece]:
+    step = store.piece_rows(int(np.prod(contract.IMAGE_SHAPE)))
+    resized: dict[tuple[int, int], int] = {}
+    for start in range(0, len(files), step):
+        part = files[start : start + step]
+        images = np.empty((len(part), *contract.IMAGE_SHAPE), np.uint8)
+        for row, (path, _) in enumerate(part):
+            image = decode(path)
+            if image.shape != contract.IMAGE_SHAPE:
+                resized[image.shape[:2]] = resized.get(image.shape[:2], 0) + 1
+            images[row] = fit(image)
+        yield images, np.array([label for _, label in part], np.int64)
+    if resized:
+        (h, w), most = max(resized.items(), key=lambda item: item[1])
+        sizes = f"{h}x{w} pixels" if len(resized) == 1 else f"{len(resized)} sizes, most often {h}x{w} pixels ({most})"
+        notes.append(f"{sum(resized.values())} of {len(files)} images were resized: they have {sizes}")
+
+
+def decode(path: Path) -> np.ndarray:
+    """The picture in `path` as (h, w, 3) uint8 RGB, upright; UserError where damaged, cut off or deeper than 8 bits.
+
+    Pillow and not OpenCV: OpenCV returns a cut-off JPEG with its lower part grey and no error.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode not in MODES:
+                raise UserError(f"{path} has {image.mode} pixels; expected 8 bits a channel; convert it.")
+            if image.mode == "P":
+                # A palette may carry transparency, which Pillow warns about on the way to RGB.
+                return np.asarray(ImageOps.exif_transpose(image).convert("RGBA").convert("RGB"))
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        # Pillow's decoders raise all of these on damaged files (SyntaxError: a broken PNG chunk).
+        raise UserError(f"{path} is no whole image ({error}); replace or remove it.") from error

@@ -1,0 +1,79 @@
+"""Match the names that people give to folders or labels with the classes of the contract.
+
+No table of abbreviations: "ig", "IG", "immature_granulocytes", "Basophils", "baso" and "plt" are found by rules that
+also hold for the classes of another competition.
+"""
+
+import itertools
+import re
+from collections.abc import Sequence
+
+from build.errors import UserError
+from submission import contract
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.casefold())
+
+
+def _initials(name: str) -> str:
+    words = re.findall(r"[^\W_]+", name.casefold())
+    return "".join(word[0] for word in words) if len(words) > 1 else ""
+
+
+def _abbreviates(short: str, name: str) -> bool:
+    """Whether the letters of `short` occur in `name` in order, the first one at its start."""
+    letters = iter(name)
+    return 2 <= len(short) < len(name) and name[:1] == short[:1] and all(letter in letters for letter in short)
+
+
+RULES = (
+    lambda given, name: _plain(given) == _plain(name),
+    lambda given, name: _plain(given).removesuffix("s") == _plain(name).removesuffix("s"),
+    lambda given, name: _plain(given) == _initials(name),
+    lambda given, name: len(_plain(given)) >= 2 and _plain(name).startswith(_plain(given).removesuffix("s")),
+    lambda given, name: _abbreviates(_plain(given), _plain(name)),
+)
+"""From strict to loose: same letters, plural, initials, start of the name, some letters of the name in order."""
+
+
+def class_of(given: str) -> int | None:
+    """Class index that `given` names, by the first rule that fits exactly one class; None where none does."""
+    for rule in RULES:
+        hits = [index for index, name in enumerate(contract.CLASSES) if rule(given, name)]
+        if len(hits) == 1:
+            return hits[0]
+    return None
+
+
+def match(given: Sequence[str], where: str) -> tuple[list[int], list[str]]:
+    """Class index of each given name, and notes for the user.
+
+    Where names match no class but there are as many names as classes, the sorted names are taken in the order of the
+    contract, if that contradicts no name that does match, and a note says so. Raises UserError otherwise.
+    """
+    found = [class_of(name) for name in given]
+    twice = [
+        (a, b)
+        for (a, i), (b, j) in itertools.combinations(zip(given, found, strict=True), 2)
+        if i is not None and i == j
+    ]
+    if twice:
+        a, b = twice[0]
+        raise UserError(
+            f"'{a}' and '{b}' in {where} both name the class {contract.CLASSES[class_of(a)]}; merge or rename one."
+        )
+    if None not in found:
+        return found, []
+    unknown = ", ".join(name for name, index in zip(given, found, strict=True) if index is None)
+    in_order = {name: index for index, name in enumerate(sorted(given))}
+    contradicted = any(index not in (None, in_order[name]) for name, index in zip(given, found, strict=True))
+    if len(given) != len(contract.CLASSES) or contradicted:
+        raise UserError(
+            f"No class is named like {unknown} in {where}; expected {len(contract.CLASSES)} names "
+            f"like {', '.join(contract.CLASSES)}."
+        )
+    pairs = ", ".join(f"{name} = {contract.CLASSES[index]}" for name, index in in_order.items())
+    return [in_order[name] for name in given], [
+        f"names in {where} match no class, so they are taken in sorted order: {pairs}"
+    ]

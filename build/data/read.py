@@ -1,0 +1,45 @@
+"""Read a data source into `Cells`: the one door to every format.
+
+    read("training_set.npz", seed=0)      the competition's file
+    read("cells/", seed=0)                a folder with one folder of images a class
+    read("medmnist:bloodmnist", seed=0)   BloodMNIST at 128 pixels (also @64, @224), downloaded once
+    read("synthetic:2400", seed=0)        drawn cells, the embedded default
+
+A source is read once: its images are streamed into a memory-mapped file under `cache`, named by the hash of what the
+source holds, so that a changed file is read again and an unchanged one opens in the time of its hash.
+"""
+
+from pathlib import Path
+
+from build.console import console
+from build.data import folders, medmnist, npz, synthetic
+from build.data.cells import Cells
+from build.errors import UserError
+
+
+def read(source: str, *, seed: int, cache: Path = Path("data")) -> Cells:
+    """Read `source`; `seed` matters to synthetic cells only. Raises UserError with one sentence on bad input.
+
+    What the reader decided on its own (a mapping of names, resized images) is printed and kept in `Cells.notes`.
+    """
+    source, cache = str(source), Path(cache)
+    cells = _read(source, seed, cache)
+    for note in cells.notes:
+        console.print(f"Note: {note}.", markup=False)
+    return cells
+
+
+def _read(source: str, seed: int, cache: Path) -> Cells:
+    if source.partition(":")[0] == "synthetic":
+        return synthetic.read(source, seed=seed, cache=cache)
+    if source.startswith("medmnist:"):
+        return medmnist.read(source, cache=cache)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return folders.read(path, cache=cache)
+    if path.is_file():
+        return npz.read(path, cache=cache)
+    raise UserError(
+        f"{source} does not exist; expected an npz file, a folder with one folder of images a class, "
+        "medmnist:bloodmnist, or synthetic."
+    )
