@@ -88,8 +88,8 @@ class Movement:
 def deform(image, level, *, rng):
     """Elastic deformation (Simard et al. 2003): level = (amplitude, smoothness), shares of the shorter side.
 
-    Uniform displacements smoothed by a Gaussian, times the amplitude; borders reflect. No affine part, as in Michaelis et
-    al. 2019, whose levels grow where ImageNet-C's do not.
+    Uniform displacements smoothed by a Gaussian, times the amplitude; borders reflect. No affine part, as in
+    Michaelis et al. 2019, whose levels grow where ImageNet-C's do not.
     """
     height, width = image.shape[:2]
     amplitude, smoothness = (value * min(height, width) for value in level)

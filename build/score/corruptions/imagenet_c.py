@@ -1,10 +1,8 @@
-"""The suite `imagenet-c`.
-
-The noise, blur and digital groups of ImageNet-C, lengths brought from 224 px to the image's side.
+"""The suite `imagenet-c`: ImageNet-C's noise, blur and digital groups, lengths brought from 224 px to the image's side.
 
 Hendrycks & Dietterich 2019, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations" (ICLR),
-figure 1 and the parameters of its code. Elastic has the levels of
-Michaelis et al. 2019: the published ones change their kind between severity 2 and 3 and do not grow.
+figure 1 and the parameters of its code. Elastic has the levels of Michaelis et al. 2019: the published ones change
+their kind between severity 2 and 3 and do not grow.
 """
 
 from build.score.corruptions import filters, geometric, noise, photometric
