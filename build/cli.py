@@ -36,7 +36,9 @@ def app() -> None:
 
 @app.command()
 @data_option
-@click.option("--recipe", metavar="NAME", help="A name from build/recipe.py; default: podium (smoke on synthetic cells).")
+@click.option(
+    "--recipe", metavar="NAME", help="A name from build/recipe.py; default: podium (smoke on synthetic cells)."
+)
 @click.option("--epochs", type=click.IntRange(min=1), help="Overrides the recipe's number of epochs.")
 @seed_option
 @click.option("--resume", metavar="RUN", help="Go on with a run: its ID, its folder, or latest.")
