@@ -1,7 +1,7 @@
 """What the competition asks of a submission: classes, image shape, pixel range.
 
-This is the one file to change for another competition of the same kind. It imports numpy only, so that a recipe, a scorecard or
-a checker can read it without waiting for a framework.
+This is the one file to change for another competition of the same kind. It imports numpy only, so that a recipe,
+a scorecard or a checker can read it without waiting for a framework.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ PIXEL_MAX = 255
 
 
 def check_images(images: np.ndarray) -> np.ndarray:
-    """Return `images` if it is an (n, *IMAGE_SHAPE) array of numbers with n >= 0; raise ValueError with one sentence otherwise.
+    """Return `images` as an array if it is (n, *IMAGE_SHAPE) of numbers with n >= 0; raise ValueError otherwise.
 
     Values are not touched (no copy): the predictor converts batch by batch.
     """
@@ -36,13 +36,13 @@ def check_images(images: np.ndarray) -> np.ndarray:
         )
     if images.dtype.kind not in "uif":
         raise ValueError(
-            f"Model.predict expects uint8 or float pixels in 0..{PIXEL_MAX}, got dtype {images.dtype}; convert the array first."
+            f"Model.predict expects uint8 or float pixels in 0..{PIXEL_MAX}, got {images.dtype}; convert them first."
         )
     return images
 
 
 def check_labels(labels: np.ndarray, count: int) -> np.ndarray:
-    """Return `labels` as the competition takes them: (count,) int64 in 0..len(CLASSES)-1; raise ValueError otherwise."""
+    """Return `labels` as the competition wants them, (count,) int64 in 0..len(CLASSES)-1, or raise ValueError."""
     labels = np.asarray(labels)
     if labels.shape != (count,):
         raise ValueError(f"Expected one label an image, shape ({count},), got {labels.shape}.")

@@ -1,8 +1,9 @@
 """ConvNeXt (Liu et al. 2022, "A ConvNet for the 2020s"), written so that a CPU runs it fast.
 
-Depthwise layers are DepthwiseConv2D: the grouped Conv2D of keras.applications computes the same, seven times slower in training
-and ten times slower in prediction on a CPU. Every layer bears an explicit name, so a model built twice in one process, or on
-another backend, has the same variable names. Nothing here is ever serialised: the network is rebuilt from its spec.
+Depthwise layers are DepthwiseConv2D: the grouped Conv2D of keras.applications computes the same, seven times slower in
+training and ten times slower in prediction on a CPU. Every layer bears an explicit name, so a model built twice in one
+process, or on another backend, has the same variable names. Nothing here is ever serialised: the network is rebuilt
+from its spec.
 
     from submission.convnext import convnext
     model = convnext(size="atto", classes=8, image_shape=(96, 96, 3))
@@ -26,13 +27,38 @@ SIZES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "xlarge": ((3, 3, 27, 3), (256, 512, 1024, 2048)),
 }
 NORM_EPSILON = 1e-6
-# Mean and standard deviation of ImageNet's channels (R, G, B) for pixels in 0..255: what the published weights were trained with.
+# Mean and standard deviation of ImageNet's channels (R, G, B), pixels 0..255: the published weights were trained so.
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_DEVIATION = (58.395, 57.12, 57.375)
 
 
+def weight_shapes(*, size: str, classes: int, stem_patch: int = 4) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every weight, in the network's order; told without building it."""
+    depths, widths = SIZES[size]
+    shapes = _affine("stem_conv", stem_patch, stem_patch, 3, widths[0]) | _norm("stem_norm", widths[0])
+    for stage, (depth, width) in enumerate(zip(depths, widths, strict=True)):
+        if stage:
+            shapes |= _norm(f"downsample_{stage}_norm", widths[stage - 1])
+            shapes |= _affine(f"downsample_{stage}_conv", 2, 2, widths[stage - 1], width)
+        for block in range(depth):
+            name = f"stage_{stage}_block_{block}"
+            shapes |= {f"{name}_depthwise/kernel": (7, 7, width, 1), f"{name}_depthwise/bias": (width,)}
+            shapes |= _norm(f"{name}_norm", width)
+            shapes |= _affine(f"{name}_expand", width, 4 * width) | _affine(f"{name}_project", 4 * width, width)
+            shapes[f"{name}_scale/gamma"] = (width,)
+    return shapes | _norm("head_norm", widths[-1]) | _affine("logits", widths[-1], classes)
+
+
+def _affine(name: str, *kernel: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}/kernel": kernel, f"{name}/bias": kernel[-1:]}
+
+
+def _norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}/gamma": (width,), f"{name}/beta": (width,)}
+
+
 class PixelNormalization(layers.Layer):
-    """Pixels 0..255 of any dtype to zero mean and unit deviation a channel; always in float32, since 0..255 fills a bfloat16."""
+    """Pixels 0..255 of any dtype to zero mean and unit deviation a channel, in float32: 0..255 fills a bfloat16."""
 
     def __init__(self, mean: Sequence[float], deviation: Sequence[float], name: str):
         super().__init__(name=name, dtype="float32", trainable=False)
@@ -51,7 +77,7 @@ class PixelNormalization(layers.Layer):
 
 
 class LayerScale(layers.Layer):
-    """One learned factor a channel (Touvron et al. 2021, section 2), starting near zero so that a block starts as the identity."""
+    """A learned factor a channel (Touvron et al. 2021, section 2), near zero at first: a block begins as identity."""
 
     def __init__(self, initial: float, name: str):
         super().__init__(name=name)
@@ -81,7 +107,7 @@ class StochasticDepth(layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, x, training=None):
-        """(B, ...) -> the same shape; kept branches are divided by 1 - rate, so the expectation is the same as in prediction."""
+        """(B, ...) -> the same shape; kept branches are divided by 1 - rate, so that prediction needs no factor."""
         if not training or self.rate == 0:
             return x
         keep = 1.0 - self.rate
@@ -105,14 +131,15 @@ def convnext(
     layer_scale: float = 1e-6,
     seed: int = 0,
 ) -> keras.Model:
-    """Build a ConvNeXt: pixels 0..255 (B, H, W, 3) -> logits (B, classes) float32. Kernels are zero until they are initialised.
+    """Build a ConvNeXt: pixels 0..255 (B, H, W, 3) -> logits (B, classes) float32; kernels are zero until initialised.
 
     Args:
         size: a key of SIZES.
         classes: number of classes.
-        image_shape: (H, W, 3) in pixels; H and W may be None. Sides that `stem_patch * 8` does not divide are padded with zeros
-            (at such sides keras.applications drops the last rows and columns instead).
-        stochastic_depth: rate of the last block, 0..1; earlier blocks follow linearly from 0 (Huang et al. 2016, section 4).
+        image_shape: (H, W, 3) in pixels; H and W may be None. Sides that `stem_patch * 8` does not divide are padded
+            with zeros (at such sides keras.applications drops the last rows and columns instead).
+        stochastic_depth: rate of the last block, 0..1; earlier ones rise to it linearly from 0 (Huang et al. 2016,
+            section 4).
         dropout: rate before the last layer, 0..1.
         stem_patch: 4, or 2 for twice the resolution in every stage (four times the work).
         layer_scale: first value of every LayerScale.

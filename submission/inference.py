@@ -1,0 +1,157 @@
+"""From a weights file to labels: rebuilds the network, predicts batch by batch, averages views.
+
+    from submission.inference import Predictor
+    predictor = Predictor("weights.npz")
+    labels = predictor.labels(images)        # (n, H, W, 3) pixels 0..255 -> (n,) int64
+
+Memory does not grow with n beyond the images and the logits: every batch is sliced, converted and forgotten.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from . import contract
+from .convnext import weight_shapes
+from .network import build, complete, variables
+from .weights import WeightsError, load
+
+BATCH = 64
+VIEWS: tuple[tuple[bool, bool, bool], ...] = (
+    # (transpose, flip the height, flip the width): the first 1, 2, 4 or 8 of them, each a subgroup of the square's
+    (False, False, False),
+    (False, False, True),
+    (False, True, False),
+    (False, True, True),
+    (True, False, False),
+    (True, False, True),
+    (True, True, False),
+    (True, True, True),
+)
+VIEW_COUNTS = (1, 2, 4, 8)
+
+
+class Predictor:
+    """A trained network, ready to predict."""
+
+    def __init__(self, path: str | Path, *, views: int | None = None, batch: int | None = None):
+        """Load the network that `path` holds.
+
+        Args:
+            path: a file of submission/weights.py whose meta has "spec", and "views" and "batch" unless the defaults do.
+            views: 1, 2, 4 or 8 views an image, whose logits are averaged; None takes the file's, else 1.
+            batch: images a batch; None takes the file's, else 64.
+
+        Raises WeightsError (a ValueError) with one sentence if the file is missing, damaged or holds another network.
+
+        """
+        arrays, meta = load(path)
+        try:
+            spec = complete(meta["spec"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise WeightsError(
+                f"The weights file {path} does not say which network it holds ({error}); save it with a spec."
+            ) from error
+        self.spec = spec
+        self.views = int(views or meta.get("views", 1))
+        self.batch = int(batch or meta.get("batch", BATCH))
+        height, width, _ = spec["image_shape"]
+        if self.views not in VIEW_COUNTS:
+            raise WeightsError(f"Expected 1, 2, 4 or 8 views, got {self.views}.")
+        if self.views == 8 and height != width:
+            raise WeightsError(f"Quarter turns need square images, got {height} x {width} pixels; use at most 4 views.")
+        if self.batch < 1:
+            raise WeightsError(f"Expected a batch of at least one image, got {self.batch}.")
+        expected = len(contract.CLASSES), list(contract.IMAGE_SHAPE)
+        if spec["classes"] != expected[0] or any(
+            a not in (None, b) for a, b in zip(spec["image_shape"], expected[1], strict=True)
+        ):
+            raise WeightsError(
+                f"The weights file {path} holds a network for {spec['classes']} classes and images "
+                f"{spec['image_shape']}, the contract asks for {expected[0]} classes and images {expected[1]}; "
+                "train one for this contract."
+            )
+        self._network = _engine(spec, arrays, path)
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """(n, H, W, 3) pixels 0..255, uint8 or any float, contiguous or not, n >= 0 -> (n, classes) float32.
+
+        Raises ValueError with one sentence if the shape or the dtype is another.
+        """
+        images = contract.check_images(images)
+        logits = np.zeros((len(images), self.spec["classes"]), np.float32)
+        for start in range(0, len(images), self.batch):
+            pixels = self._prepare(images[start : start + self.batch])
+            rows = slice(start, min(start + self.batch, len(images)))
+            for transpose, flip_height, flip_width in VIEWS[: self.views]:
+                view = pixels.transpose(0, 2, 1, 3) if transpose else pixels
+                view = view[:, :: -1 if flip_height else 1, :: -1 if flip_width else 1]
+                logits[rows] += self._network(np.ascontiguousarray(view))[: rows.stop - start]
+            logits[rows] /= self.views
+        return logits
+
+    def labels(self, images: np.ndarray) -> np.ndarray:
+        """As `logits`, but the class of the largest logit: (n,) int64."""
+        return np.argmax(self.logits(images), axis=1).astype(np.int64)
+
+    def _prepare(self, images: np.ndarray) -> np.ndarray:
+        """One batch as the network takes it: uint8 as it is, else float32; padded with black images to a power of two.
+
+        Padding keeps the shapes few, so that a GPU's tuning is not repeated for every n; powers of two keep one image
+        cheap.
+        """
+        count = min(self.batch, 1 << (len(images) - 1).bit_length())
+        pixels = np.zeros((count, *images.shape[1:]), np.uint8 if images.dtype == np.uint8 else np.float32)
+        pixels[: len(images)] = images
+        return pixels
+
+
+def _engine(spec: dict, arrays: dict[str, np.ndarray], path: str | Path) -> Callable[[np.ndarray], np.ndarray]:
+    """The network as a function of a batch (B, H, W, 3), uint8 or float32 -> logits (B, classes) float32."""
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    if on_tensorflow and spec["network"] == "convnext":
+        from .folded_convnext import forward
+
+        _check_names(arrays, weight_shapes(**{name: spec[name] for name in ("size", "classes", "stem_patch")}), path)
+        network = forward(arrays, spec)
+    else:
+        model = build(spec, initialize=False)
+        targets = variables(model)
+        _check_names(arrays, {name: tuple(target.shape) for name, target in targets.items()}, path)
+        for name, target in targets.items():
+            target.assign(arrays[name])
+        if not on_tensorflow:
+            return model.predict_on_batch
+
+        def network(pixels):
+            return model(pixels, training=False)
+
+    import tensorflow as tf
+
+    # One trace a dtype, whatever the batch. No XLA: on a CPU it makes depthwise convolutions ten times slower.
+    @cache
+    def traced(dtype: np.dtype):
+        signature = tf.TensorSpec((None, *contract.IMAGE_SHAPE), dtype)
+        return tf.function(network, jit_compile=False).get_concrete_function(signature)
+
+    return lambda pixels: traced(pixels.dtype)(tf.constant(pixels)).numpy()
+
+
+def _check_names(arrays: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]], path: str | Path) -> None:
+    """Raise WeightsError unless `arrays` has exactly the weights of `shapes`."""
+    missing, foreign = sorted(shapes.keys() - arrays.keys()), sorted(arrays.keys() - shapes.keys())
+    wrong = [name for name in shapes if name in arrays and arrays[name].shape != shapes[name]]
+    if missing or foreign or wrong:
+        problem = (
+            f"lacks {missing[0]}"
+            if missing
+            else f"has {foreign[0]} too"
+            if foreign
+            else f"has another shape of {wrong[0]}"
+        )
+        raise WeightsError(
+            f"The weights file {path} is of another network than its spec says: it {problem}; save it again."
+        )
