@@ -25,9 +25,9 @@ Labelled = tuple[Path, int]
 def read(folder: Path, *, cache: Path) -> Cells:
     """Read FOLDER/CLASS/*.jpg; images of another size are cut to the contract's aspect ratio and resized.
 
-    A note counts the resized ones. Hidden files and files of other kinds are left out. Rows are ordered by class, then by file name with numbers in
-    numeric order. Raises UserError for an empty folder, names that match no class, and files that cannot be decoded
-    whole.
+    A note counts the resized ones. Hidden files and files of other kinds are left out. Rows are ordered by class, then
+    by file name with numbers in numeric order. Raises UserError for an empty folder, names that match no class, and
+    files that cannot be decoded whole.
     """
     given = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not given:

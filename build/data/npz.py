@@ -49,8 +49,9 @@ def read(
 ) -> Cells:
     """Read an npz with `images` (N, *IMAGE_SHAPE) uint8 and `labels` (N,) or (N, 1) integers.
 
-    Or one with MedMNIST's six names. MedMNIST's images may have any size and are resized. `mapping[label]` is the contract's class of a label of the
-    file; without it labels are taken as they are. Raises UserError with one sentence for each kind of bad file.
+    Or one with MedMNIST's six names. MedMNIST's images may have any size and are resized. `mapping[label]` is the
+    contract's class of a label of the file; without it labels are taken as they are. Raises UserError with one sentence
+    for each kind of bad file.
     """
     source = source or str(path)
     with _sentences(path):

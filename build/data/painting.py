@@ -56,7 +56,8 @@ PURPLE, DARK, ORANGE, VIOLET = (92, 38, 118), (60, 28, 92), (206, 112, 98), (150
 KINDS = {
     "basophil": Kind(
         radius=(24, 34), rough=0.03, cytoplasm=(196, 150, 190), mottle=8, nucleus="lobes", lobes=(1, 3),
-        share=(0.68, 0.85), stain=(96, 52, 134), chromatin=12, granules=(Granules((200, 320), (0.8, 1.6), DARK, over=True),),
+        share=(0.68, 0.85), stain=(96, 52, 134), chromatin=12,
+        granules=(Granules((200, 320), (0.8, 1.6), DARK, over=True),),
     ),
     "eosinophil": Kind(
         radius=(29, 37), rough=0.03, cytoplasm=(224, 164, 150), mottle=6, nucleus="lobes", lobes=(2, 3),

@@ -1,0 +1,56 @@
+"""From a source to split cells in one call: read -> curate -> split. A second call reads everything from the cache.
+
+prepared = prepare("training_set.npz", recipe, seed=0)
+"""
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from build.data import curate as curation_module
+from build.data import features, foreign, near
+from build.data.cells import Cells
+from build.data.curate import Curation, curate
+from build.data.read import read
+from build.data.split import Split, split
+from build.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Cells, what curation kept of them, and the split of the kept rows; all rows count in `cells`."""
+
+    cells: Cells
+    curation: Curation
+    split: Split
+
+
+def prepare(source: str, recipe: Recipe, *, seed: int, cache: Path = Path("data"), progress: bool = True) -> Prepared:
+    """Read, curate and split `source` with the shares of `recipe`.
+
+    Curation depends on the cells alone and is kept under `cache` by their hash; the split takes milliseconds and is
+    made anew, so a changed seed or share never meets a stale one. Raises UserError as `read` and `split` do.
+    """
+    cells = read(source, seed=seed, cache=cache)
+    curation = _curated(cells, Path(cache), progress=progress)
+    parts = split(cells, curation, validation_share=recipe.validation_share, test_share=recipe.test_share, seed=seed)
+    assert len(parts.train) + len(parts.validation) + len(parts.test) + len(parts.dropped) == len(cells)
+    return Prepared(cells, curation, parts)
+
+
+def _curated(cells: Cells, cache: Path, *, progress: bool) -> Curation:
+    """Curation from the cache, or made and put there. Its name changes with the code that decides."""
+    digest = hashlib.sha256(cells.sha256.encode())
+    for module in (curation_module, features, foreign, near):
+        digest.update(Path(module.__file__).read_bytes())
+    path = cache / f"curation-{digest.hexdigest()[:20]}.npz"
+    if path.exists():
+        try:
+            return Curation.load(path)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            # Damaged: made again below.
+            path.unlink()
+    curation = curate(cells, progress=progress)
+    curation.save(path)
+    return curation

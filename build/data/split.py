@@ -1,0 +1,133 @@
+"""Training, validation and test rows: stratified by class, near-duplicates on one side, the same for the same seed.
+
+parts = split(cells, curation, validation_share=0.1, test_share=0.1, seed=0)
+parts.save(run / "split.npz")            and split.csv beside it: what became of every row, and why
+"""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from build import files
+from build.data.cells import Cells
+from build.data.curate import Curation, Dropped
+from build.errors import UserError
+from submission import contract
+
+SIDES = ("train", "validation", "test")
+LEAST = 10
+"""Fewest images a class may keep: below, a tenth of them is no image."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of the cells, each side (n,) int64 ascending; dropped rows with reasons; seed and hash of the cells."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    dropped: tuple[Dropped, ...]
+    seed: int
+    sha256: str
+
+    def save(self, path: Path) -> None:
+        """Write `path` (npz without pickles, equal bytes for equal splits) and a CSV of all rows beside it."""
+        path = Path(path)
+        table = {f"dropped_{k}": np.array([getattr(d, k) for d in self.dropped]) for k in ("row", "reason", "detail")}
+        sides = {side: getattr(self, side) for side in SIDES}
+        with files.atomic(path) as file:
+            np.savez_compressed(file, **sides, **table, seed=np.array(self.seed), sha256=np.array(self.sha256))
+        rows = [(int(row), side, "", "") for side in SIDES for row in sides[side]]
+        rows += [(d.row, "dropped", d.reason, d.detail) for d in self.dropped]
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([("row", "side", "reason", "detail"), *sorted(rows)])
+        files.write_text(path.with_suffix(".csv"), text.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> "Split":
+        """The inverse of `save`. OSError, ValueError, KeyError or BadZipFile where the file is not whole."""
+        with np.load(path) as held:
+            columns = (held[f"dropped_{k}"].tolist() for k in ("row", "reason", "detail"))
+            dropped = tuple(Dropped(*d) for d in zip(*columns, strict=True))
+            return cls(*(held[side] for side in SIDES), dropped, int(held["seed"]), str(held["sha256"]))
+
+
+def split(cells: Cells, curation: Curation, *, validation_share: float, test_share: float, seed: int) -> Split:
+    """Split the kept rows. Shares are 0..1 of each class; a side with a share above 0 gets at least one image of every
+    class.
+
+    A group of near-duplicates counts for the class of its first row. Groups are drawn in a seeded order, large ones
+    first, each to the side that still lacks the most, so that classes meet their shares exactly where groups are single
+    images.
+
+    Raises UserError where shares do not fit or a class keeps fewer than 10 images or 3 groups.
+    """
+    shares = {"validation": validation_share, "test": test_share}
+    if not all(0 <= share < 1 for share in shares.values()) or sum(shares.values()) >= 1:
+        raise UserError(
+            f"Shares of validation ({validation_share}) and test ({test_share}) must be 0 or more "
+            "and add up to less than 1."
+        )
+    labels = cells.labels[curation.kept]
+    starts, sizes = np.unique(curation.groups, return_index=True, return_counts=True)[1:]
+    group_class = labels[starts]
+    _check_enough(labels, group_class, cells.source)
+
+    side_of_group = np.empty(len(starts), np.int64)
+    for index in range(len(contract.CLASSES)):
+        members = np.flatnonzero(group_class == index)
+        order = np.random.default_rng([seed, index]).permutation(members)
+        order = order[np.argsort(-sizes[order], kind="stable")]
+        side_of_group[order] = _deal(sizes[order], [shares["validation"], shares["test"]])
+    side_of_row = side_of_group[curation.groups]
+    parts = [curation.kept[side_of_row == side] for side in range(len(SIDES))]
+    assert np.array_equal(np.sort(np.concatenate(parts)), curation.kept)
+    _check(labels, curation.groups, side_of_row, shares)
+    return Split(*parts, curation.dropped, seed, cells.sha256)
+
+
+def _check_enough(labels: np.ndarray, group_class: np.ndarray, source: str) -> None:
+    count = np.bincount(labels, minlength=len(contract.CLASSES))
+    group_count = np.bincount(group_class, minlength=len(contract.CLASSES))
+    for name, n, different in zip(contract.CLASSES, count, group_count, strict=True):
+        if n < LEAST or different < len(SIDES):
+            raise UserError(
+                f"{name} keeps {n} images in {different} groups of near-duplicates from {source}; a split needs "
+                f"at least {LEAST} images in {len(SIDES)} groups a class; add images."
+            )
+
+
+def _deal(sizes: np.ndarray, shares: list[float]) -> np.ndarray:
+    """Side (0 train, 1 validation, 2 test) of each group of a class, given sizes in dealing order."""
+    total = int(sizes.sum())
+    held_out = [max(1, round(total * share)) if share else 0 for share in shares]
+    lacks = np.array([total - sum(held_out), *held_out])
+    empty = {side for side in range(len(SIDES)) if lacks[side] > 0}
+    sides = np.empty(len(sizes), np.int64)
+    for position, size in enumerate(sizes.tolist()):
+        # When as few groups are left as sides are empty, those sides come first.
+        side = min(empty) if 0 < len(sizes) - position <= len(empty) else int(np.argmax(lacks))
+        empty.discard(side)
+        sides[position] = side
+        lacks[side] -= size
+    return sides
+
+
+def _check(labels: np.ndarray, groups: np.ndarray, side_of_row: np.ndarray, shares: dict[str, float]) -> None:
+    """What a split promises: no group on two sides, every class on every side, shares within one group a class."""
+    wanted = [1 - sum(shares.values()), *shares.values()]
+    for side in range(len(SIDES)):
+        assert not np.isin(groups[side_of_row == side], groups[side_of_row != side]).any()
+    starts, sizes = np.unique(groups, return_index=True, return_counts=True)[1:]
+    of_group = labels[starts][groups]
+    for index, name in enumerate(contract.CLASSES):
+        mine = labels == index
+        strays = np.count_nonzero(mine != (of_group == index))
+        tolerance = 1 + strays + int(sizes[labels[starts] == index].max())
+        for side, share in enumerate(wanted):
+            got = np.count_nonzero(mine & (side_of_row == side))
+            assert got > 0 or share == 0, (name, SIDES[side])
+            assert abs(got - share * mine.sum()) <= tolerance, (name, SIDES[side], got, share * mine.sum(), tolerance)
