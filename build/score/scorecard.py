@@ -18,6 +18,7 @@ import numpy as np
 
 from build.errors import UserError
 from build.files import write_text
+from build.score.leaderboard.forecast import Forecaster
 from build.score.metrics import clustered, measure, wilson
 from build.score.seen import operations_trained_with, seen
 from build.score.suites import SUITES, Condition
@@ -199,6 +200,7 @@ def assemble(
     baseline_name: str = "",
     device: str = "",
     competition: str = "",
+    own_pairs: Sequence[tuple[Mapping, float]] = (),
 ) -> dict:
     """The scorecard of one submission as a JSON-able dict.
 
@@ -206,7 +208,8 @@ def assemble(
     then the card has no suites. outcome: a mapping or a dataclass (status, step, reason, seconds, peak_mib ...).
     submission: facts of the zip (file, zip_sha256, zip_bytes, weights_sha256, commit, run, team ...). recipe: the facts
     the training is known by, or None. baseline: the scorecard of another submission, whose name appears beside the
-    ratios.
+    ratios. own_pairs: (suite -> accuracy, the server's score), from which the forecast learns beside the public pairs
+    (`Store.pairs`).
     """
     outcome = dict(outcome) if isinstance(outcome, Mapping) else dataclasses.asdict(outcome)
     answered = {c.key: answers(c, predictions) for c in conditions if c.key in predictions}
@@ -248,7 +251,7 @@ def assemble(
         "peak_mib": outcome.get("peak_mib"),
         "baseline": None,
         "worst": worst_images(asked, answered) if asked else [],
-        "forecast": None,
+        "forecast": Forecaster(own_pairs).predict({name: suite["accuracy"] for name, suite in suites.items()}),
     }
     if baseline is not None:
         card["baseline"] = compare_with(card, baseline, baseline_name or "baseline")

@@ -1,0 +1,244 @@
+"""Forecast of the server's score from suite scores, with an interval: an inference from few pairs, shown as what it is.
+
+    model = Forecaster(own=[(suites_of_an_entry, 0.87), ...])
+    model.predict(suites)          # {"score": .., "low": .., "high": .., "confidence": .8, ...}
+    model.leave_one_out()          # how far it misses on the public pairs
+
+The model is a line in log-odds, server = perturbed + corrections, fitted by ridge regression whose penalties are prior
+standard deviations: a common offset, a slope, an offset for each source of pairs (every team perturbs its images in its
+own way), and, once the team's own recorded scores are there, a weight for each suite beyond `stacked`: which
+perturbations the hidden set seems to hold. With few pairs the penalties win, and the interval says so. Not covered: the
+hidden set changing between phases.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from scipy.special import expit, logit
+from scipy.stats import norm, t
+from sklearn.linear_model import Ridge
+
+from build.score.leaderboard.reported import CLEAN, PAIRS, Pair
+
+CONFIDENCE = 0.8
+ANCHOR = "stacked"
+"""The suite that stands where a public pair has its perturbed accuracy."""
+OTHERS = ("held-out", "basic", "microscopy", "imagenet-c", "geometry")
+"""Suites whose difference from the anchor may explain what the anchor leaves open."""
+OWN_SOURCE = "own"
+CLIP = (0.02, 0.995)
+"""Accuracies are kept within these, so that a log-odds stays finite."""
+OFFSET, WEIGHT = 0.5, 0.2
+"""Prior standard deviations, in log-odds, of the common offset and of a suite's weight."""
+GRID = tuple(product((0.2, 0.3, 0.4, 0.55), (0.15, 0.3, 0.5, 0.8), (0.1, 0.25, 0.5, 0.8)))
+"""Candidates for (noise, source offset, slope), standard deviations in log-odds.
+
+The public pairs choose by their likelihood.
+"""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One pair in log-odds: anchor and server, the source it comes from, suites' differences from the anchor."""
+
+    x: float
+    y: float
+    source: str
+    differences: tuple[float, ...]
+
+
+def log_odds(share: float) -> float:
+    """Log-odds of a share, clipped."""
+    return float(logit(np.clip(share, *CLIP)))
+
+
+def public_point(pair: Pair) -> Point:
+    """A public pair; its suites beyond the perturbed accuracy are not known and count as no difference."""
+    return Point(log_odds(pair.perturbed), log_odds(pair.server), pair.repository, (0.0,) * len(OTHERS))
+
+
+def own_point(suites: Mapping[str, float], server: float = 0.5) -> Point:
+    """An entry of this store."""
+    x = log_odds(suites[ANCHOR])
+    differences = tuple(log_odds(suites[name]) - x if name in suites else 0.0 for name in OTHERS)
+    return Point(x, log_odds(server), OWN_SOURCE, differences)
+
+
+class Forecaster:
+    """The fitted forecast; see the module."""
+
+    def __init__(self, own: Sequence[tuple[Mapping[str, float], float]] = (), pairs: Sequence[Pair] = PAIRS):
+        """own: (suite -> accuracy, the server's score); entries without the suite `stacked` are passed over."""
+        self.pairs = tuple(pairs)
+        self.own = tuple((dict(suites), server) for suites, server in own if ANCHOR in suites)
+        points = [public_point(pair) for pair in self.pairs]
+        self.middle = float(np.mean([point.x for point in points]))
+        self.noise, self.source_spread, self.slope_spread = max(GRID, key=lambda s: self._likelihood(points, s))
+        self.points = points + [own_point(suites, server) for suites, server in self.own]
+        self.sources = tuple(dict.fromkeys((*(point.source for point in self.points), OWN_SOURCE)))
+        self._fit()
+
+    def _design(
+        self, points: Sequence[Point], sources: Sequence[str], spreads: tuple[float, float, float]
+    ) -> np.ndarray:
+        """Columns offset, slope, sources, weights, each times its prior standard deviation."""
+        _, source_spread, slope_spread = spreads
+        return np.array(
+            [
+                [OFFSET, slope_spread * (point.x - self.middle)]
+                + [source_spread * (point.source == source) for source in sources]
+                + [WEIGHT * difference for difference in point.differences]
+                for point in points
+            ]
+        )
+
+    def _likelihood(self, points: Sequence[Point], spreads: tuple[float, float, float]) -> float:
+        """Log marginal likelihood of the pairs under these spreads, up to a constant."""
+        sources = sorted({point.source for point in points})
+        design = self._design(points, sources, spreads)
+        covariance = design @ design.T + spreads[0] ** 2 * np.eye(len(points))
+        rest = np.array([point.y - point.x for point in points])
+        _, determinant = np.linalg.slogdet(covariance)
+        return float(-0.5 * (rest @ np.linalg.solve(covariance, rest) + determinant))
+
+    def _fit(self) -> None:
+        spreads = (self.noise, self.source_spread, self.slope_spread)
+        design = self._design(self.points, self.sources, spreads)
+        rest = np.array([point.y - point.x for point in self.points])
+        self.ridge = Ridge(alpha=self.noise**2, fit_intercept=False).fit(design, rest)
+        precision = design.T @ design / self.noise**2 + np.eye(design.shape[1])
+        self.covariance = np.linalg.inv(precision)
+
+    def _predict(self, point: Point) -> tuple[float, float]:
+        """Mean and standard deviation of the server's log-odds."""
+        row = self._design([point], self.sources, (self.noise, self.source_spread, self.slope_spread))
+        mean = point.x + float(self.ridge.predict(row)[0])
+        return mean, float(np.sqrt(self.noise**2 + (row @ self.covariance @ row.T).item()))
+
+    def predict(self, suites: Mapping[str, float], confidence: float = CONFIDENCE) -> dict | None:
+        """Forecast for one entry's suite accuracies: score, low, high, and a sentence.
+
+        None without the suite `stacked`.
+        """
+        if ANCHOR not in suites:
+            return None
+        mean, deviation = self._predict(own_point(suites))
+        # Few pairs estimate the noise: Student's t with their number less the offset, the slope and the noise itself.
+        reach = float(t.ppf(0.5 + confidence / 2, max(2, len(self.points) - 3))) * deviation
+        error = self.leave_one_out()
+        pairs = f"{len(self.pairs)} public pairs" + (f" and {len(self.own)} of your own" if self.own else "")
+        return {
+            "score": float(expit(mean)),
+            "low": float(expit(mean - reach)),
+            "high": float(expit(mean + reach)),
+            "confidence": confidence,
+            "pairs": len(self.points),
+            "own_pairs": len(self.own),
+            "leave_one_out": error["mean_absolute_error"],
+            "sentence": (
+                f"Forecast from {pairs} of a local perturbed score and the server's; left out one by one, a pair is "
+                f"missed by {100 * error['mean_absolute_error']:.1f} points on average. "
+                "An inference about a set that nobody here has seen."
+            ),
+        }
+
+    def leave_one_out(self) -> dict:
+        """Errors on the public pairs, in shares, each pair forecast from the others.
+
+        mean_absolute_error: one pair left out. new_source: all pairs of its source left out, which is the position of a
+        team without records. identity: the perturbed accuracy taken as the forecast. clean: a line through clean
+        accuracies, left out one by one. covered: pairs that lie within the interval when left out.
+        """
+        if not hasattr(self, "_errors"):
+            single, source, inside = [], [], 0
+            for index, pair in enumerate(self.pairs):
+                rest = [other for i, other in enumerate(self.pairs) if i != index]
+                strangers = [other for other in self.pairs if other.repository != pair.repository]
+                single.append(self._miss(pair, rest)[0])
+                error, low, high = self._miss(pair, strangers)
+                source.append(error)
+                inside += low <= pair.server <= high
+            self._errors = {
+                "mean_absolute_error": float(np.mean(np.abs(single))),
+                "new_source": float(np.mean(np.abs(source))),
+                "identity": float(np.mean([abs(pair.perturbed - pair.server) for pair in self.pairs])),
+                "clean": clean_error(),
+                "covered": inside,
+                "pairs": len(self.pairs),
+            }
+        return self._errors
+
+    @staticmethod
+    def _miss(pair: Pair, others: Sequence[Pair]) -> tuple[float, float, float]:
+        """Forecast minus truth of one pair from others, and the interval."""
+        model = Forecaster(pairs=others)
+        point = public_point(pair)
+        if point.source not in model.sources:
+            point = Point(point.x, point.y, OWN_SOURCE, point.differences)
+        mean, deviation = model._predict(point)
+        reach = float(t.ppf(0.5 + CONFIDENCE / 2, max(2, len(others) - 3))) * deviation
+        return float(expit(mean)) - pair.server, float(expit(mean - reach)), float(expit(mean + reach))
+
+    def weights(self) -> list[dict]:
+        """What the own pairs say about the hidden set's perturbations.
+
+        For each suite beyond `stacked`: the weight of its log-odds difference, its interval, and how much of the
+        prior's spread the own pairs took away (0: they say nothing).
+        """
+        first = 2 + len(self.sources)
+        rows = []
+        for index, name in enumerate(OTHERS):
+            mean = WEIGHT * float(self.ridge.coef_[first + index])
+            deviation = WEIGHT * float(np.sqrt(self.covariance[first + index, first + index]))
+            reach = float(norm.ppf(0.5 + CONFIDENCE / 2)) * deviation
+            rows.append(
+                {
+                    "suite": name,
+                    "weight": mean,
+                    "low": mean - reach,
+                    "high": mean + reach,
+                    "learned": 1 - deviation / WEIGHT,
+                }
+            )
+        return rows
+
+
+def clean_error() -> float:
+    """Mean absolute error of a least-squares line from clean log-odds to the server's, left out one by one."""
+    x, y = (np.array([log_odds(value) for value in column]) for column in zip(*CLEAN, strict=True))
+    truth = np.array([server for _, server in CLEAN])
+    errors = []
+    for index in range(len(x)):
+        keep = np.arange(len(x)) != index
+        slope, offset = np.polyfit(x[keep], y[keep], 1)
+        errors.append(abs(float(expit(offset + slope * x[index])) - truth[index]))
+    return float(np.mean(errors))
+
+
+def report(model: Forecaster) -> list[str]:
+    """The forecast's standing in a few sentences, for the terminal and the page."""
+    errors = {name: f"{100 * value:.1f}" for name, value in model.leave_one_out().items()}
+    covered, count = (model.leave_one_out()[name] for name in ("covered", "pairs"))
+    lines = [
+        f"Forecast: {count} public pairs; a left-out pair is missed by {errors['mean_absolute_error']} points, "
+        f"or by {errors['new_source']} when all pairs of its team are left out ({covered} of {count} then lie in the "
+        f"{CONFIDENCE:.0%} interval). Taking the perturbed accuracy itself misses by {errors['identity']}, "
+        f"a line through clean accuracies by {errors['clean']}."
+    ]
+    if not model.own:
+        lines.append(
+            "No recorded scores of your own yet, so nothing is known about which suite resembles the hidden set; "
+            "record some with --record ENTRY SCORE."
+        )
+        return lines
+    ranked = sorted(model.weights(), key=lambda row: -abs(row["weight"]))
+    shown = ", ".join(
+        f"{row['suite']} {row['weight']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})" for row in ranked
+    )
+    lines.append(
+        f"From {len(model.own)} recorded score(s) of your own, weights of the suites beyond {ANCHOR} ({CONFIDENCE:.0%} "
+        f"intervals): {shown}. An interval that holds 0 says nothing about what the hidden set is made of."
+    )
+    return lines

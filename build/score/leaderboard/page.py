@@ -1,0 +1,96 @@
+"""The leaderboard as one self-contained HTML page that sorts, filters and plots without a network.
+
+The page's state stands in its address (`#sort=stacked&show=ours&find=atto&x=held-out`), so a view can be linked to and
+tested.
+"""
+
+import dataclasses
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from markupsafe import Markup
+
+from build.files import write_text
+from build.score.leaderboard.board import Board, shown_score, suites_of
+from build.score.leaderboard.forecast import OTHERS, report
+from build.score.leaderboard.reported import PAIRS
+from build.score.page import environment
+
+
+def data(board: Board) -> dict:
+    """What the page's script works on."""
+    return {
+        "lines": [{**dataclasses.asdict(line), "shown": shown_score(line)} for line in board.lines],
+        "suites": suites_of(board),
+        "pairs": [dataclasses.asdict(pair) for pair in PAIRS],
+    }
+
+
+def embed(value: dict) -> Markup:
+    """JSON that can stand in a script element: no `</script>` and no HTML comment can come out of it."""
+    text = json.dumps(value, allow_nan=False)
+    for character, escaped in (("&", "\\u0026"), ("<", "\\u003c"), (">", "\\u003e")):
+        text = text.replace(character, escaped)
+    return Markup(text)  # noqa: S704 - escaped just above
+
+
+def tiles(board: Board) -> list[dict]:
+    """The headline numbers."""
+    ours = [line for line in board.standing if line.kind in ("recorded", "forecast")]
+    theirs = [line.score for line in board.standing if line.kind == "reported"]
+    rows = []
+    if ours:
+        best = ours[0]
+        rows.append(
+            {
+                "name": f"Best of yours, {best.kind}",
+                "value": f"{best.score:.2f}",
+                "range": f"{best.low:.2f} to {best.high:.2f}" if best.low is not None else f"{best.phase} phase",
+            }
+        )
+        rows.append(
+            {
+                "name": "Place on this board",
+                "value": str(best.position),
+                "range": f"of {len(board.standing)} that stand",
+            }
+        )
+    if theirs:
+        rows.append({"name": "Best reported", "value": f"{max(theirs):.4g}", "range": f"{board.phase} phase, public"})
+    error = board.forecaster.leave_one_out()
+    rows.append(
+        {
+            "name": "Forecast's error",
+            "value": f"{100 * error['mean_absolute_error']:.1f} pt",
+            "range": f"left out one by one, {error['pairs']} public pairs",
+        }
+    )
+    for team, left in board.quotas.items():
+        rows.append(
+            {
+                "name": f"Slots left today, {team}",
+                "value": "no limit" if left.left is None else str(left.left),
+                "range": left.reason or f"{left.used_today} used today, {left.used} in the phase",
+            }
+        )
+    return rows
+
+
+def write(board: Board, path: Path) -> None:
+    """Write the page, atomically."""
+    template = environment().get_template("leaderboard.html.j2")
+    write_text(
+        Path(path),
+        template.render(
+            board=board,
+            tiles=tiles(board),
+            suites=suites_of(board),
+            data=embed(data(board)),
+            forecast=report(board.forecaster),
+            weights=board.forecaster.weights() if board.forecaster.own else [],
+            others=OTHERS,
+            pairs=PAIRS,
+            written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
+        ),
+    )

@@ -1,0 +1,325 @@
+"""An append-only store of judged submissions: JSON lines, and the predictions of each entry beside them.
+
+    store = Store(Path("runs/leaderboard"))
+    entry = store.add(card, conditions, predictions)       # an entry's id
+    store.record(entry, 0.87, phase="dev")                  # what the server said
+    for entry in store.entries(): ...
+
+Writers take turns by a file lock, and a line is written by one system call and synced, so a killed writer can lose no
+line but the one it was writing. Lines that do not read are moved to `damaged.txt` by the next writer, never dropped.
+Not covered: file systems without flock (some network mounts), and deletion, which an append-only store does not have.
+"""
+
+import fcntl
+import json
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from build.console import console
+from build.errors import UserError
+from build.files import atomic, write_text
+
+DEFAULT = Path("runs/leaderboard")
+PHASES = ("dev", "final")
+FORMAT = 1
+
+
+def check(body: Mapping) -> str:
+    """CRC-32 of a line's content, in hex."""
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def encode(body: Mapping) -> bytes:
+    """One line with its checksum."""
+    return json.dumps({"check": check(body), **body}, allow_nan=False).encode() + b"\n"
+
+
+def decode(line: bytes) -> dict | None:
+    """The content of a line, or None where it is damaged."""
+    try:
+        body = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(body, dict):
+        return None
+    stated = body.pop("check", None)
+    return body if stated == check(body) else None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A judged submission as the store knows it, with what the server was recorded to have said."""
+
+    id: str
+    when: datetime
+    facts: dict
+    """team, file, zip_sha256, weights_sha256, commit, recipe, run, status, scores {suite.
+
+    {accuracy, low, high, ...}}, ...
+    """
+    server: dict[str, float]
+    """Phase -> the server's score."""
+    recorded: dict[str, datetime]
+    """Phase -> when a score of it was first recorded."""
+
+    @property
+    def suites(self) -> dict[str, float]:
+        """Suite -> accuracy."""
+        return {name: suite["accuracy"] for name, suite in self.facts["scores"].items()}
+
+
+def facts_of(card: Mapping) -> dict:
+    """What the store keeps of a scorecard."""
+    submission = card["submission"]
+    kept = ("accuracy", "low", "high", "n", "images", "definition", "mean_corruption_error", "corruptions")
+    return {
+        "team": submission.get("team") or "this team",
+        **{key: submission.get(key) for key in ("file", "zip_sha256", "zip_bytes", "weights_sha256", "commit", "run")},
+        "recipe": (card.get("recipe") or {}).get("name"),
+        "status": "Finished" if card["outcome"].get("status") == "scored" else "Failed",
+        "reason": card["outcome"].get("reason") or "",
+        "scores": {name: {key: suite[key] for key in kept} for name, suite in card["suites"].items()},
+        "seed": card["seed"],
+        "device": card.get("device"),
+        "seconds_per_1000": card.get("seconds_per_1000"),
+        "peak_mib": card.get("peak_mib"),
+        "forecast": card.get("forecast"),
+    }
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """All answers of one entry as one long table."""
+
+    keys: tuple[str, ...]
+    """Condition keys."""
+    definitions: tuple[str, ...]
+    """The definition behind each condition: answers pair where it is equal."""
+    condition: np.ndarray
+    """(m,) index into keys."""
+    row: np.ndarray
+    """(m,) test image."""
+    label: np.ndarray
+    """(m,) true class."""
+    called: np.ndarray
+    """(m,) predicted class."""
+
+
+def save_predictions(path: Path, conditions: Sequence, predictions: Mapping) -> None:
+    """Write the answers to all conditions that have some, compressed, without pickle."""
+    answered = [condition for condition in conditions if condition.key in predictions]
+    calls = []
+    for condition in answered:
+        given = predictions[condition.key]
+        called = np.load(given, allow_pickle=False) if isinstance(given, str | Path) else np.asarray(given)
+        assert called.shape == condition.labels.shape, condition.key
+        calls.append(called)
+
+    def column(parts: list, kind: type) -> np.ndarray:
+        return np.concatenate(parts).astype(kind) if parts else np.zeros(0, kind)
+
+    with atomic(path) as file:
+        np.savez_compressed(
+            file,
+            keys=np.array([condition.key for condition in answered], np.str_),
+            definitions=np.array([condition.definition for condition in answered], np.str_),
+            condition=column([np.full(len(c.labels), i) for i, c in enumerate(answered)], np.uint16),
+            row=column([condition.rows for condition in answered], np.uint32),
+            label=column([condition.labels for condition in answered], np.uint16),
+            called=column(calls, np.uint16),
+        )
+
+
+class Store:
+    """A folder with `entries.jsonl`, `predictions/ID.npz` and, where a line was damaged, `damaged.txt`."""
+
+    def __init__(self, folder: Path = DEFAULT):
+        self.folder = Path(folder)
+        self.path = self.folder / "entries.jsonl"
+        self.damaged_path = self.folder / "damaged.txt"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Wait for the other writers, then hold the lock."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield  # closing the file releases the lock, also when this process dies
+
+    def lines(self) -> tuple[list[dict], list[bytes]]:
+        """Readable lines in order, and the damaged ones."""
+        try:
+            raw = self.path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return [], []
+        decoded = [(line, decode(line)) for line in raw if line.strip()]
+        return [body for _, body in decoded if body is not None], [line for line, body in decoded if body is None]
+
+    def set_aside(self) -> None:
+        """Under the lock: move damaged lines to damaged.txt, the file of entries being replaced as a whole."""
+        good, damaged = self.lines()
+        if not damaged:
+            return
+        with self.damaged_path.open("ab") as file:
+            file.write(b"".join(line + b"\n" for line in damaged))
+            file.flush()
+            os.fsync(file.fileno())
+        with atomic(self.path) as file:
+            file.write(b"".join(encode(body) for body in good))
+        console.print(
+            f"{self.path}: {len(damaged)} damaged line(s), of a killed writer or a bad disk, "
+            f"moved to {self.damaged_path}; {len(good)} lines are whole.",
+            markup=False,
+        )
+
+    def append(self, body: Mapping) -> None:
+        """Under the lock: write one line and wait until it is on the disk."""
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            data = encode(body)
+            written = os.write(descriptor, data)
+            if written != len(data):
+                raise OSError(f"only {written} of {len(data)} bytes of an entry fitted on the disk of {self.path}")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def add(self, card: Mapping, conditions: Sequence = (), predictions: Mapping | None = None) -> str:
+        """Append a scorecard as an entry with the answers it came from; return the entry's new id."""
+        facts = facts_of(card)
+        with self.locked():
+            self.set_aside()
+            taken = {body["id"] for body in self.lines()[0] if body["kind"] == "entry"}
+            stem = (facts["zip_sha256"] or f"{zlib.crc32(json.dumps(facts, sort_keys=True).encode()):08x}")[:8]
+            name, number = stem, 2
+            while name in taken:
+                name, number = f"{stem}-{number}", number + 1
+            if predictions:
+                # Before the line: an entry never points at predictions that are not there.
+                save_predictions(self.folder / "predictions" / f"{name}.npz", conditions, predictions)
+            self.append({"kind": "entry", "format": FORMAT, "id": name, "when": now(), **facts})
+        return name
+
+    def record(self, entry: str, score: float, *, phase: str = "dev") -> str:
+        """Append what the server said about an entry; the last record of a phase counts.
+
+        Returns the entry's full id.
+        """
+        if phase not in PHASES:
+            raise UserError(f"There is no phase {phase!r}; choose among {', '.join(PHASES)}.")
+        if not 0 <= score <= 1:
+            raise UserError(f"A server's score is a share from 0 to 1, got {score:g}; 87 % is 0.87.")
+        name = self.find(entry).id
+        with self.locked():
+            self.set_aside()
+            self.append({"kind": "server", "format": FORMAT, "id": name, "when": now(), "phase": phase, "score": score})
+        return name
+
+    def act(self, entry: str, kind: str) -> str:
+        """Append an owner's "add" to or "remove" from the board, for the rules that leave it to the owner."""
+        assert kind in ("add", "remove"), kind
+        name = self.find(entry).id
+        with self.locked():
+            self.set_aside()
+            self.append({"kind": kind, "format": FORMAT, "id": name, "when": now()})
+        return name
+
+    def entries(self) -> list[Entry]:
+        """All entries in the order in which they were added, each with its recorded server scores."""
+        good, damaged = self.lines()
+        if damaged:
+            console.print(
+                f"{self.path}: {len(damaged)} damaged line(s) passed over; "
+                f"the next writer moves them to {self.damaged_path}.",
+                markup=False,
+            )
+        server: dict[str, dict[str, float]] = {}
+        recorded: dict[str, dict[str, datetime]] = {}
+        for body in good:
+            if body["kind"] == "server":
+                server.setdefault(body["id"], {})[body["phase"]] = body["score"]
+                recorded.setdefault(body["id"], {}).setdefault(body["phase"], datetime.fromisoformat(body["when"]))
+        special = ("kind", "format", "id", "when")
+        return [
+            Entry(
+                body["id"],
+                datetime.fromisoformat(body["when"]),
+                {key: value for key, value in body.items() if key not in special},
+                server.get(body["id"], {}),
+                recorded.get(body["id"], {}),
+            )
+            for body in good
+            if body["kind"] == "entry"
+        ]
+
+    def pairs(self) -> list[tuple[dict[str, float], float]]:
+        """(suite -> accuracy, the server's score) of every entry with a recorded score, the latest phase's."""
+        found = []
+        for entry in self.entries():
+            scores = [entry.server[phase] for phase in PHASES if phase in entry.server]
+            if scores and entry.suites:
+                found.append((entry.suites, scores[-1]))
+        return found
+
+    def actions(self) -> list[tuple[str, str, datetime]]:
+        """(entry's id, "add" or "remove", when) in order."""
+        return [
+            (body["id"], body["kind"], datetime.fromisoformat(body["when"]))
+            for body in self.lines()[0]
+            if body["kind"] in ("add", "remove")
+        ]
+
+    def find(self, name: str) -> Entry:
+        """The entry of that id or of the only id, file or run that begins so.
+
+        UserError where there is none or several.
+        """
+        entries = self.entries()
+        exact = [entry for entry in entries if entry.id == name]
+        found = exact or [
+            entry
+            for entry in entries
+            if any((text or "").startswith(name) for text in (entry.id, entry.facts["file"], entry.facts["run"]))
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UserError(
+                f"Several entries begin with {name!r}: {', '.join(entry.id for entry in found)}; give more of the id."
+            )
+        known = ", ".join(entry.id for entry in entries[-5:]) or "none yet; `python -m build score ZIP` adds one"
+        raise UserError(f"There is no entry {name!r} in {self.path}; the latest are: {known}.")
+
+    def predictions(self, entry: str) -> Predictions:
+        """The answers of an entry; UserError where none were kept or their file is damaged."""
+        path = self.folder / "predictions" / f"{entry}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return Predictions(
+                    tuple(map(str, arrays["keys"])),
+                    tuple(map(str, arrays["definitions"])),
+                    *(arrays[name].astype(np.int64) for name in ("condition", "row", "label", "called")),
+                )
+        except FileNotFoundError as error:
+            raise UserError(f"Entry {entry} has no stored predictions; judge its zip again to compare it.") from error
+        except (OSError, ValueError, KeyError, EOFError, zlib.error) as error:
+            raise UserError(f"The predictions in {path} are damaged ({error}); judge the zip again.") from error
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601 with microseconds: two entries of one second keep their order."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def export(store: Store, path: Path) -> None:
+    """Write all entries as one JSON array, for other tools."""
+    rows = [{"id": e.id, "when": e.when.isoformat(), "server": e.server, **e.facts} for e in store.entries()]
+    write_text(path, json.dumps(rows, indent=1) + "\n")
