@@ -1,7 +1,8 @@
 """Chores of the kit, one session each: `nox -s train package` is the main job, `nox -s tests` the tests.
 
-All sessions share one environment, .nox/podium (a second TensorFlow would cost 2 GB and a minute); it is made on first use from
-the dependency groups of pyproject.toml and brought up to date when they change. Arguments after `--` go to the session:
+All sessions share one environment, .nox/podium (a second TensorFlow would cost 2 GB and a minute); it is made on first
+use from the dependency groups of pyproject.toml and brought up to date when they change. Arguments after `--` go to the
+session:
 `nox -s train package -- --data training_set.npz` gives --data to the training and nothing else to the packaging.
 """
 

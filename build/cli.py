@@ -15,7 +15,8 @@ data_option = click.option(
     metavar="SOURCE",
     default="synthetic",
     show_default=True,
-    help="training_set.npz, a folder with one folder of images a class, medmnist:bloodmnist[@64|@128|@224], or synthetic[:N].",
+    help="training_set.npz, a folder with one folder of images a class, medmnist:bloodmnist[@64|@128|@224], "
+    "or synthetic[:N].",
 )
 seed_option = click.option(
     "--seed", type=int, default=0, show_default=True, help="Same seed: same split, batches and weights."

@@ -3,7 +3,7 @@
     explain = explainer(Path("weights.npz"))
     heat = explain(images, labels)      # (n, H, W, 3) uint8, (n,) int64 -> (n, h, w) float32 in 0..1
 
-The network is rebuilt from a weights file of any recipe; TensorFlow backend only, since it needs gradients of inner layers.
+The network is rebuilt from a weights file of any recipe; TensorFlow only, since it needs the gradients of inner layers.
 """
 
 from collections.abc import Callable
@@ -14,12 +14,12 @@ import numpy as np
 from submission import weights
 
 SMALLEST_SIDE = 6
-"""The last layer with maps of at least this side is looked at: a ConvNeXt's final 3x3 maps of a 96-pixel image show a corner
-of the image, but no part of a cell."""
+"""The last layer with maps of at least this side is looked at: a ConvNeXt's final 3x3 maps of a 96-pixel image show a
+corner of the image, but no part of a cell."""
 
 
 def explainer(weights_path: Path) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Return explain(images (n, H, W, 3) pixels 0..255, labels (n,)) -> heat maps (n, h, w) float32, each scaled to 0..1."""
+    """Return explain(images (n, H, W, 3), labels (n,)) -> heat maps (n, h, w) float32, each scaled to 0..1."""
     import keras
     import tensorflow as tf
 
