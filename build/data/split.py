@@ -104,6 +104,8 @@ def _deal(sizes: np.ndarray, shares: list[float]) -> np.ndarray:
     """Side (0 train, 1 validation, 2 test) of each group of a class, given sizes in dealing order."""
     total = int(sizes.sum())
     held_out = [max(1, round(total * share)) if share else 0 for share in shares]
+    if sum(held_out) >= total:
+        held_out[int(np.argmax(held_out))] -= sum(held_out) - total + 1
     lacks = np.array([total - sum(held_out), *held_out])
     empty = {side for side in range(len(SIDES)) if lacks[side] > 0}
     sides = np.empty(len(sizes), np.int64)

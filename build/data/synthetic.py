@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from build.data import cache as store
+from build.data import kinds as kinds_module
 from build.data import painting
 from build.data.cells import Cells
 from build.errors import UserError
@@ -36,6 +37,8 @@ SHARES = {
     "platelet": 1641,
 }
 """Kinds that can be drawn, and how often each occurs among the competition's 11,951 different cells."""
+DRAWING = (__file__, painting.__file__, kinds_module.__file__)
+"""Files that decide what is drawn: cells drawn by other ones are not taken from the cache."""
 GOLDEN = (5**0.5 - 1) / 2
 
 
@@ -43,7 +46,7 @@ def read(source: str, *, seed: int, cache: Path) -> Cells:
     """Draw `synthetic` or `synthetic:N` cells (default 2400); UserError where N is no number or too small."""
     count = _count(source)
     kinds = kinds_of_classes()
-    drawing = "".join(hashlib.sha256(Path(f).read_bytes()).hexdigest() for f in (__file__, painting.__file__))
+    drawing = "".join(hashlib.sha256(Path(f).read_bytes()).hexdigest() for f in DRAWING)
     name = store.key("synthetic", str(count), str(seed), drawing)
     return store.find(cache, name, source) or store.write(
         cache, name, source, count, _pieces(count, seed, kinds), [], verb="Drawing"
