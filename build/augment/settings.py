@@ -1,0 +1,63 @@
+"""Which values the augmentation settings of a recipe may take."""
+
+from build.augment import augmix, geometry, randaugment
+from build.errors import UserError
+from build.recipe import Recipe
+
+_SHARES = (
+    "geometry_probability",
+    "augmix_probability",
+    "randaugment_probability",
+    "randaugment_magnitude",
+    "randaugment_spread",
+    "stain_probability",
+    "channel_shuffle_probability",
+    "channel_shift_probability",
+    "channel_shift",
+    "degrade_probability",
+    "degrade_strength",
+    "cutout_probability",
+    "cutout_size",
+    "grid_probability",
+    "mix_probability",
+)
+
+
+def check(recipe: Recipe) -> None:
+    """Raise UserError for a setting outside its range."""
+    if recipe.augmenter not in ("podium", "keras_cv", "none"):
+        raise UserError(
+            f"Recipe field augmenter is podium, keras_cv or none, got {recipe.augmenter!r}; correct the recipe."
+        )
+    for name in _SHARES:
+        if not 0 <= getattr(recipe, name) <= 1:
+            raise UserError(
+                f"Recipe field {name} must be from 0 to 1, got {getattr(recipe, name)}; correct the recipe."
+            )
+    for name in (
+        "rotation",
+        "zoom",
+        "translation",
+        "stain",
+        "mixup_alpha",
+        "cutmix_alpha",
+        "jsd_weight",
+        "randaugment_operations",
+    ):
+        if not getattr(recipe, name) >= 0:
+            raise UserError(
+                f"Recipe field {name} must not be negative, got {getattr(recipe, name)}; correct the recipe."
+            )
+    if not 0 <= recipe.shear < 80:
+        raise UserError(
+            f"Recipe field shear is an angle from 0 to below 80 degrees, got {recipe.shear}; correct the recipe."
+        )
+    if recipe.border != "any" and recipe.border not in geometry.BORDERS:
+        raise UserError(
+            f"Recipe field border is any, {', '.join(geometry.BORDERS)}, got {recipe.border!r}; correct the recipe."
+        )
+    if unknown := [name for name in recipe.randaugment_pool if name not in randaugment.POOL]:
+        raise UserError(f"Recipe field randaugment_pool names {unknown[0]!r}; known are {', '.join(randaugment.POOL)}.")
+    for prefix, depth in (("copies", 0), ("augmix", recipe.augmix_depth)):
+        settings = {name: getattr(recipe, f"{prefix}_{name}") for name in ("severity", "alpha", "width")}
+        augmix.check(**settings, depth=depth)
