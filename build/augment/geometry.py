@@ -134,10 +134,11 @@ def draw_borders(count: int, *, border: str, rng: np.random.Generator) -> Border
     """Draw a border mode an image ("any": by BORDER_SHARES; else that mode) and its colour: black, whitish or any, a
     third each.
     """
-    if border == "any":
-        modes = rng.choice(list(BORDER_SHARES), size=count, p=list(BORDER_SHARES.values())).tolist()
-    else:
-        modes = [border] * count
+    modes = (
+        rng.choice(list(BORDER_SHARES), size=count, p=list(BORDER_SHARES.values())).tolist()
+        if border == "any"
+        else [border] * count
+    )
     colour = rng.integers(0, 256, (count, 3))
     kind = rng.integers(0, 3, (count, 1))
     fills = np.where(kind == 0, 0, np.where(kind == 1, 200 + colour * 56 // 256, colour))

@@ -1,4 +1,4 @@
-"""Kinds of synthetic cells: the numbers that `painting` draws from; `python -m build.data.synthetic OUT.png` shows them.
+"""Kinds of synthetic cells: the numbers that `painting` draws from; `python -m build.data.synthetic OUT.png` shows it.
 
 Lengths are pixels of a 96-pixel image, colours RGB as a Wright-Giemsa-like stain gives them; ranges are drawn
 uniformly. They were set by eye beside real cells, and so that kinds overlap in size and colour and differ in form.

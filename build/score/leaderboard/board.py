@@ -38,7 +38,7 @@ class Line:
     model: str
     score: float | None
     kind: str
-    """"recorded" (by the server), "forecast", "reported" (public, not measured here), "failed", "none" (no forecast)."""
+    """"recorded" (by the server), "forecast", "reported" (public, not measured here), "failed", "none" (no score)."""
     low: float | None
     high: float | None
     """The forecast's interval."""
@@ -186,7 +186,7 @@ def shown_score(line: Line) -> str:
 
 
 STYLES = {"reported": "dim", "recorded": "bold", "forecast": "", "failed": "red", "none": "dim"}
-NARROW = 160
+NARROW = 165
 """Terminals with fewer columns get the suites that matter most; the page has all."""
 
 
@@ -196,15 +196,15 @@ def table(board: Board, width: int = NARROW) -> Table:
     if width < NARROW:
         suites = [name for name in suites if name in ("held-out", "basic", "stacked")]
     title = f"Leaderboard, {board.phase} phase, rule {board.rule}"
-    grid = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    grid = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     grid.add_column("#", justify="right", no_wrap=True, min_width=3)
     grid.add_column("team", no_wrap=True, overflow="ellipsis", min_width=10, max_width=20)
     grid.add_column("model", no_wrap=True, overflow="ellipsis", min_width=12, max_width=34)
     grid.add_column("score", no_wrap=True, min_width=17)
     grid.add_column("origin", no_wrap=True, min_width=10)
+    grid.add_column("entry", no_wrap=True, min_width=10)
     for name in (*suites, "MB", "s/1000"):
         grid.add_column(name, justify="right", no_wrap=True, min_width=max(5, len(name)))
-    grid.add_column("entry", no_wrap=True, min_width=10)
     for line in board.lines:
         position = f"{line.position}{'=' if line.tied else ''}" if line.position else "–"
         size, seconds = line.facts.get("zip_bytes"), line.facts.get("seconds_per_1000")
@@ -215,10 +215,10 @@ def table(board: Board, width: int = NARROW) -> Table:
             line.model,
             shown_score(line),
             mark,
+            "" if line.kind == "reported" else line.id,
             *(f"{100 * line.suites[name]:.1f}" if name in line.suites else "" for name in suites),
             f"{size / 1e6:.1f}" if size else "",
             f"{seconds:.1f}" if seconds else "",
-            "" if line.kind == "reported" else line.id,
             style=STYLES[line.kind],
         )
     return grid

@@ -1,0 +1,300 @@
+"""Writes Codabench bundles: one to score a zip at home, one to hold a competition with a development and a final phase.
+
+Both carry the same ingestion and scoring programs (build/score/programs), so the score at home is made by what a server would run.
+"""
+
+import datetime
+import os
+import shutil
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import yaml
+
+from build.errors import UserError
+from build.files import atomic
+from build.score import reports
+from build.score.environment import ServerEnvironment
+from build.score.unpacker_rules import DEFAULT_TIME_LIMIT, LONGEST
+from submission.contract import CLASSES
+
+PROGRAMS = Path(__file__).parent / "programs"
+SHARED = {
+    "ingestion_program": ("labels.py", "loading.py"),
+    "scoring_program": ("labels.py",),
+    "probe_program": ("labels.py", "loading.py"),
+}
+"""Modules that a program folder gets beside its own files."""
+METRICS = (
+    ("accuracy", "Accuracy"),
+    ("precision", "Precision (weighted)"),
+    ("recall", "Recall (weighted)"),
+    ("f1", "F1 (weighted)"),
+)
+PRECISION = 4
+EPOCH = (2024, 11, 8, 0, 0, 0)
+"""Time stamp of every member of a zip: the same bundle, the same bytes."""
+
+
+class Condition(Protocol):
+    """What a bundle needs of a set of images (see build/score/suites.py)."""
+
+    key: str
+    suite: str
+    images_path: Path
+    labels: np.ndarray
+
+
+def write_program(name: str, folder: Path) -> Path:
+    """Put the program `name` with the modules it shares into `folder` (made anew)."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(PROGRAMS / name, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for shared in SHARED[name]:
+        shutil.copy(PROGRAMS / shared, folder / shared)
+    return folder
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file at `target`, without copying its bytes where the file system allows; the sandbox shows it read-only."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copy(source, target)
+
+
+def _data(conditions: Sequence[Condition], input_data: Path, reference: Path, classes: Sequence[str]) -> None:
+    """Write the images and, apart from them, the labels."""
+    if not conditions:
+        raise UserError("A bundle needs at least one set of test images; name at least one suite.")
+    input_data.mkdir(parents=True)
+    reference.mkdir(parents=True)
+    keys = [condition.key for condition in conditions]
+    assert len(set(keys)) == len(keys), "condition keys are not unique"
+    shown, known = [], []
+    for condition in conditions:
+        labels = np.asarray(condition.labels)
+        assert labels.ndim == 1 and labels.size, f"{condition.key} has no labels"
+        assert labels.min() >= 0 and labels.max() < len(classes), (
+            f"{condition.key} has labels outside 0..{len(classes) - 1}"
+        )
+        _link(Path(condition.images_path), input_data / f"{condition.key}.npy")
+        np.save(reference / f"{condition.key}.labels.npy", labels.astype(np.int64))
+        shown.append({"key": condition.key, "images": f"{condition.key}.npy"})
+        known.append({"key": condition.key, "suite": condition.suite, "labels": f"{condition.key}.labels.npy"})
+    reports.write_json(input_data / "conditions.json", {"classes": len(classes), "conditions": shown})
+    reports.write_json(reference / "conditions.json", {"classes": list(classes), "conditions": known})
+
+
+def _columns(suites: Sequence[str]) -> list[dict]:
+    """Leaderboard columns: the metrics, and an accuracy for each suite where there are several."""
+    entries = [*METRICS, *((f"accuracy_{suite}", f"Accuracy: {suite}") for suite in suites if len(suites) > 1)]
+    for key, title in entries:
+        if len(key) > LONGEST or len(title) > LONGEST:
+            raise UserError(f"The suite name in {key!r} is too long: a column's name may have {LONGEST} characters.")
+    return [
+        {"key": key, "title": title, "index": index, "sorting": "desc", "precision": PRECISION}
+        for index, (key, title) in enumerate(entries)
+    ]
+
+
+def logo(side: int = 64) -> bytes:
+    """A PNG of a cell: a pale disc with a dark nucleus."""
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    pixels = np.full((side, side, 3), 255, np.uint8)
+    pixels[np.hypot(x, y) < 0.45 * side] = (236, 208, 226)
+    pixels[np.hypot(x + 0.05 * side, y) < 0.25 * side] = (110, 62, 140)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    header = struct.pack(">2I5B", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
+
+
+OVERVIEW = """# {title}
+
+Predict the class of each image. Upload a zip with `model.py` at its root (not in a folder) and the weights beside it:
+
+    class Model:
+        def __init__(self): ...          # no arguments; open weights by Path(__file__).parent
+        def predict(self, X): ...        # X: (n, {height}, {width}, {channels}) numbers 0..255; returns (n,) integers 0..{last}
+
+Classes: {classes}.
+
+No file is kept between two runs, and there is no network. A file called `metadata` (it may be empty) at the root of
+the zip keeps the weights from being copied into the prediction output.
+"""
+TERMS = "# Terms\n\nOne account a team. The test images and labels are not to be looked for.\n"
+
+
+def _pages(folder: Path, title: str, classes: Sequence[str], shape: Sequence[int]) -> dict:
+    """Write logo and pages; returns the part of competition.yaml that names them."""
+    (folder / "logo.png").write_bytes(logo())
+    names = ", ".join(f"{number} {name}" for number, name in enumerate(classes))
+    height, width, channels = shape
+    text = OVERVIEW.format(
+        title=title, height=height, width=width, channels=channels, last=len(classes) - 1, classes=names
+    )
+    (folder / "overview.md").write_text(text)
+    (folder / "terms.md").write_text(TERMS)
+    return {
+        "title": title,
+        "image": "logo.png",
+        "terms": "terms.md",
+        "pages": [{"title": "Overview", "file": "overview.md"}],
+    }
+
+
+def _write_yaml(folder: Path, values: Mapping) -> None:
+    (folder / "competition.yaml").write_text(yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
+
+
+def scoring_bundle(
+    conditions: Sequence[Condition],
+    folder: Path,
+    *,
+    classes: Sequence[str] = CLASSES,
+    time_limit: int = DEFAULT_TIME_LIMIT,
+) -> Path:
+    """Write a bundle of one phase that scores a zip on `conditions` into `folder` (made anew); returns it.
+
+    Image files are linked where the file system allows. UserError without conditions or with a suite name too long for a column.
+    """
+    folder = Path(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    columns = _columns(list(dict.fromkeys(condition.suite for condition in conditions)))
+    _data(conditions, folder / "input_data", folder / "reference_data", classes)
+    for name in ("ingestion_program", "scoring_program"):
+        write_program(name, folder / name)
+    shape = np.load(conditions[0].images_path, mmap_mode="r").shape[1:]
+    task = {
+        "index": 0,
+        "name": "suites",
+        **{kind: f"{kind}/" for kind in ("scoring_program", "ingestion_program", "input_data", "reference_data")},
+    }
+    values = {
+        "version": 2,
+        **_pages(folder, "Podium suites", classes, shape),
+        "docker_image": ServerEnvironment.read().image,
+        "enable_detailed_results": True,
+        "tasks": [task],
+        "phases": [
+            {
+                "index": 0,
+                "name": "Suites",
+                "start": "2024-11-08 00:00:00",
+                "execution_time_limit": int(time_limit),
+                "tasks": [0],
+            }
+        ],
+        "leaderboards": [{"title": "Results", "key": "main", "submission_rule": "Force_Last", "columns": columns}],
+    }
+    _write_yaml(folder, values)
+    return folder
+
+
+def write_competition(
+    target: Path,
+    *,
+    development: Sequence[Condition],
+    final: Sequence[Condition],
+    start: datetime.date,
+    days: int = 14,
+    final_days: int = 2,
+    title: str = "Blood cells",
+    classes: Sequence[str] = CLASSES,
+    time_limit: int = DEFAULT_TIME_LIMIT,
+    submissions_per_day: int = 5,
+    submissions: int = 100,
+    submission_rule: str = "Force_Best",
+    image: str = "",
+) -> Path:
+    """Write a competition that Codabench can import, with a development and a final phase; returns `target`.
+
+    A `target` that ends in .zip becomes a zip with the same bytes for the same arguments, any other a folder (made anew). The phases
+    run `days` from midnight UTC of `start` and then `final_days`. `image` is the docker image of the workers.
+    """
+    target = Path(target)
+    if days < 1 or final_days < 1:
+        raise UserError(f"Phases last at least one day, got {days} and {final_days}.")
+    if target.suffix == ".zip":
+        folder = target.with_name(f".{target.name}.folder")
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        folder = target
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True)
+        suites = list(dict.fromkeys(condition.suite for condition in (*development, *final)))
+        for name in ("ingestion_program", "scoring_program"):
+            write_program(name, folder / name)
+        tasks = []
+        for index, (name, conditions) in enumerate((("development", development), ("final", final))):
+            _data(conditions, folder / f"input_data_{name}", folder / f"reference_data_{name}", classes)
+            programs = {kind: f"{kind}/" for kind in ("ingestion_program", "scoring_program")}
+            data = {kind: f"{kind}_{name}/" for kind in ("input_data", "reference_data")}
+            tasks.append({"index": index, "name": name, "description": f"The {name} set.", **programs, **data})
+        middle = start + datetime.timedelta(days=days)
+        # The next phase starts a second after the last one ends: the unpacker wants them apart. Quoted dates keep their time.
+        dates = (
+            {"start": f"{start} 00:00:00", "end": f"{middle} 00:00:00"},
+            {"start": f"{middle} 00:00:01", "end": f"{middle + datetime.timedelta(days=final_days)} 00:00:00"},
+        )
+        quotas = {
+            "max_submissions_per_day": submissions_per_day,
+            "max_submissions": submissions,
+            "execution_time_limit": int(time_limit),
+        }
+        phases = [
+            {"index": index, "name": name, "description": f"{name} phase", **dates[index], **quotas, "tasks": [index]}
+            for index, name in enumerate(("Development", "Final"))
+        ]
+        shape = np.load(development[0].images_path, mmap_mode="r").shape[1:]
+        values = {
+            "version": 2,
+            **_pages(folder, title, classes, shape),
+            "docker_image": image or ServerEnvironment.read().image,
+            "registration_auto_approve": False,
+            "enable_detailed_results": True,
+            "tasks": tasks,
+            "phases": phases,
+            "leaderboards": [
+                {
+                    "title": "Results",
+                    "key": "main",
+                    "submission_rule": submission_rule,
+                    "primary_index": 0,
+                    "columns": _columns(suites),
+                }
+            ],
+        }
+        _write_yaml(folder, values)
+        if folder != target:
+            with atomic(target) as file:
+                zip_folder(folder, file)
+    finally:
+        if folder != target:
+            shutil.rmtree(folder, ignore_errors=True)
+    return target
+
+
+def zip_folder(folder: Path, file) -> None:
+    """Zip the contents of `folder` (not the folder itself) into an open file: sorted names, fixed times."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                member = zipfile.ZipInfo(path.relative_to(folder).as_posix(), EPOCH)
+                member.compress_type = zipfile.ZIP_DEFLATED
+                member.external_attr = 0o644 << 16
+                with (
+                    path.open("rb") as source,
+                    archive.open(member, "w", force_zip64=path.stat().st_size >= 2**31) as place,
+                ):
+                    shutil.copyfileobj(source, place, 1 << 20)

@@ -1,0 +1,166 @@
+"""Competition bundles, version 2: what Codabench's unpacker accepts, as a checker with one sentence a violation, and as a reader.
+
+`check(bundle)` lists every violation; `load(bundle, scratch)` reads what the judge needs and raises UserError at the first.
+The rules themselves are in unpacker_rules.py.
+"""
+
+import datetime
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from build.errors import UserError
+from build.score.outcome import Finding
+from build.score.unpack import unpack
+from build.score.unpacker_rules import DATA, DEFAULT_IMAGE, DEFAULT_TIME_LIMIT, Rules, moment
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task: its folders (unpacked), None where it has none."""
+
+    index: int
+    name: str
+    scoring_program: Path
+    ingestion_program: Path | None
+    input_data: Path | None
+    reference_data: Path | None
+    ingestion_only_during_scoring: bool = False
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase, in order."""
+
+    name: str
+    start: datetime.datetime
+    end: datetime.datetime | None
+    tasks: tuple[int, ...]
+    execution_time_limit: float
+    max_submissions_per_day: int
+    max_submissions: int
+
+
+@dataclass(frozen=True)
+class Competition:
+    """What the judge needs of a bundle."""
+
+    folder: Path
+    title: str
+    docker_image: str
+    detailed_results: bool
+    tasks: dict[int, Task]
+    phases: tuple[Phase, ...]
+    columns: tuple[str, ...]
+    """Keys of the leaderboard's columns that are not computed, by index."""
+    primary: str
+    """Key of the column that ranks."""
+    findings: tuple[Finding, ...] = field(default=())
+
+
+def _values(folder: Path) -> dict | Finding:
+    """competition.yaml as a mapping, or what is wrong with it."""
+    path = folder / "competition.yaml"
+    if not path.is_file():
+        inner = sorted(found.parent.name for found in folder.glob("*/competition.yaml"))
+        remedy = f"Zip the contents of {inner[0]}/, not the folder." if inner else "Put competition.yaml at the root."
+        return Finding("no-yaml", "error", "The bundle has no competition.yaml at its root.", remedy)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        return Finding(
+            "yaml", "error", f"competition.yaml cannot be read ({reason}).", "Correct the YAML.", "competition.yaml"
+        )
+    if not isinstance(values, dict):
+        return Finding(
+            "yaml", "error", "competition.yaml is not a mapping.", "Start it with `version: 2`.", "competition.yaml"
+        )
+    return values
+
+
+def _opened(bundle: Path, scratch: Path) -> Path:
+    """The bundle as a folder: itself, or its zip unpacked below `scratch`."""
+    bundle = Path(bundle)
+    if bundle.is_dir():
+        return bundle
+    if not bundle.is_file():
+        raise UserError(f"There is no bundle at {bundle}; give a folder or a zip that holds competition.yaml.")
+    folder = scratch / "bundle"
+    if refusal := unpack(bundle, folder):
+        raise UserError(f"The bundle {bundle} cannot be unpacked: {refusal.sentence} {refusal.remedy}")
+    return folder
+
+
+def check(bundle: Path, scratch: Path) -> list[Finding]:
+    """Every rule of Codabench's unpacker that the bundle (folder or zip) breaks. `scratch` takes what a zip unpacks to."""
+    folder = _opened(bundle, scratch)
+    values = _values(folder)
+    return [values] if isinstance(values, Finding) else Rules(folder, values).run()
+
+
+def load(bundle: Path, scratch: Path) -> Competition:
+    """Read the bundle (folder or zip). UserError where Codabench's unpacker would refuse it. `scratch` takes unpacked zips."""
+    folder = _opened(bundle, scratch)
+    values = _values(folder)
+    findings = [values] if isinstance(values, Finding) else Rules(folder, values).run()
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
+        raise UserError(f"Codabench would refuse the bundle {bundle}: {errors[0].message} {errors[0].remedy}{more}")
+    tasks = {entry["index"]: _task(entry, folder, scratch) for entry in values["tasks"]}
+    board = values["leaderboards"][0]
+    columns = sorted(board["columns"], key=lambda column: column["index"])
+    return Competition(
+        folder=folder,
+        title=str(values["title"]),
+        docker_image=str(values.get("docker_image", DEFAULT_IMAGE)),
+        detailed_results=bool(values.get("enable_detailed_results", False)),
+        tasks=tasks,
+        phases=tuple(_phases(values["phases"])),
+        columns=tuple(column["key"] for column in columns if not column.get("computation")),
+        primary=next(column["key"] for column in columns if column["index"] == board.get("primary_index", 0)),
+        findings=tuple(findings),
+    )
+
+
+def _phases(entries: list[dict]) -> Iterator[Phase]:
+    for entry in sorted(entries, key=lambda phase: phase.get("index", 0)):
+        yield Phase(
+            name=str(entry.get("name", "")),
+            start=moment(entry["start"]),
+            end=moment(entry.get("end")),
+            tasks=tuple(entry["tasks"]),
+            execution_time_limit=float(entry.get("execution_time_limit", DEFAULT_TIME_LIMIT)),
+            max_submissions_per_day=int(entry.get("max_submissions_per_day", 5)),
+            max_submissions=int(entry.get("max_submissions", 100)),
+        )
+
+
+def _task(entry: dict, folder: Path, scratch: Path) -> Task:
+    if "key" in entry:
+        raise UserError(f"Task {entry['index']} is named by its key; the judge needs its files in the bundle.")
+    folders: dict[str, Path | None] = {}
+    for kind in DATA:
+        if kind not in entry:
+            folders[kind] = None
+            continue
+        path = folder / entry[kind]
+        if not path.exists():
+            raise UserError(
+                f"{kind} of task {entry['index']} is named by its key; the judge needs its files in the bundle."
+            )
+        if path.is_file():
+            target = scratch / "tasks" / f"{entry['index']}-{kind}"
+            shutil.rmtree(target, ignore_errors=True)
+            if refusal := unpack(path, target):
+                raise UserError(f"{entry[kind]} of the bundle cannot be unpacked: {refusal.sentence} {refusal.remedy}")
+            path = target
+        folders[kind] = path
+    only_scoring = bool(entry.get("ingestion_only_during_scoring", False))
+    return Task(
+        entry["index"], str(entry.get("name") or entry["index"]), ingestion_only_during_scoring=only_scoring, **folders
+    )

@@ -1,0 +1,72 @@
+"""What is known of the server's Python: a checked-in description, changeable by naming another file of the same form."""
+
+import functools
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from build.errors import UserError
+
+DEFAULT = Path(__file__).with_name("server_environment.json")
+
+
+@dataclass(frozen=True)
+class ServerEnvironment:
+    """Python and packages, by import name; versions may be empty where they do not matter."""
+
+    name: str
+    image: str
+    python: tuple[int, int]
+    certain: dict[str, str]
+    assumed: dict[str, str]
+    """Packages that such servers usually have, but nobody promised."""
+    absent: dict[str, str]
+    """Packages known or believed to be missing -> what to do instead."""
+    keras_files_fail_from: str = ""
+    """First Keras whose .keras files this server's Keras cannot load; empty where it is not known.
+
+    For Keras 3.4.1, tried with a small convolutional network: files of 3.5 to 3.12 load, files of 3.13, 3.14 and 3.15 do not.
+    """
+
+    @classmethod
+    def read(cls, path: Path | None = None) -> "ServerEnvironment":
+        """The description at `path`, by default the competition's. UserError where it is not one."""
+        path = Path(path or DEFAULT)
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            major, minor = map(int, values["python"].split(".")[:2])
+            tables = {
+                name: {str(key): str(value) for key, value in values[name].items()}
+                for name in ("certain", "assumed", "absent")
+            }
+            return cls(
+                str(values["name"]),
+                str(values.get("image", "")),
+                (major, minor),
+                **tables,
+                keras_files_fail_from=str(values.get("keras_files_fail_from", "")),
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{path} is no description of a server environment ({error!r}); take {DEFAULT.name} as a pattern."
+            ) from error
+
+    @functools.cached_property
+    def present(self) -> frozenset[str]:
+        """Import names of the packages that are there or assumed to be, without the standard library."""
+        return frozenset(self.certain) | frozenset(self.assumed)
+
+    def has(self, name: str) -> str:
+        """ "yes", "assumed", "no" (known to be absent) or "unknown" for the top-level import name `name`."""
+        if name in self.certain or name in sys.stdlib_module_names:
+            return "yes"
+        if name in self.assumed:
+            return "assumed"
+        return "no" if name in self.absent else "unknown"
+
+
+def version(text: str) -> tuple[int, ...]:
+    """The numbers of a version for comparison: "3.15.1" -> (3, 15, 1)."""
+    return tuple(int(number) for number in re.findall(r"\d+", text)[:3])

@@ -1,0 +1,120 @@
+"""What the judge says: findings (one fault each) and the outcome of a rehearsal. Plain values, JSON-able, framework-free.
+
+A failure is never an exception here: it has a status, the step it happened in, one sentence of reason, what the server would have
+shown the team, and what to change.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SEVERITIES = ("error", "warning", "note")
+"""error: the zip would fail on the server; warning: it may fail or mislead; note: worth knowing."""
+
+STEPS = ("upload", "environment", "prediction", "scoring", "scores")
+"""In the order of the protocol; "environment" holds what only the server's own packages would show."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault or property of a zip."""
+
+    rule: str
+    """Short kebab-case name, stable across versions."""
+    severity: str
+    message: str
+    """One sentence: what is so."""
+    remedy: str = ""
+    """One sentence: what to change."""
+    file: str = ""
+    """Member of the zip, where there is one."""
+    line: int = 0
+    """1-based line in `file`; 0 where there is none."""
+
+    def __post_init__(self):
+        assert self.severity in SEVERITIES, self.severity
+
+    @property
+    def place(self) -> str:
+        """`file:line`, `file` or an empty string."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True)
+class Log:
+    """What one container wrote on one stream."""
+
+    step: str
+    """"prediction" or "scoring"."""
+    source: str
+    """"ingestion" or "program" (the submission in the prediction step, the scoring program in the scoring step)."""
+    stream: str
+    """"stdout" or "stderr"."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a rehearsal failed, before it becomes part of an outcome."""
+
+    step: str
+    reason: str
+    server_shows: str
+    remedy: str
+
+    def __post_init__(self):
+        assert self.step in STEPS, self.step
+
+
+@dataclass
+class Outcome:
+    """How a zip fared in a rehearsal of both jobs."""
+
+    status: str = "scored"
+    """"scored" or "failed"."""
+    step: str = ""
+    """One of STEPS where it failed, empty where it scored."""
+    reason: str = ""
+    server_shows: str = ""
+    """What the team would see on Codabench: the submission's status and where its message stands."""
+    remedy: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
+    """Leaderboard column -> value, as it would be stored."""
+    predictions: dict[str, Path] = field(default_factory=dict)
+    """Condition key -> `.npy` of (n,) labels; only from Podium's own ingestion program."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Step -> wall seconds of its longest container; from Podium's own ingestion also "startup" (import and __init__)."""
+    images: dict[str, int] = field(default_factory=dict)
+    """Condition key -> images predicted; only from Podium's own ingestion program."""
+    condition_seconds: dict[str, float] = field(default_factory=dict)
+    """Condition key -> seconds within Model.predict; only from Podium's own ingestion program."""
+    peak_mib: float | None = None
+    """Largest resident memory of the prediction step's processes together, in MiB."""
+    logs: list[Log] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    """What the run showed beyond its outcome (ignored exit codes, dropped score keys ...)."""
+    detailed_results: str = ""
+    """The HTML page that the scoring program left, where the competition enables it."""
+    engine: str = ""
+    era: str = ""
+    time_limit: float = 0.0
+    """Seconds a job may take."""
+    memory_limit: float | None = None
+    """MiB a container may take."""
+    not_isolated: tuple[str, ...] = ()
+    """Sentences: what the engine does not keep from the submission."""
+
+    def fail(self, failure: Failure) -> "Outcome":
+        """This outcome with `failure` as its reason; the first failure of a run stands."""
+        if self.status == "scored":
+            self.status = "failed"
+            self.step, self.reason = failure.step, failure.reason
+            self.server_shows, self.remedy = failure.server_shows, failure.remedy
+        return self
+
+    def to_dict(self) -> dict:
+        """JSON-able."""
+        values = dataclasses.asdict(self)
+        values["predictions"] = {key: str(path) for key, path in self.predictions.items()}
+        values["not_isolated"] = list(self.not_isolated)
+        return values

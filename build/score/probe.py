@@ -1,0 +1,260 @@
+"""Contract checks at run time: how a submission behaves when it is called otherwise than the ingestion program calls it.
+
+`probe(...)` runs programs/probe_program in the same sandbox on a small sample; `judge_record` turns what it recorded into findings.
+A property that a recipe declares (it adapts to the batch it sees) is a note, not a fault.
+"""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from build.score import diagnose, reports
+from build.score.bundle import write_program
+from build.score.competition import Task
+from build.score.outcome import Failure, Finding, Log
+from build.score.worker import Settings, run_job
+
+SAMPLE = 32
+"""Images of the probes: enough to see a dependence, few enough to cost seconds."""
+WORDS = {
+    "returns": "a first call",
+    "repeat": "a second call with the same images",
+    "order": "the images in reverse order",
+    "batch": "the images alone and in two parts",
+    "dtype": "the images as floats",
+    "layout": "another memory layout",
+    "empty": "no image at all",
+    "folder": "another working directory",
+    "growth": "many images",
+    "traces": "a look at what was left behind",
+}
+"""Check -> what the probe did when it broke off."""
+
+
+@dataclass
+class Probed:
+    """What the probes found."""
+
+    findings: list[Finding] = field(default_factory=list)
+    failure: Failure | None = None
+    """Where the very first call already fails, as it would in the prediction step."""
+    growth_bytes_per_image: float | None = None
+    """Working memory of one more image within a call; None where it was not measured."""
+    images_per_second: float | None = None
+    seconds: float = 0.0
+    logs: list[Log] = field(default_factory=list)
+
+
+def sample(images_paths: list[Path], count: int = SAMPLE) -> np.ndarray:
+    """(count, H, W, C) images, taken evenly from all the files."""
+    per_file = [len(part) for part in np.array_split(np.arange(count), min(count, len(images_paths)))]
+    chosen = [images_paths[i] for i in np.linspace(0, len(images_paths) - 1, len(per_file)).round().astype(int)]
+    parts = []
+    for path, wanted in zip(chosen, per_file, strict=True):
+        images = np.load(path, mmap_mode="r")
+        parts.append(np.asarray(images[np.linspace(0, len(images) - 1, wanted).round().astype(int)]))
+    return np.concatenate(parts)
+
+
+def probe(
+    settings: Settings, submission: Path, images: np.ndarray, *, classes: int, work: Path, adapts: bool = False
+) -> Probed:
+    """Probe the unpacked `submission` with `images` (n, H, W, C) uint8; files go to the new folder `work`.
+
+    `adapts`: the recipe declares that predictions depend on the batch.
+    """
+    data = work / "data"
+    data.mkdir(parents=True)
+    np.save(data / "images.npy", images)
+    reports.write_json(data / "probes.json", {"classes": classes})
+    program = write_program("probe_program", work / "program")
+    task = Task(0, "probe", program, program, data, None)
+    job = run_job(
+        settings, work / "job", step="prediction", program=None, ingestion=program, task=task, ingested=submission
+    )
+    record = reports.read_json(job.output / "probes.json")
+    found = judge_record(record, adapts=adapts)
+    found.seconds, found.logs = job.seconds, job.logs
+    if stopped := diagnose.stopped(job, settings):
+        _broke_off(found, record, stopped.reason)
+    elif record.get("running"):
+        execution = job.executions["ingestion"]
+        _broke_off(found, record, f"the process ended with exit code {execution.exit_code}")
+    if isinstance(record.get("failure"), dict) and record["failure"]:
+        reports.write_json(job.output / "failure.json", record["failure"])
+        found.failure = diagnose.prediction_cause(job, settings, submission, None)
+    return found
+
+
+def _broke_off(found: Probed, record: dict, reason: str) -> None:
+    """A check during which the process was killed or ended."""
+    doing = WORDS.get(str(record.get("running")), "the start")
+    sentence = f"The probes broke off at {doing}: {reason.rstrip('.')}."
+    remedy = "See the log; the server may call the model that way."
+    found.findings.append(Finding("probe-broke-off", "warning", sentence, remedy, "model.py"))
+
+
+def judge_record(record: dict, *, adapts: bool) -> Probed:
+    """Findings from what the probe program recorded (untrusted: the submission could write there too)."""
+    found = Probed()
+    checks = record.get("checks")
+    checks = (
+        {name: value for name, value in checks.items() if isinstance(value, dict)} if isinstance(checks, dict) else {}
+    )
+
+    def say(rule: str, severity: str, sentence: str, remedy: str = "") -> None:
+        found.findings.append(Finding(rule, severity, sentence, remedy, "model.py"))
+
+    breach = checks.get("returns", {}).get("breach")
+    if isinstance(breach, list) and len(breach) == 3:
+        say(f"returns-{breach[0]}", "error", str(breach[1]), str(breach[2]))
+    if checks.get("returns", {}).get("changed_input") is True:
+        say("changes-input", "warning", "Model.predict changes the images that it is given.", "Work on a copy.")
+    returned = checks.get("returns", {}).get("type")
+    if isinstance(returned, str) and returned != "ndarray" and not breach:
+        say(
+            "returns-type",
+            "warning",
+            f"Model.predict returns a {returned[:40]}, not a numpy array.",
+            "Return np.asarray(labels).",
+        )
+    for name, value in checks.items():
+        failure = value.get("failure")
+        if isinstance(failure, dict) and name != "returns":
+            severity, rule = ("note", "empty") if name == "empty" else ("warning", f"fails-{name}")
+            sentence = f"With {WORDS.get(name, name)}, {str(failure.get('sentence', ''))[:300]}."
+            say(rule, severity, sentence, "Make predict work for any number and kind of images.")
+    _dependences(checks, say, adapts)
+    _traces(checks.get("traces", {}), say)
+    shape = checks.get("empty", {}).get("shape")
+    if isinstance(shape, list) and shape != [0]:
+        say(
+            "empty",
+            "note",
+            f"Without images Model.predict returns shape {tuple(shape)[:4]}, not (0,).",
+            "Return an empty array.",
+        )
+    found.images_per_second = reports.number(checks.get("repeat", {}).get("images_per_second"))
+    found.growth_bytes_per_image = reports.number(checks.get("growth", {}).get("bytes_per_image"))
+    return found
+
+
+DEPENDENCES = (
+    (
+        "repeat",
+        "differing",
+        "nondeterministic",
+        "Two calls with the same images differ for {} of {}.",
+        "Seed or remove what is random.",
+    ),
+    (
+        "order",
+        "differing",
+        "order-dependent",
+        "In another order {} of {} images get another label.",
+        "Predict each image by itself.",
+    ),
+    (
+        "batch",
+        "parts",
+        "batch-dependent",
+        "In two parts {} of {} images get another label.",
+        "Predict each image by itself.",
+    ),
+    (
+        "batch",
+        "alone",
+        "batch-dependent",
+        "Alone {} of the first 4 images get another label.",
+        "Predict each image by itself.",
+    ),
+    (
+        "dtype",
+        "float32",
+        "dtype-dependent",
+        "As float32 0..255 {} of {} images get another label.",
+        "Convert the images first.",
+    ),
+    (
+        "dtype",
+        "float64",
+        "dtype-dependent",
+        "As float64 0..255 {} of {} images get another label.",
+        "Convert the images first.",
+    ),
+    (
+        "layout",
+        "differing",
+        "layout-dependent",
+        "In another memory layout {} of {} images get another label.",
+        "Use np.asarray.",
+    ),
+    (
+        "folder",
+        "differing",
+        "folder-dependent",
+        "In another working directory {} of {} images get another label.",
+        "Use Path(__file__).",
+    ),
+)
+"""Check, field, rule, sentence, remedy."""
+BATCH_RULES = ("order-dependent", "batch-dependent")
+
+
+def _dependences(checks: dict, say, adapts: bool) -> None:
+    """Labels that change with what must not matter; each rule once."""
+    said = set()
+    for check, key, rule, sentence, remedy in DEPENDENCES:
+        count, total = checks.get(check, {}).get(key), checks.get(check, {}).get("images")
+        if not isinstance(count, int) or isinstance(count, bool) or count == 0 or rule in said:
+            continue
+        if rule in BATCH_RULES and "nondeterministic" in said:
+            continue  # a model that differs from itself differs in any order
+        said.add(rule)
+        text = sentence.format(count, total) if count > 0 else f"With {WORDS[check]} the shape of the result changes."
+        if rule in BATCH_RULES and adapts:
+            say(rule, "note", f"{text} The recipe declares that it adapts to the images of a call.")
+        else:
+            say(rule, "warning", text, remedy)
+
+
+def _traces(traces: dict, say) -> None:
+    """Modules from elsewhere, files left behind."""
+    modules = traces.get("modules")
+    if isinstance(modules, dict) and modules:
+        name, place = sorted(modules.items())[0]
+        sentence = (
+            f"The module {str(name)[:80]} is loaded from {str(place)[:120]}, outside of the zip and the packages."
+        )
+        say("foreign-module", "error", sentence, "Put it into the zip.")
+    for key, rule, severity, sentence in (
+        ("inside", "writes-inside", "warning", "It writes into its own folder: {}."),
+        ("outside", "writes-outside", "note", "It leaves files in the temporary or home folder: {}."),
+    ):
+        paths = traces.get(key)
+        if isinstance(paths, list) and paths:
+            say(rule, severity, sentence.format(", ".join(str(path)[:80] for path in paths[:3])), "Write nothing.")
+
+
+def forecast(
+    seconds_startup: float, seconds: dict[str, float], images: dict[str, int], time_limit: float, hidden: int | None
+) -> dict:
+    """Time of the prediction step for other numbers of images, from what was measured.
+
+    `seconds` and `images` are by condition. Returns seconds_per_1000, startup_seconds, largest_set (images that fit the time limit,
+    None without a rate), and for `hidden` images: hidden_images, hidden_seconds, hidden_fits.
+    """
+    total, count = sum(seconds.values()), sum(images.get(key, 0) for key in seconds)
+    found: dict = {"startup_seconds": seconds_startup, "seconds_per_1000": None, "largest_set": None}
+    if not count:
+        return found
+    rate = total / count
+    found["seconds_per_1000"] = 1000 * rate
+    left = max(0.0, time_limit - seconds_startup)
+    found["largest_set"] = math.floor(left / rate) if rate > 0 else None
+    if hidden is not None:
+        needed = seconds_startup + hidden * rate
+        found |= {"hidden_images": hidden, "hidden_seconds": needed, "hidden_fits": needed <= time_limit}
+    return found

@@ -1,0 +1,81 @@
+"""What Podium's own ingestion and scoring programs leave in their output beside what the protocol asks for.
+
+Everything here was written where the submission could write too, so it is read with suspicion: sizes are limited, links are not
+followed, and a value of the wrong kind counts as absent.
+"""
+
+import json
+import math
+import stat
+from pathlib import Path
+
+from build.score.outcome import Outcome
+
+MOST_BYTES = 10 * 2**20
+
+
+def read_json(path: Path) -> dict:
+    """The JSON object in `path`; an empty one where there is none."""
+    try:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
+            return {}
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def write_json(path: Path, values: dict) -> None:
+    """Write an object as JSON."""
+    path.write_text(json.dumps(values), encoding="utf-8")
+
+
+def number(value: object) -> float | None:
+    """`value` where it is a finite number of at least 0."""
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    return float(value) if good else None
+
+
+def failure(output: Path) -> dict[str, str]:
+    """The record of the program that failed: stage, error, message, file, line, sentence, remedy; empty where none failed."""
+    found = read_json(output / "failure.json")
+    if not isinstance(found.get("sentence"), str) or not found["sentence"]:
+        return {}
+    record = {key: str(found.get(key, "")) for key in ("stage", "error", "message", "file", "sentence", "remedy")}
+    return record | {"line": str(found.get("line") or 0)}
+
+
+def conditions(input_data: Path | None) -> list[str]:
+    """Keys of the image sets that our ingestion program is to predict; empty for other bundles."""
+    found = read_json(input_data / "conditions.json").get("conditions") if input_data else None
+    entries = found if isinstance(found, list) else []
+    return [entry["key"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("key"), str)]
+
+
+def predictions(output: Path) -> dict[str, Path]:
+    """Condition key -> file of labels."""
+    folder = output / "predictions"
+    if folder.is_symlink() or not folder.is_dir():
+        return {}
+    return {path.stem: path for path in sorted(folder.glob("*.npy")) if stat.S_ISREG(path.lstat().st_mode)}
+
+
+def missing(output: Path, input_data: Path | None) -> list[str]:
+    """Keys that our ingestion program should have predicted and did not."""
+    found = predictions(output)
+    return [key for key in conditions(input_data) if key not in found]
+
+
+def add_timing(output: Path, outcome: Outcome) -> None:
+    """Take over what our ingestion program measured."""
+    timing = read_json(output / "timing.json")
+    if (startup := number(timing.get("startup"))) is not None:
+        outcome.seconds["startup"] = startup
+    for name, target in (("conditions", outcome.condition_seconds), ("images", outcome.images)):
+        table = timing.get(name)
+        for key, value in table.items() if isinstance(table, dict) else ():
+            if (found := number(value)) is not None:
+                target[str(key)] = int(found) if name == "images" else found
+    if outcome.peak_mib is None:
+        outcome.peak_mib = number(timing.get("peak_mib"))

@@ -1,0 +1,114 @@
+"""Scores and detailed results as the worker reads them and as the site would store them."""
+
+import json
+import math
+import re
+import stat
+from pathlib import Path
+
+import yaml
+
+from build.score.outcome import Failure, Finding
+
+MOST_BYTES = 1 << 20
+LARGEST = 1e10
+"""The site stores 20 digits, 10 of them decimals."""
+
+
+def _regular(path: Path) -> bool:
+    """Whether `path` is a plain file (no link, no pipe)."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _parsed(output: Path) -> object | Failure:
+    """What the scores file holds, or why it cannot be read."""
+    if _regular(path := output / "scores.json"):
+        try:
+            with path.open(encoding="utf-8") as file:
+                return json.loads(file.read(MOST_BYTES))
+        except (ValueError, RecursionError) as error:
+            return Failure(
+                "scores",
+                f"The scoring program's scores.json is not valid JSON ({error}).",
+                "Status Failed: 'Could not decode scores json properly, it contains an error.'",
+                "Write it with json.dump.",
+            )
+    if _regular(path := output / "scores.txt"):
+        try:
+            with path.open(encoding="utf-8") as file:
+                return yaml.safe_load(file.read(MOST_BYTES))
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            reason = " ".join(str(error).split())[:200]
+            return Failure(
+                "scores",
+                f"The scoring program's scores.txt is not valid YAML ({reason}).",
+                "Status Finished, but no score appears: the worker stops without a message.",
+                "Write one `column: value` a line.",
+            )
+    return Failure(
+        "scores",
+        "The scoring program left neither scores.json nor scores.txt.",
+        "Status Failed: 'Could not find scores file, did the scoring program output it?'",
+        "Look at the logs of the scoring step.",
+    )
+
+
+def read(
+    output: Path, columns: tuple[str, ...], primary: str
+) -> tuple[dict[str, float], Failure | None, list[Finding]]:
+    """(stored scores, why there are none, findings) of a scoring job's output, for a leaderboard with these columns."""
+    found = _parsed(output)
+    if isinstance(found, Failure):
+        return {}, found, []
+    silent = "Status Finished, but no score appears: the worker stops without a message."
+    if not isinstance(found, dict):
+        sentence = f"The scores are a {type(found).__name__}, not a mapping of columns to numbers."
+        return {}, Failure("scores", sentence, silent, "Write {column: number, ...}."), []
+    scores: dict[str, float] = {}
+    for key, value in found.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            sentence = f"The score {key!r} is {str(value)[:50]!r}, not a number."
+            return {}, Failure("scores", sentence, silent, "Write numbers only."), []
+        if not math.isfinite(value):
+            sentence = f"The score {key!r} is {value}, which the worker cannot send."
+            return {}, Failure("scores", sentence, silent, "Let the scoring program write finite numbers."), []
+        if abs(value) >= LARGEST:
+            sentence = f"The score {key!r} is {value:g}; the site stores numbers below 1e10."
+            return {}, Failure("scores", sentence, silent, "Scale it."), []
+        scores[str(key)] = float(value)
+    stored = {key: value for key, value in scores.items() if key in columns}
+    findings = []
+    if dropped := sorted(set(scores) - set(stored)):
+        sentence = f"These scores are no columns of the leaderboard and are dropped: {', '.join(dropped)}."
+        findings.append(Finding("dropped-scores", "note", sentence))
+    if not stored:
+        sentence = f"None of the scores ({', '.join(sorted(scores)) or 'no keys'}) is a column ({', '.join(columns)})."
+        return (
+            {},
+            Failure("scores", sentence, "Status Finished, but the leaderboard stays empty.", "Use its keys."),
+            findings,
+        )
+    if primary in columns and primary not in stored:
+        sentence = f"The score {primary!r}, by which the leaderboard ranks, is missing."
+        findings.append(Finding("no-primary-score", "warning", sentence, "Let the scoring program write it."))
+    return stored, None, findings
+
+
+def detailed_results(output: Path) -> str:
+    """The page that the site would show: detailed_results.html, else the first HTML file; empty where there is none."""
+    pages = [output / "detailed_results.html", *sorted(output.glob("*.html"))]
+    path = next((path for path in pages if _regular(path)), None)
+    if path is None:
+        return ""
+    with path.open("rb") as file:
+        return file.read(10 * MOST_BYTES).decode(errors="replace")
+
+
+def last_line(log: str) -> str:
+    """The last line of a log that says something, without a framework's own chatter."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    lines = [line for line in lines if not re.match(r"([IWE]\d{4} |\d{4}-\d\d-\d\d .*: [IWE] |WARNING: All log)", line)]
+    return lines[-1][:300] if lines else ""
