@@ -1,0 +1,151 @@
+"""The archive itself: where model.py lies, what does not belong, what the worker would do with it."""
+
+import stat
+import zipfile
+from collections import Counter
+
+from build.score.outcome import Finding
+from build.score.unpack import STREAM_ERRORS, clean_parts
+
+FATAL = frozenset({"bad-crc"})
+"""Findings after which the contents cannot be trusted."""
+JUNK = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
+HOME = (
+    ".git",
+    ".nox",
+    ".venv",
+    "venv",
+    "node_modules",
+    ".idea",
+    ".vscode",
+    "__pycache__",
+    ".ipynb_checkpoints",
+    "build",
+    "tests",
+    "runs",
+)
+DATA = (".npz", ".ipynb", ".csv", ".jpg", ".jpeg", ".png", ".tfrecord")
+COPIED_MB = 50
+"""Above this size the worker's copy of a submission without metadata is worth a note."""
+SHADOWED = frozenset(
+    {"numpy", "tensorflow", "keras", "random", "types", "typing", "json", "copy", "enum", "string", "math", "logging"}
+)
+
+
+def look(archive: zipfile.ZipFile) -> list[Finding]:
+    """Findings on an archive that can be unpacked as far as its directory tells."""
+    members = archive.infolist()
+    names = ["/".join(clean_parts(member.filename)) for member in members]
+    files = {name for name, member in zip(names, members, strict=True) if not member.is_dir()}
+    findings = [*_damaged(archive), *_root(files), *_junk(files), *_paths(members), *_metadata(archive, files, members)]
+    for name, count in sorted(Counter(names).items()):
+        if count > 1 and name in files:
+            sentence = f"{name} is in the zip {count} times; the last one counts."
+            findings.append(
+                Finding("duplicate", "warning", sentence, "Make the zip anew instead of adding to it.", name)
+            )
+    for name in sorted(files):
+        if "/" not in name and name.endswith(".py") and name[:-3] in SHADOWED:
+            sentence = f"{name} hides Python's or the framework's own {name[:-3]}."
+            findings.append(Finding("shadowing", "warning", sentence, "Rename the file.", name))
+    return findings
+
+
+def _damaged(archive: zipfile.ZipFile) -> list[Finding]:
+    """The first member whose contents cannot be read back or have another checksum."""
+    for member in archive.infolist():
+        try:
+            with archive.open(member) as file:
+                while file.read(1 << 20):
+                    pass
+        except (zipfile.BadZipFile, *STREAM_ERRORS, OSError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            sentence = f"{member.filename} is damaged ({reason})."
+            return [
+                Finding("bad-crc", "error", sentence, "Make the archive again and upload it whole.", member.filename)
+            ]
+    return []
+
+
+def _root(files: set[str]) -> list[Finding]:
+    """Whether model.py is where the ingestion program looks."""
+    if "model.py" in files:
+        return []
+    nested = sorted(
+        (name for name in files if name.endswith("/model.py") and "__MACOSX" not in name),
+        key=lambda name: name.count("/"),
+    )
+    if nested:
+        folder = nested[0].removesuffix("/model.py")
+        sentence = f"model.py is not at the root of the zip but in {folder}/."
+        return [
+            Finding("wrapper-folder", "error", sentence, f"Zip the contents of {folder}/, not the folder.", nested[0])
+        ]
+    if other := next((name for name in sorted(files) if name.lower() == "model.py"), ""):
+        sentence = f"The file is called {other}; the server looks for model.py."
+        return [Finding("no-model", "error", sentence, "Rename it.", other)]
+    return [Finding("no-model", "error", "There is no model.py in the zip.", "Add model.py with the class Model.")]
+
+
+def _junk(files: set[str]) -> list[Finding]:
+    findings = []
+    for marks, rule, sentence, remedy in (
+        (
+            JUNK,
+            "junk",
+            "{} comes from the operating system and is unpacked on the server too.",
+            "Zip with `zip -X` or Python's zipfile.",
+        ),
+        (
+            HOME,
+            "stays-home",
+            "{} belongs to the project, not to the submission.",
+            "Leave it out; stage what ships by name.",
+        ),
+    ):
+        for mark in marks:
+            found = sorted(name for name in files if mark in name.split("/"))
+            if found:
+                more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+                findings.append(Finding(rule, "warning", sentence.format(found[0] + more), remedy, found[0]))
+    data = sorted(name for name in files if name.lower().endswith(DATA) and "weights" not in name.lower())
+    if data:
+        sentence = f"{len(data)} files look like data or notebooks ({data[0]})."
+        findings.append(Finding("data", "note", sentence, "Leave them out unless model.py reads them.", data[0]))
+    return findings
+
+
+def _paths(members: list[zipfile.ZipInfo]) -> list[Finding]:
+    findings = []
+    for member in members:
+        name = member.filename
+        parts = name.split("/")
+        if name.startswith("/") or ".." in parts or (len(name) > 1 and name[1] == ":"):
+            landed = "/".join(clean_parts(name))
+            sentence = f"{name!r} points out of the archive; the worker unpacks it as {landed!r}."
+            findings.append(Finding("escaping-path", "warning", sentence, "Make the zip from within the folder.", name))
+        if "\\" in name:
+            sentence = f"{name!r} is named with backslashes; on the server it is one file of that name, in no folder."
+            findings.append(Finding("backslash", "error", sentence, "Make the zip with forward slashes.", name))
+        if stat.S_ISLNK(member.external_attr >> 16):
+            sentence = f"{name} is a symbolic link; on the server it becomes a text file that holds the link's target."
+            findings.append(Finding("symlink", "error", sentence, "Put the file itself into the zip.", name))
+    return findings
+
+
+def _metadata(archive: zipfile.ZipFile, files: set[str], members: list[zipfile.ZipInfo]) -> list[Finding]:
+    """What the worker's metadata rule makes of this zip."""
+    name = next((name for name in ("metadata.yaml", "metadata") if name in files), "")
+    if not name:
+        size = sum(member.file_size for member in members)
+        if size < COPIED_MB * 1e6:
+            return []
+        sentence = f"Without metadata the worker copies all {size / 1e6:.0f} MB into the prediction output and uploads them again."
+        return [
+            Finding("copied-weights", "note", sentence, "Add an empty file called metadata to the root of the zip.")
+        ]
+    text = archive.read(next(member for member in members if "/".join(clean_parts(member.filename)) == name))[:10_000]
+    if b"command" not in text:
+        return []
+    sentence = f"{name} asks for a command, which the worker runs beside the ingestion program."
+    return [Finding("own-command", "warning", sentence, "Remove it unless you mean it.", name)]

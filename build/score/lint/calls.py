@@ -1,0 +1,140 @@
+"""Calls that behave otherwise on the server: files opened by the wrong path, downloads, network, exits, whole-array resizes."""
+
+import ast
+import re
+
+from build.score.outcome import Finding
+
+OPENERS = frozenset(
+    {"open", "load", "load_model", "load_weights", "Path", "read_csv", "loadtxt", "imread", "fromfile", "memmap", "File", "Interpreter"}
+)  # fmt: skip
+"""Last names of calls whose first text argument is a file."""
+NETWORK_MODULES = frozenset(
+    {"requests", "urllib", "socket", "http", "ftplib", "smtplib", "gdown", "wget", "huggingface_hub", "kagglehub", "httpx", "aiohttp"}
+)  # fmt: skip
+DOWNLOADS = frozenset({"get_file", "urlretrieve", "urlopen", "hf_hub_download", "snapshot_download", "from_pretrained"})
+ABSOLUTE = re.compile(r"^(?:/|~|[A-Za-z]:[\\/])")
+FILE_NAME = re.compile(r"[^\s]\.[A-Za-z0-9]{1,8}$")
+URL = re.compile(r"^(?:https?|ftp|gs|s3)://")
+
+
+def dotted(node: ast.AST) -> str:
+    """ "a.b.c" of a name or attribute chain; only the last name where it starts with something else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        front = dotted(node.value)
+        return f"{front}.{node.attr}" if front else node.attr
+    return ""
+
+
+class Calls(ast.NodeVisitor):
+    """Walks through one module."""
+
+    def __init__(self, path: str, members: frozenset[str]):
+        self.path, self.members = path, members
+        self.found: list[Finding] = []
+        self.images: set[str] = set()
+        """Names of the argument that holds all images, within predict."""
+
+    def findings(self, tree: ast.AST) -> list[Finding]:
+        """Findings on the whole module."""
+        self.visit(tree)
+        return self.found
+
+    def say(self, node: ast.AST, rule: str, severity: str, sentence: str, remedy: str) -> None:
+        """Add a finding at the node's line."""
+        self.found.append(Finding(rule, severity, sentence, remedy, self.path, node.lineno))
+
+    def visit_Import(self, node: ast.Import) -> None:
+        """Modules that exist to use the network."""
+        for alias in node.names:
+            self.network(node, alias.name)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        """The same for `from x import y`."""
+        if node.module and not node.level:
+            self.network(node, node.module)
+
+    def network(self, node: ast.AST, name: str) -> None:
+        """A module whose use needs the network."""
+        if name.split(".")[0] in NETWORK_MODULES and name != "urllib.parse":
+            sentence = f"{name} is imported; the server may offer no network."
+            self.say(node, "network", "warning", sentence, "Put what it would download into the zip.")
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        """Within predict, remember what its images are called."""
+        before = self.images
+        if node.name == "predict":
+            self.images = {argument.arg for argument in node.args.args if argument.arg != "self"}
+        self.generic_visit(node)
+        self.images = before
+
+    def visit_Call(self, node: ast.Call) -> None:
+        """One call: by its last name."""
+        name = dotted(node.func)
+        last = name.rpartition(".")[2]
+        if (
+            last in OPENERS
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
+            and isinstance(node.args[0].value, str)
+        ):
+            mode = node.args[1].value if len(node.args) > 1 and isinstance(node.args[1], ast.Constant) else "r"
+            if not (last == "open" and isinstance(mode, str) and set(mode) & set("wax")):
+                self.file(node, node.args[0].value)
+        if last in DOWNLOADS:
+            self.say(
+                node,
+                "network",
+                "warning",
+                f"{last} downloads; the server may offer no network.",
+                "Put the file into the zip.",
+            )
+        if ".applications." in f".{name}" and last[:1].isupper():
+            self.pretrained(node, last)
+        if name in ("exit", "quit", "sys.exit", "os._exit", "os.abort"):
+            self.say(
+                node,
+                "exit",
+                "warning",
+                f"{name} ends the ingestion program, and with it the run.",
+                "Raise an exception instead.",
+            )
+        if (
+            last in ("resize", "resize_with_pad")
+            and node.args
+            and isinstance(node.args[0], ast.Name)
+            and node.args[0].id in self.images
+        ):
+            sentence = f"{last} is given all images at once: 600 kB an image at 224x224."
+            self.say(node, "whole-array", "warning", sentence, "Resize batch by batch, within the network for example.")
+        self.generic_visit(node)
+
+    def file(self, node: ast.Call, name: str) -> None:
+        """A file that is opened by a literal path."""
+        if URL.match(name):
+            self.say(node, "network", "warning", f"{name} is a network address.", "Put the file into the zip.")
+        elif name.startswith(("/tmp/", "/app/", "/proc/", "/dev/")):  # noqa: S108
+            return
+        elif ABSOLUTE.match(name):
+            sentence = f"{name!r} is a path of another machine."
+            self.say(
+                node, "absolute-path", "error", sentence, "Put the file into the zip; open it by Path(__file__).parent."
+            )
+        elif FILE_NAME.search(name) and isinstance(node.func, ast.Name | ast.Attribute) and dotted(node.func) != "Path":
+            if name.removeprefix("./") in self.members:
+                sentence = (
+                    f"{name!r} is opened relative to the working directory, which is not the submission's folder."
+                )
+                self.say(node, "relative-path", "error", sentence, f"Open it by Path(__file__).parent / {name!r}.")
+            else:
+                sentence = f"{name!r} is opened, but is not in the zip."
+                self.say(node, "missing-file", "error", sentence, "Add it; open it by Path(__file__).parent.")
+
+    def pretrained(self, node: ast.Call, name: str) -> None:
+        """A network of keras.applications: without weights=None it downloads."""
+        weights = next((keyword.value for keyword in node.keywords if keyword.arg == "weights"), None)
+        if weights is None or (isinstance(weights, ast.Constant) and weights.value == "imagenet"):
+            sentence = f"{name} downloads ImageNet weights unless it is given weights=None."
+            self.say(node, "network", "error", sentence, "Give weights=None and load the weights from the zip.")

@@ -1,0 +1,258 @@
+"""The source that model.py reaches: syntax, names, imports, the class Model, paths, downloads. Read, never run."""
+
+import ast
+import sys
+import warnings
+import zipfile
+from dataclasses import dataclass
+
+from pyflakes import checker, messages
+
+from build.score.environment import ServerEnvironment
+from build.score.lint.calls import Calls
+from build.score.outcome import Finding
+from build.score.unpack import clean_parts
+
+MOST_BYTES = 2 * 2**20
+"""A larger source file is not looked at."""
+OUR_PACKAGE = "build"
+
+
+@dataclass(frozen=True)
+class Module:
+    """One parsed file of the zip."""
+
+    path: str
+    tree: ast.Module
+    text: str
+
+
+def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> list[Finding]:
+    """Findings on model.py and every module of the zip that it imports, directly or not."""
+    members = {"/".join(clean_parts(member.filename)): member for member in archive.infolist() if not member.is_dir()}
+    if "model.py" not in members:
+        return []
+    findings: list[Finding] = []
+    queue, seen = ["model.py"], {"model.py"}
+    while queue:
+        path = queue.pop(0)
+        member = members[path]
+        if member.file_size > MOST_BYTES:
+            findings.append(Finding("long-source", "note", f"{path} is too long to be looked at.", "", path))
+            continue
+        module = parse(path, archive.read(member), environment, findings)
+        if module is None:
+            continue
+        try:
+            for found in _files_of_imports(module, members):
+                if found not in seen:
+                    seen.add(found)
+                    queue.append(found)
+            findings += _names(module)
+            findings += _imports(module, members, environment)
+            findings += Calls(module.path, frozenset(members)).findings(module.tree)
+            if path == "model.py":
+                findings += _model(module)
+        except RecursionError:
+            findings.append(Finding("deep-source", "note", f"{path} is nested too deeply to be looked at.", "", path))
+    return findings
+
+
+def parse(path: str, contents: bytes, environment: ServerEnvironment, findings: list[Finding]) -> Module | None:
+    """The parsed file; None where it is not Python, with a finding that says why."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a submission's odd escapes are no matter of the judge's
+            tree = ast.parse(contents, filename=path)
+    except SyntaxError as error:
+        sentence = f"{path} is not valid Python: {error.msg}."
+        findings.append(Finding("syntax", "error", sentence, "Correct the line.", path, error.lineno or 0))
+        return None
+    except (ValueError, RecursionError, MemoryError) as error:
+        reason = str(error) or type(error).__name__
+        findings.append(
+            Finding("syntax", "error", f"{path} is not valid Python: {reason}.", "Save it as plain text.", path)
+        )
+        return None
+    if environment.python < sys.version_info[:2]:
+        try:
+            ast.parse(contents, filename=path, feature_version=environment.python)
+        except SyntaxError as error:
+            server = ".".join(map(str, environment.python))
+            sentence = f"{path} needs a newer Python than the server's {server}: {error.msg}."
+            findings.append(
+                Finding("newer-python", "error", sentence, "Write it for the older Python.", path, error.lineno or 0)
+            )
+    return Module(path, tree, contents.decode(errors="replace"))
+
+
+def _names(module: Module) -> list[Finding]:
+    """Names that are used and defined nowhere, by pyflakes."""
+    found = checker.Checker(module.tree, filename=module.path).messages
+    findings = []
+    for message in found:
+        if isinstance(message, messages.UndefinedName | messages.UndefinedLocal):
+            sentence = f"The name {message.message_args[0]!r} is not defined."
+            findings.append(
+                Finding("undefined-name", "error", sentence, "Define or import it.", module.path, message.lineno)
+            )
+    return findings
+
+
+def _candidates(name: str) -> list[str]:
+    """Files that the dotted module `name` and the packages around it may live in."""
+    parts = name.split(".")
+    found = []
+    for count in range(1, len(parts) + 1):
+        stem = "/".join(parts[:count])
+        found += [f"{stem}.py", f"{stem}/__init__.py"]
+    return found
+
+
+def _package(path: str) -> list[str]:
+    return path.split("/")[:-1]
+
+
+def _imported(module: Module) -> list[tuple[ast.stmt, str, bool]]:
+    """(statement, dotted name, guarded) of every import; guarded ones are caught where they fail, or for type checkers only."""
+    found = []
+
+    def visit(node: ast.AST, guarded: bool) -> None:
+        if isinstance(node, ast.Import):
+            found.extend((node, alias.name, guarded) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = _package(module.path)
+            base = base[: len(base) - node.level + 1] if node.level else []
+            name = ".".join([*base, *([node.module] if node.module else [])])
+            if name:
+                found.append((node, name, guarded))
+            found.extend((node, f"{name}.{alias.name}".lstrip("."), True) for alias in node.names if node.level)
+        if isinstance(node, ast.Try) and any(_catches_import(handler) for handler in node.handlers):
+            for child in node.body:
+                visit(child, True)
+            for child in (*node.handlers, *node.orelse, *node.finalbody):
+                visit(child, guarded)
+            return
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            guarded = True
+        for child in ast.iter_child_nodes(node):
+            visit(child, guarded)
+
+    visit(module.tree, False)
+    return found
+
+
+def _catches_import(handler: ast.ExceptHandler) -> bool:
+    if handler.type is None:
+        return True
+    return any(
+        f"'{name}'" in ast.dump(handler.type)
+        for name in ("ImportError", "ModuleNotFoundError", "Exception", "BaseException")
+    )
+
+
+def _files_of_imports(module: Module, members: dict) -> list[str]:
+    """Files of the zip that the module's imports lead to."""
+    found = []
+    for statement, name, _ in _imported(module):
+        names = [name]
+        if isinstance(statement, ast.ImportFrom) and not statement.level:
+            names += [f"{name}.{alias.name}" for alias in statement.names]
+        found += [path for one in names for path in _candidates(one) if path in members]
+    return found
+
+
+def _imports(module: Module, members: dict, environment: ServerEnvironment) -> list[Finding]:
+    """Imports that the server cannot satisfy."""
+    findings = []
+    folders = {path.split("/")[0] for path in members if "/" in path}
+    for statement, name, guarded in _imported(module):
+        top = name.split(".")[0]
+        line = statement.lineno
+        if top == "__future__":
+            continue
+        if top in folders or f"{top}.py" in members:
+            wanted = _candidates(name)[-2:]
+            folder = name.replace(".", "/") + "/"
+            there = any(path in members for path in wanted) or any(path.startswith(folder) for path in members)
+            if not there and not guarded and top != OUR_PACKAGE:
+                sentence = f"{name} is imported, but not in the zip."
+                findings.append(Finding("missing-module", "error", sentence, f"Add {wanted[0]}.", module.path, line))
+                continue
+        if top == OUR_PACKAGE:
+            sentence = "The package build is imported, which stays at home."
+            findings.append(Finding("imports-build", "error", sentence, "Import only what ships.", module.path, line))
+            continue
+        if top in folders or f"{top}.py" in members or (isinstance(statement, ast.ImportFrom) and statement.level):
+            continue
+        has = environment.has(top)
+        if has == "assumed":
+            sentence = f"{top} is imported; such servers usually have it, but nobody promised."
+            findings.append(Finding("assumed-import", "note", sentence, "Do without it if you can.", module.path, line))
+        elif has != "yes":
+            lacks = "the server does not have" if has == "no" else "is neither in the zip nor known to be on the server"
+            sentence = f"{top} is imported, which {lacks} ({environment.name})."
+            remedy = environment.absent.get(top) or "Put it into the zip, or add it to the description of the server."
+            findings.append(
+                Finding("absent-import", "note" if guarded else "error", sentence, remedy, module.path, line)
+            )
+    return findings
+
+
+def _model(module: Module) -> list[Finding]:
+    """Whether model.py defines the class that the server uses."""
+    classes = [node for node in module.tree.body if isinstance(node, ast.ClassDef) and node.name == "Model"]
+    if not classes:
+        bound = {name for node in module.tree.body for name in _bound(node)}
+        if "Model" in bound or "*" in bound:
+            return []
+        return [Finding("no-class", "error", "model.py has no class Model.", "Define `class Model`.", "model.py")]
+    node = classes[-1]
+    methods = {child.name: child for child in node.body if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)}
+    findings = []
+    if (
+        "predict" not in methods
+        and not node.bases
+        and "predict" not in {name for child in node.body for name in _bound(child)}
+    ):
+        sentence = "The class Model has no method predict."
+        findings.append(
+            Finding("no-predict", "error", sentence, "Define `def predict(self, X)`.", "model.py", node.lineno)
+        )
+    for name, given, rule, remedy in (
+        ("__init__", 1, "init-arguments", "Give every argument of Model.__init__ a default."),
+        ("predict", 2, "predict-arguments", "Define `def predict(self, X)`."),
+    ):
+        method = methods.get(name)
+        if method is None:
+            continue
+        static = any("staticmethod" in ast.dump(decorator) for decorator in method.decorator_list)
+        positional = [*method.args.posonlyargs, *method.args.args]
+        required = len(positional) - len(method.args.defaults) + (1 if static else 0)
+        keywords = [
+            arg for arg, default in zip(method.args.kwonlyargs, method.args.kw_defaults, strict=True) if default is None
+        ]
+        enough = method.args.vararg is not None or len(positional) + (1 if static else 0) >= given
+        if required > given or keywords or not enough:
+            takes = ", ".join(arg.arg for arg in (*positional, *method.args.kwonlyargs))
+            sentence = f"Model.{name} takes ({takes}); the server calls it {'without arguments' if given == 1 else 'with the images alone'}."
+            findings.append(Finding(rule, "error", sentence, remedy, "model.py", method.lineno))
+        if isinstance(method, ast.AsyncFunctionDef):
+            findings.append(
+                Finding("async", "error", f"Model.{name} is async.", "Use a plain `def`.", "model.py", method.lineno)
+            )
+    return findings
+
+
+def _bound(node: ast.stmt) -> list[str]:
+    """Names that a top-level statement binds, as far as that can be seen; "*" for a star import."""
+    if isinstance(node, ast.ImportFrom | ast.Import):
+        return [alias.asname or alias.name for alias in node.names]
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return [target.id for target in targets if isinstance(target, ast.Name)]
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.If | ast.Try):
+        return [name for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt) for name in _bound(child)]
+    return []

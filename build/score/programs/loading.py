@@ -1,0 +1,89 @@
+"""Imports the submission's model.py and constructs its Model; turns what goes wrong into a record. Shared by two programs."""
+
+import importlib
+import json
+import os
+import sys
+import traceback
+
+
+class Stopped(Exception):
+    """The submission failed; `record` says how."""
+
+    def __init__(self, record):
+        super().__init__(record["sentence"])
+        self.record = record
+
+
+def describe(error, stage, submission):
+    """A JSON-able record of an exception: stage, error class, message, and the last line of the submission that it came through."""
+    place, line = "", 0
+    if isinstance(error, SyntaxError) and error.filename and str(error.filename).startswith(submission):
+        place, line = os.path.relpath(error.filename, submission), error.lineno or 0
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename.startswith(submission.rstrip("/") + "/"):
+            place, line = os.path.relpath(frame.filename, submission), frame.lineno or 0
+    name = type(error).__name__
+    message = " ".join(str(error).split())[:500]
+    doing = {"import": "importing model.py", "init": "Model()", "predict": "Model.predict"}[stage]
+    where = f" ({place}, line {line})" if place else ""
+    sentence = f"{doing} raised {name}{': ' + message if message else ''}{where}"
+    return {
+        "stage": stage,
+        "error": name,
+        "message": message,
+        "file": place,
+        "line": line,
+        "sentence": sentence,
+        "remedy": "",
+    }
+
+
+def attempt(stage, submission, function, *arguments):
+    """Call `function`; whatever it raises, SystemExit included, becomes Stopped. The traceback goes to standard error."""
+    try:
+        return function(*arguments)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a submission may raise anything, and sys.exit() must not look like success
+        traceback.print_exc()
+        raise Stopped(describe(error, stage, submission)) from error
+
+
+def load(submission):
+    """Import model.py from the folder `submission`; returns its module. Stopped where that fails or there is no class Model."""
+    if not os.path.isfile(os.path.join(submission, "model.py")):
+        sentence = "There is no model.py at the root of the submission."
+        record = {
+            "stage": "import",
+            "error": "missing",
+            "message": "",
+            "file": "",
+            "line": 0,
+            "sentence": sentence,
+            "remedy": "",
+        }
+        raise Stopped(record)
+    sys.path.insert(0, submission)
+    module = attempt("import", submission, importlib.import_module, "model")
+    if not hasattr(module, "Model"):
+        sentence = "model.py has no class Model."
+        record = {
+            "stage": "import",
+            "error": "no-class",
+            "message": "",
+            "file": "model.py",
+            "line": 0,
+            "sentence": sentence,
+            "remedy": "",
+        }
+        raise Stopped(record)
+    return module
+
+
+def write_json(path, value):
+    """Replace the file at `path` by `value` as JSON, whole or not at all."""
+    scratch = path + ".part"
+    with open(scratch, "w", encoding="utf-8") as file:
+        json.dump(value, file)
+    os.replace(scratch, path)

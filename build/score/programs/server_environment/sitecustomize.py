@@ -1,0 +1,41 @@
+"""Makes a submission's imports behave as on the described server: packages that are installed here but not there do not exist.
+
+Python imports this file by itself at its start, because its folder is on PYTHONPATH. It looks at imports that come from the
+submission's own files only, so installed packages may import one another as they like. Beside it lies present.json: the names of the
+server's packages and the submission's folder.
+"""
+
+import importlib.machinery
+import json
+import os
+import sys
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class ServerPackages:
+    """Meta path finder that hides what the server lacks from the submission."""
+
+    def __init__(self, present, submission):
+        self.present = frozenset(present) | frozenset(getattr(sys, "stdlib_module_names", ()))
+        self.submission = submission.rstrip("/") + "/"
+
+    def find_spec(self, name, path=None, target=None):
+        """None leaves the import to Python; raises ModuleNotFoundError as the server would."""
+        if path is not None or name in self.present:
+            return None
+        frame = sys._getframe(1)
+        while frame is not None and "importlib" in frame.f_code.co_filename:
+            frame = frame.f_back
+        if frame is None or not frame.f_code.co_filename.startswith(self.submission):
+            return None
+        own = [entry for entry in sys.path if "site-packages" not in entry and "dist-packages" not in entry]
+        spec = importlib.machinery.PathFinder.find_spec(name, own)
+        if spec is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return spec
+
+
+with open(os.path.join(_HERE, "present.json"), encoding="utf-8") as _file:
+    _found = json.load(_file)
+sys.meta_path.insert(0, ServerPackages(_found["present"], os.environ.get("PODIUM_SUBMISSION", "/app/ingested_program")))

@@ -1,0 +1,142 @@
+"""Runs a command as the server's container would, cut off from this machine: bubblewrap, a container engine, or a plain process.
+
+`engine(name)` gives an engine; `run_together(engine, commands, limits)` runs one job's containers side by side. Every engine starts
+its process through `supervise.py`, which enforces the limits and leaves no process behind (see launch.py).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from build.errors import UserError
+
+ENGINES = ("bwrap", "docker", "plain")
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder of this machine and where the program sees it (an absolute path under /app)."""
+
+    host: Path
+    inside: str
+    writable: bool = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a container may take before it is killed."""
+
+    seconds: float
+    """Wall-clock time, start of the process included."""
+    memory_mib: float | None = None
+    """Resident memory of all its processes together."""
+    output_mib: float = 4096
+    """All that it writes: output, logs, /tmp and home together."""
+    processes: int = 256
+
+
+@dataclass(frozen=True)
+class Command:
+    """One container to run."""
+
+    name: str
+    """Names its folder for logs and temporary files in `scratch`; plain letters."""
+    argv: tuple[str, ...]
+    mounts: tuple[Mount, ...]
+    scratch: Path
+    cwd: str = "/app/program"
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """Where its logs, /tmp, home and shared memory lie on this machine."""
+        return self.scratch / self.name
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a container ended."""
+
+    exit_code: int | None
+    """As an engine reports it (128 + n after signal n); None where it never started."""
+    cause: str
+    """"exit", "time", "memory", "output", "processes", "stopped" (the judge was) or "start" (see `detail`)."""
+    seconds: float
+    peak_mib: float | None
+    """None where the engine cannot measure it."""
+    survivors: int
+    """Processes that outlived the main one and were killed."""
+    stdout: Path
+    stderr: Path
+    detail: str = ""
+
+
+class Engine(Protocol):
+    """What the worker needs of an engine."""
+
+    name: str
+    not_isolated: tuple[str, ...]
+    """One sentence for each thing that the engine does not keep from the submission."""
+
+    def unavailable(self) -> str:
+        """One sentence why it cannot run here, or an empty string."""
+        ...
+
+    def start(self, command: Command, limits: Limits) -> "Running":
+        """Start it under the limits."""
+        ...
+
+
+class Running(Protocol):
+    """A started container."""
+
+    def wait(self, tick: Callable[[], None] | None = None) -> Execution:
+        """How it ended, by itself or at a limit; no process of it is left then. `tick` is called while it waits."""
+        ...
+
+    def stop(self) -> None:
+        """Kill it and everything that it started."""
+        ...
+
+
+def engine(name: str = "auto", *, image: str = "", interpreter: Path | None = None) -> Engine:
+    """The engine called `name`; "auto" takes bwrap where it works and plain otherwise.
+
+    `image` is the container image (docker only). `interpreter` is the Python that runs the programs (bwrap and plain), by default
+    the one that runs the judge. UserError where the engine is unknown or does not work here.
+    """
+    from build.score.sandbox.bwrap import Bubblewrap
+    from build.score.sandbox.docker import Docker
+    from build.score.sandbox.interpreter import Interpreter
+    from build.score.sandbox.plain import Plain
+
+    if name not in (*ENGINES, "auto"):
+        raise UserError(f"Unknown engine {name!r}; choose one of auto, {', '.join(ENGINES)}.")
+    if name == "docker":
+        chosen = Docker(image)
+    else:
+        python = Interpreter.of(interpreter)
+        chosen = Plain(python) if name == "plain" else Bubblewrap(python)
+        if name == "auto" and chosen.unavailable():
+            chosen = Plain(python, why=chosen.unavailable())
+    if reason := chosen.unavailable():
+        raise UserError(f"The engine {name} does not work here: {reason}")
+    return chosen
+
+
+def run_together(
+    engine: Engine, commands: Sequence[Command], limits: Limits, *, tick: Callable[[], None] | None = None
+) -> list[Execution]:
+    """Run a job's containers side by side (they may share folders); results in the order of `commands`.
+
+    `tick` is called a few times a second meanwhile. Whatever interrupts the judge (Ctrl-C) ends the containers too.
+    """
+    running: list[Running] = []
+    try:
+        for command in commands:
+            running.append(engine.start(command, limits))
+        return [one.wait(tick) for one in running]
+    finally:
+        for one in running:
+            one.stop()
