@@ -12,6 +12,7 @@ format of later versions, checkpoints that hold more than one flat state dict, s
 import io
 import math
 import pickle
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ STORAGES = {
 }
 # What Python's unpickler raises on damaged bytes, besides its own error: it trusts every operand.
 MALFORMED = (
+    struct.error,
     pickle.UnpicklingError,
     EOFError,
     ArithmeticError,

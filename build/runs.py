@@ -1,0 +1,223 @@
+"""Run folders: everything that a training leaves behind, in `runs/ID/`; `runs/latest` points at the last one.
+
+    from build.runs import Run
+    run = Run.open("latest")
+    run.recipe, run.facts["seed"], run.weights_path
+
+No framework is imported here, so that packaging and judging can read a run without waiting for one.
+"""
+
+import csv
+import fcntl
+import io
+import json
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+
+from build.errors import UserError
+from build.files import atomic, write_text
+from build.recipe import Recipe
+
+ROOT = Path(__file__).resolve().parent.parent
+LATEST = "latest"
+PACKAGES = ("tensorflow", "keras", "keras-cv", "jax", "numpy", "opencv-python-headless", "scipy", "scikit-learn")
+"""Packages whose versions can change a training's result."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A training that was stopped by Ctrl-C after it had left a resumable run; the command line exits with code 130."""
+
+    def __init__(self, run: "Run"):
+        super().__init__(f"Interrupted; go on with: python -m build train --resume {run.id}")
+        self.run = run
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder. Every file in it is whole or absent."""
+
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        """The folder's name: date, time, recipe and four characters that make it unique."""
+        return self.folder.name
+
+    @property
+    def recipe_path(self) -> Path:
+        """The recipe as used, as JSON."""
+        return self.folder / "recipe.json"
+
+    @property
+    def facts_path(self) -> Path:
+        """Seed, data, commit, versions, device, what was decided, the result: as JSON."""
+        return self.folder / "run.json"
+
+    @property
+    def split_path(self) -> Path:
+        """The rows of each side of the split (build/data/split.py)."""
+        return self.folder / "split.npz"
+
+    @property
+    def history_path(self) -> Path:
+        """One line an epoch."""
+        return self.folder / "history.csv"
+
+    @property
+    def weights_path(self) -> Path:
+        """The weights of the best epoch (submission/weights.py)."""
+        return self.folder / "weights.npz"
+
+    @property
+    def curves_path(self) -> Path:
+        """The learning curves as a picture."""
+        return self.folder / "curves.png"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """All that is needed to go on bit-exactly from the last epoch."""
+        return self.folder / "checkpoint" / "state.npz"
+
+    @property
+    def tensorboard_path(self) -> Path:
+        """Folder of TensorBoard's logs."""
+        return self.folder / "tensorboard"
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe as used; UserError if it was written by a version whose recipes have other fields."""
+        try:
+            return Recipe.from_json(self.recipe_path.read_text(encoding="utf-8"))
+        except (TypeError, KeyError, ValueError) as error:
+            raise UserError(
+                f"The recipe of run {self.id} cannot be read by this version ({error}); check out the commit named in {self.facts_path}."
+            ) from error
+
+    @property
+    def facts(self) -> dict:
+        """The content of run.json."""
+        return json.loads(self.facts_path.read_text(encoding="utf-8"))
+
+    def update(self, **facts: object) -> None:
+        """Set facts in run.json, atomically; the others stay."""
+        known = self.facts if self.facts_path.exists() else {}
+        write_text(self.facts_path, json.dumps(known | facts, indent=2) + "\n")
+
+    def write_history(self, rows: list[dict]) -> None:
+        """Write history.csv anew from one dict an epoch, all with the same keys."""
+        text = io.StringIO()
+        if rows:
+            writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        write_text(self.history_path, text.getvalue())
+
+    @property
+    def history(self) -> list[dict[str, str]]:
+        """The lines of history.csv as text by column; empty before the first epoch."""
+        if not self.history_path.exists():
+            return []
+        with self.history_path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process; UserError if another one trains it."""
+        self.checkpoint_path.parent.mkdir(parents=True, exist_ok=True)
+        with (self.checkpoint_path.parent / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(
+                    f"Run {self.id} is being trained by another process; wait for it or stop it first."
+                ) from error
+            yield
+
+    @classmethod
+    def create(cls, root: Path | str, recipe: Recipe) -> "Run":
+        """Make a new run folder with the recipe in it and point `latest` at it."""
+        root = Path(root)
+        root.mkdir(parents=True, exist_ok=True)
+        while True:
+            now = datetime.now().astimezone()
+            folder = root / f"{now:%Y%m%d-%H%M%S}-{recipe.name}-{secrets.token_hex(2)}"
+            try:
+                folder.mkdir()
+                break
+            except FileExistsError:
+                continue  # two runs of one second that drew the same four characters
+        run = cls(folder)
+        write_text(run.recipe_path, recipe.to_json())
+        run.update(id=run.id, created=now.isoformat(timespec="seconds"), **provenance())
+        _point(root, run.id)
+        return run
+
+    @classmethod
+    def open(cls, name: str | Path, root: Path | str = "runs") -> "Run":
+        """Open a run by its ID, by its folder, or by "latest"; UserError with one sentence if there is none."""
+        root = Path(root)
+        if str(name) == LATEST:
+            target = _target(root)
+            if target is None:
+                raise UserError(f"There is no run yet in {root.resolve()}; train one first: python -m build train.")
+            candidates = (root / target,)
+        else:
+            candidates = (root / name, Path(name))
+        for folder in candidates:
+            if (folder / "recipe.json").is_file() and (folder / "run.json").is_file():
+                return cls(folder)
+        known = sorted(path.parent.name for path in root.glob("*/run.json") if path.parent.name != LATEST)
+        listed = f"the last ones are {', '.join(known[-5:])}" if known else "there is none yet"
+        raise UserError(f"Found no run {str(name)!r} in {root.resolve()}: {listed}.")
+
+
+def provenance() -> dict:
+    """Commit of the code, whether it was changed since, and versions of the packages; None where unknown."""
+    status = _git("status", "--porcelain")
+    return {
+        "commit": _git("rev-parse", "HEAD") or None,
+        "dirty": None if status is None else bool(status),
+        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(("git", *arguments), cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _point(root: Path, name: str) -> None:
+    """Make root/latest a link to the run, or a text file where the file system has no links."""
+    link = root / LATEST
+    scratch = root / f".{LATEST}.{secrets.token_hex(4)}"
+    try:
+        scratch.symlink_to(name, target_is_directory=True)
+    except OSError:
+        with atomic(link, "w") as file:
+            file.write(name + "\n")
+        return
+    os.replace(scratch, link)
+
+
+def _target(root: Path) -> str | None:
+    link = root / LATEST
+    if link.is_symlink():
+        return os.readlink(link)
+    return link.read_text(encoding="utf-8").strip() if link.is_file() else None

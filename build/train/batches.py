@@ -1,0 +1,148 @@
+"""Batches for keras' fit on any backend: NumPy and OpenCV in threads, no framework in the input pipeline.
+
+    batches = Batches(cells.images, cells.labels, rows, augmentation=augmentation, batch=64, seed=0, stream=TRAIN, epoch=3)
+    model.fit(batches)
+
+Batch i of epoch e is made from its own generator (seed, stream, e, i), so it is the same however many threads there are, after a
+resume, and on every backend.
+"""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+import keras
+import numpy as np
+
+from build.train.losses import VIEWS
+
+# What a generator is for, so that no two purposes draw the same numbers.
+PLAN, SHUFFLE, TRAIN, PERTURB, TRIAL = range(5)
+AHEAD = 8
+"""Batches that are made before they are asked for: 64 images of 96 px are 1.8 MB, so this is small against any network."""
+
+
+class Augments(Protocol):
+    """What is asked of an augmentation (build/augment/pipeline.py)."""
+
+    def batch(
+        self, images: np.ndarray, labels: np.ndarray, copy: np.ndarray, *, rng: np.random.Generator, side: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Images (B, H, W, 3) uint8, labels (B,) -> x (B or 3B, side, side, 3) uint8, y (B or 3B, K) float32."""
+
+
+class Plain:
+    """No augmentation: only the labels become one-hot."""
+
+    def __init__(self, classes: int):
+        self.classes = classes
+
+    def batch(self, images, labels, copy, *, rng, side):  # noqa: ARG002 - the interface of an augmentation
+        """The images as they are, (B, H, W, 3) uint8, and one-hot labels (B, K) float32."""
+        return images, np.eye(self.classes, dtype=np.float32)[labels]
+
+
+def generator(seed: int, stream: int, *numbers: int) -> np.random.Generator:
+    """The generator of one purpose: the same numbers, the same draws."""
+    return np.random.default_rng((seed, stream, *numbers))
+
+
+class Batches(keras.utils.PyDataset):
+    """One epoch. Only the rows of a batch are ever copied from `images`, which may be a memory map.
+
+    Items are x uint8 (B, side, side, 3), or (B, 3, side, side, 3) with views so that a batch can be cut between GPUs, and y
+    float32 (B, K).
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        rows: np.ndarray,
+        *,
+        augmentation: Augments,
+        batch: int,
+        seed: int,
+        stream: int,
+        epoch: int = 0,
+        copy: np.ndarray | None = None,
+        side: int | None = None,
+        shuffle: bool = False,
+        limit: int | None = None,
+        workers: int = 2,
+    ):
+        """Describe the epoch; nothing is read yet.
+
+        Args:
+            images: (N, H, W, 3) uint8.
+            labels: (N,) integers in 0..K-1.
+            rows: (m,) rows of `images` that make up the epoch, repeats allowed.
+            augmentation: what makes a training batch of them.
+            batch: images a batch, not counting views.
+            seed: of everything drawn.
+            stream: the purpose, one of this module's constants.
+            epoch: counted from 0.
+            copy: (m,) bool, the rows that are balancing copies; None for none.
+            side: image side in pixels; None keeps the size.
+            shuffle: a fresh order every epoch, and whole batches only (the rest comes first or last in another epoch);
+                without it the order stays and the last batch may be smaller.
+            limit: at most so many batches.
+            workers: threads.
+
+        """
+        super().__init__(workers=1)
+        rows = np.asarray(rows)
+        copy = np.zeros(len(rows), bool) if copy is None else np.asarray(copy)
+        self.images, self.labels, self.augmentation = images, labels, augmentation
+        self.seed, self.stream, self.epoch, self.side = seed, stream, epoch, side
+        self.batch = min(batch, len(rows))
+        order = generator(seed, SHUFFLE, epoch).permutation(len(rows)) if shuffle else np.arange(len(rows))
+        self.count = len(rows) // self.batch if shuffle else -(-len(rows) // self.batch)
+        if limit is not None:
+            self.count = min(self.count, limit)
+        self.rows, self.copy = rows[order], copy[order]
+        # keras' own thread pool (PyDataset(workers=n)) takes a tenth of a second to stop and is not stopped by an early break.
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
+        self._futures: dict[int, Future] = {}
+        self._open = True
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        if not self._open:
+            return self.make(index)  # a reader that is ahead of a `fit` that was stopped
+        for ahead in range(index, min(index + AHEAD, self.count)):
+            if ahead not in self._futures:
+                self._futures[ahead] = self._pool.submit(self.make, ahead)
+        result = self._futures[index].result()
+        # keras looks at the first two batches before it starts over: they are kept until the third.
+        for old in [old for old in self._futures if old < index - 1]:
+            del self._futures[old]
+        return result
+
+    def make(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Make batch `index` in the calling thread."""
+        chosen = slice(index * self.batch, (index + 1) * self.batch)
+        rows = self.rows[chosen]
+        x, y = self.augmentation.batch(
+            np.asarray(self.images[rows]),
+            self.labels[rows],
+            self.copy[chosen],
+            rng=generator(self.seed, self.stream, self.epoch, index),
+            side=self.side,
+        )
+        views = len(x) // len(rows)
+        assert len(x) == views * len(rows)
+        assert views in (1, VIEWS)
+        if views > 1:
+            x = np.ascontiguousarray(x.reshape(views, len(rows), *x.shape[1:]).swapaxes(0, 1))
+            y = y[: len(rows)]
+        return x, y
+
+    def __enter__(self) -> "Batches":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the threads; batches that nobody asked for are dropped."""
+        self._open = False
+        self._pool.shutdown(wait=True, cancel_futures=True)

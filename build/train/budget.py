@@ -1,0 +1,87 @@
+"""How long a training takes on this machine, and how many epochs fit into a time budget.
+
+An epoch's cost is modelled from what was measured here: seconds an image for each kind (phase, side), a fixed part (validation,
+checkpoint) and the time until a new kind's graph is traced. The number of epochs is decided once, after the first epoch; later it
+is only ever lowered, should the machine have become slower.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from build.recipe import Recipe
+from build.train import schedule
+
+SHARE = 0.97
+"""Of the remaining time that the decision hands out."""
+Kind = tuple[str, int]
+"""What an epoch's cost depends on: the name of its phase, and the side of its images in pixels."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Measured times in seconds."""
+
+    rates: dict[Kind, float] = field(default_factory=dict)
+    """Seconds an image by kind of epoch."""
+    fixed: float = 0.0
+    """Seconds of an epoch that do not depend on its kind."""
+    start: float = 0.0
+    """Seconds until the first step of a new kind is done."""
+
+    def learn(self, kind: Kind, rate: float, *, fixed: float, start: float | None) -> "Costs":
+        """Take in a measured epoch; kinds measured before are scaled by how far this one was off its last measure."""
+        off = rate / self.rates.get(kind, rate)
+        rates = {other: seconds * off for other, seconds in self.rates.items()} | {kind: rate}
+        return Costs(rates, fixed, self.start if start is None else start)
+
+
+class Timetable:
+    """The kinds of a recipe's epochs and what they cost. All of it depends on the total number of epochs."""
+
+    def __init__(self, recipe: Recipe, *, pretrained: bool, image_side: int, images: int):
+        """For a recipe with `images` an epoch, each at most `image_side` pixels high and wide."""
+        schedule.check_resolutions(recipe.resolutions)
+        self.recipe, self.pretrained, self.image_side, self.images = recipe, pretrained, image_side, images
+        self.costs = Costs()
+
+    def phase(self, epoch: int, total: int) -> schedule.Phase:
+        """The phase that an epoch belongs to."""
+        return schedule.phase_at(epoch, schedule.phases_of(self.recipe, pretrained=self.pretrained, total=total))
+
+    def kind(self, epoch: int, total: int) -> Kind:
+        """Phase and side of an epoch. A recipe's sides above the image's own mean the image's own."""
+        side = min(schedule.side_of(epoch, total, self.recipe.resolutions), self.image_side)
+        return self.phase(epoch, total).name, side
+
+    def kinds(self, total: int) -> list[Kind]:
+        """The kinds of all epochs, each once, in order."""
+        return list(dict.fromkeys(self.kind(epoch, total) for epoch in range(total)))
+
+    def remaining(self, done: int, total: int, rates: dict[Kind, float] | None = None) -> float:
+        """Estimated seconds of the epochs after the first `done`; `rates` are newer than the costs'."""
+        rates = self.costs.rates | (rates or {})
+        # Before a kind was ever tried, its images are taken to cost what any image cost.
+        unknown = next(iter(rates.values()), 0.0)
+        before = self.kind(done - 1, total) if done else None
+        seconds = 0.0
+        for epoch in range(done, total):
+            kind = self.kind(epoch, total)
+            seconds += (
+                self.images * rates.get(kind, unknown)
+                + self.costs.fixed
+                + (self.costs.start if kind != before else 0.0)
+            )
+            before = kind
+        return seconds
+
+    def fitting(self, done: int, most: int, left: float) -> int:
+        """The largest total number of epochs, `done` to `most`, whose rest takes at most `left` seconds."""
+        return next((total for total in range(most, done, -1) if self.remaining(done, total) <= left), done)
+
+    def facts(self) -> dict:
+        """The costs as JSON-able values."""
+        return dataclasses.asdict(self.costs) | {"rates": [[*kind, rate] for kind, rate in self.costs.rates.items()]}
+
+    def recall(self, facts: dict) -> None:
+        """The inverse of `facts`."""
+        self.costs = Costs(**facts | {"rates": {(name, side): rate for name, side, rate in facts["rates"]}})

@@ -1,0 +1,101 @@
+"""The network as it is trained: from a recipe's spec, on one device or several, with any views of an image side by side.
+
+spec = spec_of(recipe, decision, classes=8, image_shape=(96, 96, 3), seed=0)
+with precision("float32"), strategy.scope():
+    model = Classifier(build(spec))
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+from keras import ops
+
+from build.errors import UserError
+from build.recipe import Recipe
+from build.train.hardware import Decision
+from build.train.losses import VIEWS
+from build.train.schedule import BODY, HEAD
+from submission import network as networks
+
+HEAD_LAYERS = ("head_norm", "head_dropout", "logits")
+"""What every network of this kit ends with; the first phase of pretrained weights trains only this."""
+
+
+class Classifier(keras.Model):
+    """A network that also takes (B, 3, H, W, C) views, and then gives logits (B, 3, K)."""
+
+    def __init__(self, network: keras.Model):
+        super().__init__(name="classifier")
+        self.network = network
+
+    def call(self, pixels, training=None):
+        """(B, H, W, C) -> (B, K), or (B, 3, H, W, C) -> (B, 3, K)."""
+        if len(pixels.shape) == 4:
+            return self.network(pixels, training=training)
+        shape = ops.shape(pixels)
+        logits = self.network(ops.reshape(pixels, (-1, *shape[2:])), training=training)
+        return ops.reshape(logits, (-1, VIEWS, logits.shape[-1]))
+
+
+def spec_of(recipe: Recipe, decision: Decision, *, classes: int, image_shape: tuple[int, ...], seed: int) -> dict:
+    """The spec of a recipe's network, complete (submission/network.py); UserError with its sentence if a setting is wrong."""
+    wanted = {
+        "network": recipe.network,
+        "classes": classes,
+        "image_shape": list(image_shape),
+        "size": decision.size,
+        "stem_patch": recipe.stem_patch,
+        "layer_scale": recipe.layer_scale,
+        "stochastic_depth": recipe.stochastic_depth,
+        "depth": recipe.depth,
+        "filters": recipe.filters,
+        "dropout": recipe.dropout,
+        "l1": recipe.l1,
+        "l2": recipe.l2,
+        "seed": seed,
+    }
+    try:
+        return networks.complete(wanted)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+@contextlib.contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Build layers under keras' precision policy of that name; the one before comes back."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def strategy_of(replicas: int):
+    """MirroredStrategy over the first `replicas` GPUs (over CPUs where there is none), or None for a single device."""
+    if replicas == 1:
+        return None
+    import tensorflow as tf
+
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    return tf.distribute.MirroredStrategy([f"{kind}:{number}" for number in range(replicas)])
+
+
+def set_learning(network: keras.Model, phase: str, fine_tune_layers: int) -> None:
+    """Choose the layers that learn: the head, the last n layers of `network.layers` (0: all), or all in any other phase."""
+    layers = network.layers
+    if phase == HEAD:
+        learning = {layer.name for layer in layers if layer.name in HEAD_LAYERS}
+    elif phase == BODY and fine_tune_layers:
+        learning = {layer.name for layer in layers[-fine_tune_layers:]}
+    else:
+        learning = {layer.name for layer in layers}
+    for layer in layers:
+        layer.trainable = layer.name in learning
+
+
+def undecayed(network: keras.Model) -> list[keras.Variable]:
+    """Variables without weight decay: all but the kernels, that is biases, norms and layer scales."""
+    decayed = {id(kernel) for kernel in networks.kernels(network).values()}
+    return [variable for variable in network.trainable_variables if id(variable) not in decayed]

@@ -1,0 +1,55 @@
+"""Learning curves of a run as one picture: loss, accuracies, learning rate, resolution."""
+
+import itertools
+from pathlib import Path
+
+from build.files import atomic
+
+
+def draw(history: list[dict], path: Path, title: str) -> None:
+    """Draw the history (one dict an epoch, as in history.csv) into a PNG; nothing for an empty history."""
+    if not history:
+        return
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    epochs = [row["epoch"] for row in history]
+    figure = Figure(figsize=(12, 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    loss, accuracy, rate = figure.subplots(1, 3)
+    style = {"marker": "." if len(epochs) < 40 else None, "linewidth": 1.4}
+    loss.plot(epochs, [row["loss"] for row in history], label="training", **style)
+    loss.plot(epochs, [row["validation_loss"] for row in history], label="validation", **style)
+    loss.set(title="loss", ylim=(0, None))
+    for column, label in (
+        ("accuracy", "training (augmented)"),
+        ("validation_accuracy", "validation, clean"),
+        ("perturbed_accuracy", "validation, perturbed"),
+    ):
+        accuracy.plot(epochs, [row[column] for row in history], label=label, **style)
+    best = max(history, key=lambda row: row["score"])
+    accuracy.axvline(best["epoch"], color="grey", linestyle=":", linewidth=1, label=f"best: epoch {best['epoch']}")
+    accuracy.set(title="accuracy", ylim=(0, 1))
+    rate.plot(epochs, [row["learning_rate"] for row in history], color="tab:purple", **style)
+    rate.set(title="learning rate after the epoch", ylim=(0, None))
+    changes = [
+        row
+        for before, row in itertools.pairwise(history)
+        if (before["phase"], before["side"]) != (row["phase"], row["side"])
+    ]
+    for axis in (loss, accuracy, rate):
+        for row in changes:
+            axis.axvline(row["epoch"] - 0.5, color="lightgrey", linewidth=1)
+        axis.set_xlabel("epoch")
+        axis.grid(alpha=0.3)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    for row in changes:
+        text = f"{row['phase']}, {row['side']} px"
+        rate.annotate(
+            text, (row["epoch"] - 0.5, 0.98), xycoords=("data", "axes fraction"), fontsize=7, rotation=90, va="top"
+        )
+    for axis in (loss, accuracy):
+        axis.legend(fontsize=8, frameon=False)
+    figure.suptitle(title, fontsize=10)
+    with atomic(path) as file:
+        figure.savefig(file, format="png", dpi=110)

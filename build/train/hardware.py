@@ -1,0 +1,163 @@
+"""What machine this is, and what follows from it: network size, weights, precision, XLA. Decided once, printed, recorded.
+
+machine = find()
+decision = decide(recipe, machine)
+console.print(describe(machine, decision))
+"""
+
+import contextlib
+import os
+import subprocess
+from dataclasses import dataclass
+
+import keras
+
+from build.errors import UserError
+from build.recipe import Recipe
+
+BASE_GPU_GIB = 30
+"""GPU memory from which ConvNeXt base is fine-tuned rather than tiny: base at 96 px and batch 64 needs about 15 GiB."""
+PUBLISHED = ("tiny", "small", "base", "large", "xlarge")
+"""ConvNeXt sizes with ImageNet weights in keras.applications."""
+BFLOAT16_CAPABILITY = (8, 0)
+FLOAT16_CAPABILITY = (7, 0)
+"""CUDA compute capabilities from which tensor cores take these types."""
+GPU_STEPS_PER_EXECUTION = 16
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The devices that the framework sees."""
+
+    backend: str
+    cores: int
+    gpus: tuple[str, ...] = ()
+    gpu_gib: float = 0.0
+    """Memory of the smallest GPU; 0 where unknown."""
+    capability: tuple[int, int] = (0, 0)
+    """CUDA compute capability of the first GPU; (0, 0) where unknown."""
+
+    @property
+    def device(self) -> str:
+        """One line for people."""
+        if not self.gpus:
+            return f"CPU, {self.cores} cores"
+        memory = f", {self.gpu_gib:.0f} GiB" if self.gpu_gib else ""
+        return f"{len(self.gpus)} x {self.gpus[0]}{memory}, {self.cores} cores"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a run uses where the recipe says "auto"."""
+
+    size: str
+    weights: str
+    precision: str
+    xla: bool
+    steps_per_execution: int
+    workers: int
+    """Threads that make batches."""
+    threads: int
+    """TensorFlow's threads within an operation. Sums are split among them, so the same bits need the same number."""
+    replicas: int
+
+
+def find() -> Machine:
+    """Look at the machine through the backend in use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        devices = tf.config.list_physical_devices("GPU")
+        details = [tf.config.experimental.get_device_details(device) for device in devices]
+        names = tuple(str(detail.get("device_name", "GPU")) for detail in details)
+        capability = details[0].get("compute_capability") if details else None
+    elif backend == "jax":
+        import jax
+
+        devices = [device for device in jax.devices() if device.platform == "gpu"]
+        names = tuple(device.device_kind for device in devices)
+        found = getattr(devices[0], "compute_capability", None) if devices else None
+        capability = tuple(int(part) for part in str(found).split(".")) if found else None
+    else:
+        raise UserError(
+            f"Training runs on the TensorFlow and the JAX backend of keras, not on {backend!r}; set KERAS_BACKEND."
+        )
+    return Machine(backend, cores, names, _gpu_gib() if names else 0.0, tuple(capability or (0, 0)))
+
+
+def _gpu_gib() -> float:
+    """Memory of the smallest GPU by the driver's own tool: asking the framework would reserve it."""
+    command = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
+    with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        return min(float(line) for line in done.stdout.split()) / 1024
+    return 0.0
+
+
+def decide(recipe: Recipe, machine: Machine) -> Decision:
+    """Settle what the recipe leaves to the hardware. Raises UserError if a setting is none of the known words."""
+    gpu = bool(machine.gpus)
+    if recipe.precision not in ("auto", *PRECISIONS):
+        raise UserError(f"Expected precision auto, {', '.join(PRECISIONS)} in the recipe, got {recipe.precision!r}.")
+    if recipe.xla not in ("auto", "on", "off"):
+        raise UserError(f"Expected xla auto, on or off in the recipe, got {recipe.xla!r}.")
+    size = recipe.size
+    if size == "auto":
+        size = "atto" if not gpu else "base" if machine.gpu_gib >= BASE_GPU_GIB else "tiny"
+    weights = recipe.weights
+    if weights == "auto":
+        published = recipe.network == "mobilenet-v3-large" or (recipe.network == "convnext" and size in PUBLISHED)
+        weights = "imagenet" if gpu and published else "none"
+    # MirroredStrategy makes its own all-reduce between replicas; XLA compiles it only as a whole, so it stays off there.
+    replicas = max(1, len(machine.gpus)) if machine.backend == "tensorflow" else 1
+    xla = {"on": True, "off": False, "auto": gpu and replicas == 1}[recipe.xla]
+    return Decision(
+        size=size,
+        weights=weights,
+        precision=recipe.precision if recipe.precision != "auto" else _precision(machine),
+        xla=xla,
+        # On a CPU a step takes long enough; on a GPU Python would be seen between short steps.
+        steps_per_execution=GPU_STEPS_PER_EXECUTION if gpu else 1,
+        workers=max(2, machine.cores - 1) if gpu else 2,
+        threads=machine.cores,
+        replicas=replicas,
+    )
+
+
+def _precision(machine: Machine) -> str:
+    if not machine.gpus:
+        return "float32"
+    if machine.capability >= BFLOAT16_CAPABILITY:
+        return "mixed_bfloat16"
+    return "mixed_float16" if machine.capability >= FLOAT16_CAPABILITY else "float32"
+
+
+def describe(recipe: Recipe, machine: Machine, decision: Decision) -> str:
+    """Two sentences for people: the machine, and what was decided from it."""
+    network = f"{recipe.network} {decision.size}" if recipe.network == "convnext" else recipe.network
+    weights = {"none": "from scratch", "imagenet": "with ImageNet weights"}.get(
+        decision.weights, f"with {decision.weights}"
+    )
+    chosen = " (chosen by hardware)" if "auto" in (recipe.size, recipe.weights) else ""
+    return (
+        f"Machine: {machine.device}, keras on {machine.backend}. "
+        f"Training {network} {weights}{chosen}, {decision.precision}, XLA {'on' if decision.xla else 'off'}."
+    )
+
+
+def prepare(machine: Machine, decision: Decision, *, deterministic: bool) -> None:
+    """Set TensorFlow's threads, and its deterministic kernels where wanted; nothing on other backends.
+
+    Where TensorFlow has computed already (in a test, say), its threads stay as they are.
+    """
+    if machine.backend != "tensorflow":
+        return
+    import tensorflow as tf
+
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(decision.threads)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()

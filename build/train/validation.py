@@ -1,0 +1,68 @@
+"""Validation on clean and on perturbed cells, with the averaged weights.
+
+Clean accuracy says nothing about a perturbed test set, so the validation cells are also shown as the recipe's own augmentation would
+show them: one by one, and the same in every epoch.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from build.augment.pipeline import Augmentation
+from build.recipe import Recipe
+from build.train import checkpoint
+from build.train.batches import PERTURB, Batches, Plain
+from build.train.classifier import Classifier
+from submission import network as networks
+
+LEAST_BATCH = 64
+"""Images a batch; validation keeps no activations, so it takes at least so many at once."""
+
+
+class Validation:
+    """The validation cells of a run, ready to be measured after every epoch."""
+
+    def __init__(self, prepared, recipe: Recipe, *, classes: int, seed: int, workers: int):
+        """Take the validation side of `prepared`; the augmentation is the recipe's without what mixes images or makes views."""
+        alone = dataclasses.replace(
+            recipe,
+            augmenter="podium" if recipe.augmenter == "none" else recipe.augmenter,
+            mixup_alpha=0.0,
+            cutmix_alpha=0.0,
+            jsd_weight=0.0,
+        )
+        self.prepared, self.seed, self.workers = prepared, seed, workers
+        self.batch = max(LEAST_BATCH, recipe.batch)
+        self.kinds = {"": Plain(classes), "perturbed_": Augmentation(alone, classes=classes)}
+
+    def batches(self, augmentation) -> Batches:
+        """All validation cells in order; images at their own size."""
+        cells = self.prepared.cells
+        return Batches(
+            cells.images,
+            cells.labels,
+            self.prepared.split.validation,
+            augmentation=augmentation,
+            batch=self.batch,
+            seed=self.seed,
+            stream=PERTURB,
+            workers=self.workers,
+        )
+
+    def measure(self, model: Classifier, optimizer) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        """Measure the model with the optimizer's averaged weights; the raw weights are back afterwards.
+
+        Returns the averaged weights by name, and "loss", "accuracy", "perturbed_loss", "perturbed_accuracy".
+        """
+        trainable = model.trainable_variables
+        raw = checkpoint.snapshot(trainable)
+        optimizer.load_average(trainable)
+        measured = {}
+        for prefix, augmentation in self.kinds.items():
+            with self.batches(augmentation) as batches:
+                logs = model.evaluate(batches, verbose=0, return_dict=True)
+            measured |= {prefix + name: float(value) for name, value in logs.items()}
+        named = networks.variables(model.network)
+        arrays = dict(zip(named, checkpoint.snapshot(list(named.values())), strict=True))
+        checkpoint.restore(trainable, raw)
+        return arrays, measured
