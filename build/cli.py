@@ -85,14 +85,14 @@ def show_data(prepared) -> None:
     """Print the table of classes: found, kept, train, validation, test."""
     from rich.table import Table
 
-    from build.data.prepare import summary
+    from build.data.report import ClassRow, summary
 
-    rows = summary(prepared)
     table = Table(title=f"Cells of {prepared.cells.source}")
-    for column in rows[0]:
-        table.add_column(column, justify="left" if column == "class" else "right")
-    for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+    table.add_column("class")
+    for column in ClassRow._fields[1:]:
+        table.add_column(column, justify="right")
+    for row in summary(prepared):
+        table.add_row(*map(str, row))
     console.print(table)
 
 
@@ -118,7 +118,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         console.print(f"[bold red]error:[/] {error}")
         return 2
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as interruption:
+        # build.runs.Interrupted has said how to go on; a bare Ctrl-C has nothing to say.
+        console.print(str(interruption) or "Interrupted.")
         return 130
     except click.ClickException as error:
         error.show()
