@@ -20,7 +20,8 @@ from build.errors import UserError
 from build.files import atomic
 from build.score import reports
 from build.score.environment import ServerEnvironment
-from build.score.unpacker_rules import DEFAULT_TIME_LIMIT, LONGEST
+from build.score.unpacker_leaderboards import LONGEST
+from build.score.unpacker_phases import DEFAULT_TIME_LIMIT
 from submission.contract import CLASSES
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -78,10 +79,10 @@ def _data(conditions: Sequence[Condition], input_data: Path, reference: Path, cl
     shown, known = [], []
     for condition in conditions:
         labels = np.asarray(condition.labels)
-        assert labels.ndim == 1 and labels.size, f"{condition.key} has no labels"
-        assert labels.min() >= 0 and labels.max() < len(classes), (
-            f"{condition.key} has labels outside 0..{len(classes) - 1}"
-        )
+        assert labels.ndim == 1, f"{condition.key} has labels of shape {labels.shape}"
+        assert labels.size, f"{condition.key} has no labels"
+        outside = (labels < 0) | (labels >= len(classes))
+        assert not outside.any(), f"{condition.key} has labels outside 0..{len(classes) - 1}"
         _link(Path(condition.images_path), input_data / f"{condition.key}.npy")
         np.save(reference / f"{condition.key}.labels.npy", labels.astype(np.int64))
         shown.append({"key": condition.key, "images": f"{condition.key}.npy"})

@@ -15,7 +15,8 @@ import yaml
 from build.errors import UserError
 from build.score.outcome import Finding
 from build.score.unpack import unpack
-from build.score.unpacker_rules import DATA, DEFAULT_IMAGE, DEFAULT_TIME_LIMIT, Rules, moment
+from build.score.unpacker_phases import DEFAULT_TIME_LIMIT, QUOTAS, moment
+from build.score.unpacker_rules import DATA, DEFAULT_IMAGE, violations
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Phase:
     tasks: tuple[int, ...]
     execution_time_limit: float
     max_submissions_per_day: int
+    """0: no limit."""
     max_submissions: int
 
 
@@ -99,14 +101,14 @@ def check(bundle: Path, scratch: Path) -> list[Finding]:
     """Every rule of Codabench's unpacker that the bundle (folder or zip) breaks. `scratch` takes what a zip unpacks to."""
     folder = _opened(bundle, scratch)
     values = _values(folder)
-    return [values] if isinstance(values, Finding) else Rules(folder, values).run()
+    return [values] if isinstance(values, Finding) else violations(folder, values)
 
 
 def load(bundle: Path, scratch: Path) -> Competition:
     """Read the bundle (folder or zip). UserError where Codabench's unpacker would refuse it. `scratch` takes unpacked zips."""
     folder = _opened(bundle, scratch)
     values = _values(folder)
-    findings = [values] if isinstance(values, Finding) else Rules(folder, values).run()
+    findings = [values] if isinstance(values, Finding) else violations(folder, values)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
         more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
@@ -135,8 +137,7 @@ def _phases(entries: list[dict]) -> Iterator[Phase]:
             end=moment(entry.get("end")),
             tasks=tuple(entry["tasks"]),
             execution_time_limit=float(entry.get("execution_time_limit", DEFAULT_TIME_LIMIT)),
-            max_submissions_per_day=int(entry.get("max_submissions_per_day", 5)),
-            max_submissions=int(entry.get("max_submissions", 100)),
+            **{key: entry.get(key, default) or 0 for key, default in QUOTAS.items()},
         )
 
 

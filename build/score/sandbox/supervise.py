@@ -26,6 +26,8 @@ MOST_FILES = 200_000
 """Files a program may leave; counting them costs time too."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
 PR_SET_CHILD_SUBREAPER = 36
+CALL_PATIENCE = 20.0
+"""Seconds to wait for a container engine to end a container."""
 ORPHAN_PATIENCE = 10.0
 """Seconds to wait for killed processes to disappear."""
 
@@ -129,12 +131,28 @@ def start(spec: dict) -> tuple[int, int]:
     os._exit(127)
 
 
+def call(command: list[str]) -> None:
+    """Run a command to its end, without a word, with some patience: an engine that hangs must not hang the judge."""
+    child = os.fork()
+    if child == 0:
+        try:
+            null = os.open(os.devnull, os.O_RDWR)
+            for stream in (0, 1, 2):  # standard output is the verdict's
+                os.dup2(null, stream)
+            os.execvp(command[0], command)
+        finally:
+            os._exit(127)
+    deadline = time.monotonic() + CALL_PATIENCE
+    while time.monotonic() < deadline:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return
+        time.sleep(0.01)
+
+
 def end_everything(spec: dict, known: int) -> int:
     """Kill all descendants until none is left; returns how many there were beside the process `known`."""
     for command in spec["on_kill"]:
-        child = os.fork()
-        if child == 0:
-            os.execvp(command[0], command)
+        call(command)
     killed: set[int] = set()
     deadline = time.monotonic() + ORPHAN_PATIENCE
     while time.monotonic() < deadline:
@@ -165,9 +183,8 @@ def supervise(spec: dict) -> dict:
     peak, cause, status, usage = 0, "exit", None, None
     processes: list[int] = [main]
     look_for_processes = look_at_output = 0.0
-    alive = True
     while True:
-        if alive and select.select([0], [], [], MEMORY_TICK)[0] and not os.read(0, 1):
+        if select.select([0], [], [], MEMORY_TICK)[0] and not os.read(0, 1):
             cause = "stopped"
             break
         now = time.monotonic()

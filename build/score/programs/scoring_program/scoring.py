@@ -59,7 +59,10 @@ def page(rows, confusion, names):
         f"<tr><th>{html.escape(name)}</th>" + "".join(f"<td>{int(value)}</td>" for value in line) + "</tr>"
         for name, line in zip(names, confusion)
     )
-    style = "body{font:14px sans-serif}table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:2px 8px;text-align:right}"
+    style = (
+        "body{font:14px sans-serif}table{border-collapse:collapse;margin:1em 0}"
+        "td,th{border:1px solid #ccc;padding:2px 8px;text-align:right}"
+    )
     return (
         f"<!doctype html><meta charset=utf-8><title>Results</title><style>{style}</style><h1>Results</h1>"
         f"<table><tr><th>set</th><th>images</th><th>accuracy</th></tr>{cells}</table>"
