@@ -1,0 +1,52 @@
+"""The cache of read cells: opened where the source is the same, made again where it is not or the entry is damaged."""
+
+import numpy as np
+import pytest
+from cell_files import npz, some_images, some_labels
+
+from build.data import cache as store
+from build.data.read import read
+from build.errors import UserError
+from submission import contract
+
+
+def test_a_second_call_opens_the_cache_and_a_changed_file_is_read_again(tmp_path, monkeypatch):
+    path = npz(tmp_path)
+    first = read(path, seed=0, cache=tmp_path / "cache")
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "write", lambda *a, **k: pytest.fail("read again"))
+        again = read(path, seed=0, cache=tmp_path / "cache")
+    assert again.sha256 == first.sha256
+    npz(tmp_path, images=some_images(16, seed=1))
+    changed = read(path, seed=0, cache=tmp_path / "cache")
+    assert changed.sha256 != first.sha256
+    np.testing.assert_array_equal(changed.images, some_images(16, seed=1))
+
+
+@pytest.mark.parametrize("victim", ["images.npy", "labels.npy", "about.json"])
+def test_a_damaged_cache_entry_is_made_again(tmp_path, victim):
+    path = npz(tmp_path)
+    read(path, seed=0, cache=tmp_path / "cache")
+    (entry,) = (tmp_path / "cache").iterdir()
+    (entry / victim).write_bytes((entry / victim).read_bytes()[:20])
+    cells = read(path, seed=0, cache=tmp_path / "cache")
+    np.testing.assert_array_equal(cells.images, some_images(16))
+
+
+def test_an_interrupted_reading_leaves_nothing_behind(tmp_path):
+    def pieces():
+        yield some_images(4), some_labels(4)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.write(tmp_path, "entry", "source", 16, pieces(), [])
+    assert not [*tmp_path.iterdir()]
+
+
+def test_another_contract_reads_the_same_file_anew(tmp_path, monkeypatch):
+    path = npz(tmp_path, images=some_images(16, 32), labels=some_labels(16) % 3)
+    with pytest.raises(UserError):
+        read(path, seed=0, cache=tmp_path / "cache")
+    monkeypatch.setattr(contract, "IMAGE_SHAPE", (32, 32, 3))
+    monkeypatch.setattr(contract, "CLASSES", ("circle", "square", "triangle"))
+    assert read(path, seed=0, cache=tmp_path / "cache").images.shape == (16, 32, 32, 3)

@@ -1,0 +1,165 @@
+"""Reading folders of pictures: names decide the class, any size and mode is decoded, damaged files are refused by name."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cell_files import ABBREVIATED, K, folder_of, sentence, smooth
+from PIL import Image
+
+from build.data import folders, names
+from build.data.fit import fit
+from build.data.read import read
+from build.errors import UserError
+from submission import contract
+
+
+def test_folders_are_matched_to_classes_by_name_whatever_their_order_and_spelling(tmp_path):
+    cells = read(folder_of(tmp_path / "set", ABBREVIATED), seed=0, cache=tmp_path / "cache")
+    np.testing.assert_array_equal(cells.labels, np.repeat(np.arange(K), 2))
+    np.testing.assert_array_equal(cells.images[6], np.asarray(smooth((96, 96), 300)))
+    assert cells.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("immature_granulocytes", 3),
+        ("Immature granulocyte", 3),
+        ("IG", 3),
+        ("EOS", 1),
+        ("lym", 4),
+        ("e", None),
+        ("er", 2),
+        ("granulocyte", None),
+        ("3", None),
+        ("", None),
+    ],
+)
+def test_a_name_is_matched_by_the_strictest_rule_that_fits_one_class(given, expected):
+    assert names.class_of(given) == expected
+
+
+def test_folders_with_foreign_names_are_taken_in_sorted_order_and_that_is_said(tmp_path, capsys):
+    cells = read(folder_of(tmp_path / "set", tuple("76543210")), seed=0, cache=tmp_path / "cache")
+    assert cells.labels.tolist() == np.repeat(np.arange(K), 2).tolist()
+    np.testing.assert_array_equal(cells.images[0], np.asarray(smooth((96, 96), 700)))
+    assert "0 = Basophil" in cells.notes[0]
+    assert "0 = Basophil" in capsys.readouterr().err
+    again = read(tmp_path / "set", seed=0, cache=tmp_path / "cache")
+    assert again.notes == cells.notes
+
+
+@pytest.mark.parametrize(
+    ("given", "phrase"),
+    [
+        (("cat", "dog"), "No class is named like cat, dog"),
+        ((*ABBREVIATED[:7], "unknown"), "No class is named like unknown"),
+        ((*ABBREVIATED, "platelet"), "both name the class Platelet"),
+        (ABBREVIATED[:7], "none of Platelet"),
+    ],
+)
+def test_folders_that_cannot_be_matched_are_refused(tmp_path, given, phrase):
+    with pytest.raises(UserError) as caught:
+        read(folder_of(tmp_path / "set", given), seed=0, cache=tmp_path / "cache")
+    assert phrase in sentence(caught)
+
+
+def test_images_of_other_sizes_are_cut_to_shape_and_resized_and_counted(tmp_path):
+    root = folder_of(tmp_path / "set", ABBREVIATED, side=(363, 360))
+    smooth((96, 96), 999).save(root / "plt" / "right.png")
+    cells = read(root, seed=0, cache=tmp_path / "cache")
+    assert cells.images.shape == (17, *contract.IMAGE_SHAPE)
+    assert cells.notes == ("16 of 17 images were resized: they have 363x360 pixels",)
+    # A smooth picture keeps its colours: the mean of the largest square is the mean of the result.
+    square = np.asarray(smooth((363, 360), 0))[1:361].astype(float)
+    np.testing.assert_allclose(cells.images[0].mean((0, 1)), square.mean((0, 1)), atol=1.5)
+
+
+def test_fit_keeps_proportions_and_averages_where_it_shrinks():
+    stripes = np.zeros((192, 400, 3), np.uint8)
+    stripes[:, ::2] = 200
+    assert np.abs(fit(stripes).astype(int) - 100).max() <= 1
+    disc = np.zeros((200, 100, 3), np.uint8)
+    disc[75:125, 25:75] = 255
+    middle = fit(disc)[..., 0] > 127
+    assert abs(int(middle.any(0).sum()) - int(middle.any(1).sum())) <= 1
+
+
+def test_rows_follow_class_and_number_and_other_files_are_left_out(tmp_path):
+    root = folder_of(tmp_path / "set", ABBREVIATED, per_class=11)
+    (root / "ig" / "Thumbs.db").write_bytes(b"x")
+    (root / "ig" / ".hidden.png").write_bytes(b"x")
+    (root / "notes.txt").write_text("x")
+    cells = read(root, seed=0, cache=tmp_path / "cache")
+    assert len(cells) == 88
+    np.testing.assert_array_equal(cells.images[33 + 10], np.asarray(smooth((96, 96), 310)))
+
+
+def test_a_palette_a_grey_and_a_turned_picture_are_decoded_as_they_look(tmp_path):
+    picture = smooth((40, 20), 1)
+    picture.convert("P", palette=Image.Palette.ADAPTIVE).save(tmp_path / "p.png", transparency=b"\x00\x80")
+    picture.convert("L").save(tmp_path / "l.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by a quarter to look at it
+    picture.save(tmp_path / "t.jpg", exif=exif, quality=95)
+    assert np.abs(folders.decode(tmp_path / "p.png").astype(int) - np.asarray(picture)).mean() < 12
+    grey = folders.decode(tmp_path / "l.png")
+    assert (grey[..., 0] == grey[..., 2]).all()
+    turned = folders.decode(tmp_path / "t.jpg")
+    assert turned.shape == (20, 40, 3)
+    assert np.abs(turned.astype(int) - np.rot90(np.asarray(picture), -1)).mean() < 12
+
+
+def truncated_jpeg(path: Path) -> None:
+    smooth((96, 96), 5).save(path, quality=95)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+
+
+BAD_FILES = {
+    "a truncated JPEG": ("bad.jpg", truncated_jpeg, "no whole image"),
+    "a truncated PNG": ("bad.png", lambda p: p.write_bytes(png()[:-40]), "no whole image"),
+    "text": ("bad.jpeg", lambda p: p.write_text("<html>"), "no whole image"),
+    "an empty file": ("bad.bmp", lambda p: p.write_bytes(b""), "no whole image"),
+    "16 bits a channel": ("bad.tif", lambda p: Image.fromarray(np.zeros((96, 96), np.uint16)).save(p), "8 bits"),
+}
+
+
+def png() -> bytes:
+    buffer = io.BytesIO()
+    smooth((96, 96), 5).save(buffer, "png")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_one_bad_image_file_is_refused_by_name(tmp_path, case):
+    name, make, phrase = BAD_FILES[case]
+    root = folder_of(tmp_path / "set", ABBREVIATED)
+    make(root / "erb" / name)
+    with pytest.raises(UserError) as caught:
+        read(root, seed=0, cache=tmp_path / "cache")
+    assert phrase in sentence(caught)
+    assert name in str(caught.value)
+
+
+def test_empty_folders_are_refused(tmp_path):
+    (tmp_path / "set").mkdir()
+    with pytest.raises(UserError) as caught:
+        read(tmp_path / "set", seed=0, cache=tmp_path / "cache")
+    assert "holds no folders" in sentence(caught)
+    folder_of(tmp_path / "set", ABBREVIATED, per_class=0)
+    with pytest.raises(UserError) as caught:
+        read(tmp_path / "set", seed=0, cache=tmp_path / "cache")
+    assert "hold no images" in sentence(caught)
+
+
+def test_real_cells_are_read_by_their_folders_names(real_cells_folder, tmp_path):
+    for folder in sorted(real_cells_folder.iterdir()):
+        (tmp_path / "few" / folder.name).mkdir(parents=True)
+        for path in sorted(folder.glob("*.jpg"))[:3]:
+            (tmp_path / "few" / folder.name / path.name).symlink_to(path)
+    cells = read(tmp_path / "few", seed=0, cache=tmp_path / "cache")
+    np.testing.assert_array_equal(cells.labels, np.repeat(np.arange(K), 3))
+    assert cells.notes == ()

@@ -1,0 +1,144 @@
+"""Reading npz files: the same cells whatever the layout, and one sentence for every kind of bad file."""
+
+import io
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+from cell_files import K, npz, sentence, some_images, some_labels
+
+from build.data.read import read
+from build.errors import UserError
+from submission import contract
+
+
+def test_the_competition_npz_is_read_unchanged_with_labels_of_either_shape(tmp_path):
+    flat = read(npz(tmp_path, "flat.npz"), seed=0, cache=tmp_path / "cache")
+    column = read(npz(tmp_path, "column.npz", labels=some_labels(16)[:, None]), seed=0, cache=tmp_path / "cache")
+    packed = read(npz(tmp_path, "packed.npz", save=np.savez_compressed), seed=0, cache=tmp_path / "cache")
+    for cells in (flat, column, packed):
+        np.testing.assert_array_equal(cells.images, some_images(16))
+        np.testing.assert_array_equal(cells.labels, some_labels(16))
+        assert cells.images.dtype == np.uint8
+        assert cells.labels.dtype == np.int64
+    assert flat.sha256 == column.sha256 == packed.sha256
+    assert isinstance(flat.images, np.memmap)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64, np.uint64, ">i4"])
+def test_labels_of_any_integer_type_become_int64(tmp_path, dtype):
+    cells = read(npz(tmp_path, labels=some_labels(16).astype(dtype)), seed=0, cache=tmp_path / "cache")
+    assert cells.labels.dtype == np.int64
+    np.testing.assert_array_equal(cells.labels, some_labels(16))
+
+
+def nan_images() -> np.ndarray:
+    images = some_images(16).astype(np.float32)
+    images[3, 2, 1, 0] = np.nan
+    return images
+
+
+BAD_ARRAYS = {
+    "images of another shape": ({"images": some_images(16, 64)}, "shape (N, 96, 96, 3)"),
+    "images without channels": ({"images": some_images(16)[..., 0]}, "shape (N, 96, 96, 3)"),
+    "channels first": ({"images": np.moveaxis(some_images(16), -1, 1).copy()}, "shape (N, 96, 96, 3)"),
+    "one image only": ({"images": some_images(1)[0]}, "shape (N, 96, 96, 3)"),
+    "float images": ({"images": some_images(16) / np.float32(255)}, "uint8"),
+    "images with NaN": ({"images": nan_images()}, "1 values not a number (NaN)"),
+    "16-bit images": ({"images": some_images(16).astype(np.uint16)}, "uint8"),
+    "boolean images": ({"images": some_images(16) > 99}, "uint8"),
+    "float labels": ({"labels": some_labels(16) * 1.0}, "integers"),
+    "labels with NaN": ({"labels": np.where(some_labels(16) == 2, np.nan, 1.0)}, "2 of them not a number (NaN)"),
+    "text labels": ({"labels": np.array(["Basophil"] * 16)}, "integers"),
+    "one-hot labels": ({"labels": np.eye(K, dtype=int)[some_labels(16)]}, "shape (N,) or (N, 1)"),
+    "a single label": ({"labels": np.array(3)}, "shape (N,) or (N, 1)"),
+    "labels from 1 to 8": ({"labels": some_labels(16) + 1}, "0..7, but run from 1 to 8"),
+    "negative labels": ({"labels": some_labels(16) - 1}, "0..7, but run from -1 to 6"),
+    "fewer labels than images": ({"labels": some_labels(15)}, "16 images but 15 labels"),
+    "no image at all": ({"images": some_images(0), "labels": some_labels(0)}, "no images"),
+    "a class without images": ({"labels": some_labels(16) % 7}, "none of Platelet"),
+    "a pickled object array": ({"labels": np.array([{}] * 16, dtype=object)}, "pickled"),
+    "pickled images": ({"images": np.array([None] * 16, dtype=object)}, "pickled"),
+    "images in Fortran order": ({"images": np.asfortranarray(some_images(16))}, "Fortran"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ARRAYS)
+def test_bad_arrays_are_refused_with_one_sentence_and_leave_no_cache(tmp_path, case):
+    arrays, phrase = BAD_ARRAYS[case]
+    with pytest.raises(UserError) as caught:
+        read(npz(tmp_path, **arrays), seed=0, cache=tmp_path / "cache")
+    assert phrase in sentence(caught)
+    assert not [*(tmp_path / "cache").glob("*")]
+
+
+def test_an_npz_without_the_two_arrays_is_refused_naming_what_it_holds(tmp_path):
+    np.savez(tmp_path / "other.npz", x=some_images(1), y=some_labels(1))
+    with pytest.raises(UserError) as caught:
+        read(tmp_path / "other.npz", seed=0, cache=tmp_path / "cache")
+    assert "holds x, y" in sentence(caught)
+
+
+def flip_byte(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 255]) + data[at + 1 :]
+
+
+DAMAGE = {
+    "empty": lambda data: b"",
+    "text": lambda data: b"<html>404 not found</html>" * 40,
+    "cut off": lambda data: data[: len(data) // 2],
+    "a flipped pixel": lambda data: flip_byte(data, len(data) // 3),
+    "a flipped array header": lambda data: flip_byte(data, data.index(b"NUMPY") + 14),
+    "a flipped magic number": lambda data: flip_byte(data, data.index(b"NUMPY")),
+}
+
+
+@pytest.mark.parametrize(
+    ("damage", "save"),
+    [*((damage, np.savez) for damage in DAMAGE)]
+    # A compressed array's header has no bytes of its own to flip.
+    + [(damage, np.savez_compressed) for damage in ("empty", "text", "cut off", "a flipped pixel")],
+)
+def test_a_damaged_npz_is_refused_with_one_sentence(tmp_path, damage, save):
+    path = npz(tmp_path, save=save)
+    data = path.read_bytes()
+    path.write_bytes(DAMAGE[damage](data))
+    with pytest.raises(UserError) as caught:
+        read(path, seed=0, cache=tmp_path / "cache")
+    assert str(path) in sentence(caught)
+
+
+def test_an_array_that_promises_more_rows_than_it_has_is_refused(tmp_path):
+    whole, head = io.BytesIO(), io.BytesIO()
+    np.save(whole, some_images(16))
+    np.lib.format.write_array_header_1_0(
+        head, {"descr": "|u1", "fortran_order": False, "shape": (17, *contract.IMAGE_SHAPE)}
+    )
+    labels = io.BytesIO()
+    np.save(labels, some_labels(17))
+    with zipfile.ZipFile(tmp_path / "short.npz", "w") as archive:
+        archive.writestr("images.npy", head.getvalue() + some_images(16).tobytes())
+        archive.writestr("labels.npy", labels.getvalue())
+    with pytest.raises(UserError) as caught:
+        read(tmp_path / "short.npz", seed=0, cache=tmp_path / "cache")
+    assert "cut off" in sentence(caught)
+
+
+def test_a_missing_source_is_refused_naming_the_formats(tmp_path):
+    with pytest.raises(UserError) as caught:
+        read(tmp_path / "nowhere.npz", seed=0, cache=tmp_path / "cache")
+    assert "does not exist" in sentence(caught)
+
+
+def test_reading_holds_no_second_copy_of_the_images_in_memory(tmp_path):
+    images = np.zeros((1500, *contract.IMAGE_SHAPE), np.uint8)
+    path = npz(tmp_path, images=images, labels=some_labels(1500), save=np.savez_compressed)
+    size = images.nbytes
+    del images
+    tracemalloc.start()
+    cells = read(path, seed=0, cache=tmp_path / "cache")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(cells) == 1500
+    assert peak < size / 2, f"{peak / 2**20:.0f} MiB for {size / 2**20:.0f} MiB of images"
