@@ -1,0 +1,290 @@
+"""Weights that a network begins with: ImageNet's, as published, or a file of the user's.
+
+    load(network, spec, "imagenet")                 # downloads once, checks the hash, keeps the file in Keras' cache
+    load(network, spec, "convnext_tiny.h5")         # keras.applications' files, with or without top: .h5 or .weights.h5
+    load(network, spec, "runs/latest/weights.npz")  # one of ours
+
+The head (the last layer) is left as it was drawn wherever its number of classes is another. Keras' own loader reads the
+h5 files, into the network of keras.applications that they were saved from; its arrays are then copied layer by layer. So
+every generation of the format is understood, at the price of holding the network twice for a moment.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import keras
+import numpy as np
+
+from build.errors import UserError
+from build.train import efficientnet_lite_weights
+from submission import weights as files
+from submission.convnext import SIZES
+from submission.network import variables
+
+IMAGENET = "imagenet"
+IMAGENET_CLASSES = 1000
+HEAD = "logits/"
+INSTEAD = "give a file with --weights PATH, or train from scratch with --weights none"
+KERAS_SUFFIXES = (".h5", ".hdf5")
+OPTIMIZER_GROUPS = ("optimizer", "optimizer_weights")
+
+# What keras.applications publishes: URL and hash (SHA-256, or MD5 of 32 digits where nothing else is published). ConvNeXt
+# with its top: then its last norm is the one that was trained before the classes, whatever a file without top holds.
+_STORE = "https://storage.googleapis.com/tensorflow/keras-applications"
+PUBLISHED = {
+    ("convnext", size): (f"{_STORE}/convnext/convnext_{size}.h5", digest)
+    for size, digest in (
+        ("tiny", "8ae6e78ce2933352b1ef4008e6dd2f17bc40771563877d156bc6426c7cf503ff"),
+        ("small", "ce1277d8f1ee5a0ef0e171469089c18f5233860ceaf9b168049cb9263fd7483c"),
+        ("base", "52cbb006d3dadd03f6e095a8ca1aca47aecdd75acb4bc74bce1f5c695d0086e6"),
+        ("large", "070c5ed9ed289581e477741d3b34beffa920db8cf590899d6d2c67fba2a198a6"),
+        ("xlarge", "c1f5ccab661354fc3a79a10fa99af82f0fbf10ec65cb894a3ae0815f17a889ee"),
+    )
+} | {
+    ("mobilenet-v3-large", None): (
+        f"{_STORE}/mobilenet_v3/weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
+        "07fb09a5933dd0c8eaafa16978110389",
+    )
+}
+
+
+class Donor(NamedTuple):
+    """A family of networks of keras.applications, as a source of weights."""
+
+    build: Callable[[dict, int], keras.Model]
+    """(spec, classes of the top or 0 for none) -> the network, without weights."""
+    arrays: Callable[[keras.Model, dict, int], dict[str, np.ndarray]]
+    """(that network, spec, classes) -> its arrays by our names and in our layout."""
+    top: Callable[[dict, int], list[tuple[int, ...]]]
+    """(spec, classes) -> shapes of the arrays that a top adds."""
+
+
+def load(network: keras.Model, spec: dict, weights: str | Path) -> list[str]:
+    """Set the weights of `network`; return the names (of `variables`) that kept their values: the head's, or none.
+
+    Args:
+        network: built from `spec` by submission.network.build, at any image shape.
+        spec: complete.
+        weights: "imagenet", or the path of a file.
+
+    Raises UserError, with nothing set, if nothing is published for this network, the download fails, or the file is missing,
+    damaged or of another network.
+
+    """
+    name, size = spec["network"], spec.get("size")
+    path = None if str(weights) == IMAGENET else Path(weights)
+    if path and not path.is_file():
+        raise UserError(
+            f"There is no weights file {path}; {INSTEAD}, or take the published ones with --weights imagenet."
+        )
+    if spec.get("stem_patch", 4) != 4 and not (path and path.suffix == ".npz"):
+        raise UserError(
+            f"Published ConvNeXt weights are for stem_patch 4, the recipe has {spec['stem_patch']}; "
+            "set it to 4, or train from scratch with --weights none."
+        )
+    if path and path.suffix == ".npz":
+        return _assign(network, _own(path, spec), f"The weights file {path}")
+    if name == "efficientnet-lite":
+        return efficientnet_lite_weights.load_into(network, size, path)
+    if path and path.suffix not in KERAS_SUFFIXES:
+        raise UserError(
+            f"Expected weights in a file of ours (.npz) or of keras.applications (.h5), got {path}; {INSTEAD}."
+        )
+    if name not in DONORS or (name == "convnext" and ("convnext", size) not in PUBLISHED):
+        what = f"{name} {size}" if size else name
+        raise UserError(
+            f"Nobody publishes weights of {what} for Keras; {INSTEAD}, or choose a published size (tiny and up)."
+        )
+    if path is None:
+        path = download(name, size)
+    return _assign(network, _read(network, spec, path), f"The weights file {path}")
+
+
+def download(network: str, size: str | None) -> Path:
+    """The published file in Keras' cache (~/.keras/models, or under KERAS_HOME), fetched if need be, its hash checked.
+
+    keras.applications keeps its files there by the same names, so neither fetches what the other has. Raises UserError.
+    """
+    url, digest = PUBLISHED[network, size]
+    try:
+        return Path(keras.utils.get_file(url.rsplit("/", 1)[1], url, cache_subdir="models", file_hash=digest))
+    except Exception as error:  # noqa: BLE001 get_file raises bare Exceptions, for want of a connection too
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"The ImageNet weights {url} could not be downloaded ({reason}); {INSTEAD}.") from error
+
+
+def _assign(network: keras.Model, arrays: dict[str, np.ndarray], source: str) -> list[str]:
+    """Set every variable but a head of other classes; UserError, with nothing set, if a name or a shape differs."""
+    targets = variables(network)
+    kept = [
+        name for name in targets if name.startswith(HEAD) and _shape(arrays.get(name)) != tuple(targets[name].shape)
+    ]
+    if kept:
+        kept = [name for name in targets if name.startswith(HEAD)]
+    for name, variable in targets.items():
+        if name not in kept and _shape(arrays.get(name)) != tuple(variable.shape):
+            found = f"has shape {arrays[name].shape}" if name in arrays else "is missing"
+            raise UserError(
+                f"{source} is of another network: {name} {found}, expected {tuple(variable.shape)}; {INSTEAD}."
+            )
+    if foreign := sorted(name for name in arrays.keys() - targets.keys() if not name.startswith(HEAD)):
+        raise UserError(f"{source} is of another network: it has {foreign[0]} too; {INSTEAD}.")
+    for name, variable in targets.items():
+        if name not in kept:
+            variable.assign(arrays[name])
+    return kept
+
+
+def _shape(array: np.ndarray | None) -> tuple[int, ...] | None:
+    return None if array is None else array.shape
+
+
+def _own(path: Path, spec: dict) -> dict[str, np.ndarray]:
+    """The arrays of one of our files, of the same network and size."""
+    try:
+        arrays, meta = files.load(path)
+    except files.WeightsError as error:
+        raise UserError(str(error)) from error
+    theirs = meta.get("spec", {})
+    for setting in ("network", "size"):
+        if theirs.get(setting) != spec.get(setting):
+            raise UserError(
+                f"The weights file {path} holds {setting} {theirs.get(setting)!r}, the recipe asks for "
+                f"{spec.get(setting)!r}; choose that in the recipe, or {INSTEAD}."
+            )
+    return arrays
+
+
+def _read(network: keras.Model, spec: dict, path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file of keras.applications, by our names and in our layout."""
+    donor = DONORS[spec["network"]]
+    try:
+        held = _shapes_in(path)
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise UserError(
+            f"The weights file {path} is damaged or no HDF5 file ({error}); fetch it again, or {INSTEAD}."
+        ) from error
+    body = Counter(
+        _keras_shape(name, tuple(variable.shape))
+        for name, variable in variables(network).items()
+        if not name.startswith(HEAD)
+    )
+    top = held - body
+    # The number of classes is the length of the top's last bias.
+    classes = next((classes for shape in top for classes in shape[-1:] if top == Counter(donor.top(spec, classes))), 0)
+    if body - held or (top and not classes):
+        what = f"{spec['network']} {spec.get('size', '')}".strip()
+        raise UserError(
+            f"The weights file {path} ({sum(map(_count, held.elements())):,} numbers in {held.total()} arrays) does not hold "
+            f"the {what} of keras.applications ({sum(map(_count, body.elements())):,} numbers in {body.total()} arrays "
+            f"below its top); {INSTEAD}."
+        )
+    source = donor.build(spec, classes)
+    try:
+        source.load_weights(path)
+    # Keras reports what does not fit in many ways; the shapes above do fit, so this is a file in another order.
+    except Exception as error:  # noqa: BLE001
+        reason = " ".join(str(error).split())
+        raise UserError(f"Keras cannot load the weights file {path} ({reason}); {INSTEAD}.") from error
+    return donor.arrays(source, spec, classes)
+
+
+def _shapes_in(path: Path) -> Counter:
+    """Shapes of the network's arrays in an HDF5 file of Keras, whatever their names; the optimizer's are left out."""
+    shapes: Counter = Counter()
+
+    def visit(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and name.split("/")[0] not in OPTIMIZER_GROUPS:
+            shapes[item.shape] += 1
+
+    with h5py.File(path) as file:
+        file.visititems(visit)
+    return shapes
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    return math.prod(shape)
+
+
+def _keras_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that keras.applications gives one of our arrays: grouped kernels are (h, w, 1, channels)."""
+    grouped = name.startswith("stage_") and name.endswith("_depthwise/kernel")
+    return (*shape[:2], 1, shape[2]) if grouped else shape
+
+
+# --- ConvNeXt ---------------------------------------------------------------------------------------------------------
+
+
+def _build_convnext(spec: dict, classes: int) -> keras.Model:
+    constructor = getattr(
+        keras.applications, f"ConvNeXt{'XLarge' if spec['size'] == 'xlarge' else spec['size'].title()}"
+    )
+    top = {"include_top": True, "classes": classes} if classes else {"include_top": False, "pooling": "avg"}
+    return constructor(weights=None, **top)
+
+
+def _convnext_arrays(source: keras.Model, spec: dict, classes: int) -> dict[str, np.ndarray]:
+    prefix = f"convnext_{spec['size']}"
+    found = {layer.name: layer for layer in source._flatten_layers(include_self=False)}
+    arrays: dict[str, np.ndarray] = {}
+
+    def take(ours: str, theirs: str, names: tuple[str, ...]) -> None:
+        values = [np.asarray(weight) for weight in found[theirs].get_weights()]
+        arrays.update({f"{ours}/{name}": value for name, value in zip(names, values, strict=True)})
+
+    affine, norm = ("kernel", "bias"), ("gamma", "beta")
+    take("stem_conv", f"{prefix}_stem_conv", affine)
+    take("stem_norm", f"{prefix}_stem_layernorm", norm)
+    for stage, depth in enumerate(SIZES[spec["size"]][0]):
+        if stage:
+            take(f"downsample_{stage}_norm", f"{prefix}_downsampling_layernorm_{stage - 1}", norm)
+            take(f"downsample_{stage}_conv", f"{prefix}_downsampling_conv_{stage - 1}", affine)
+        for block in range(depth):
+            ours, theirs = f"stage_{stage}_block_{block}", f"{prefix}_stage_{stage}_block_{block}"
+            take(f"{ours}_depthwise", f"{theirs}_depthwise_conv", affine)
+            kernel = f"{ours}_depthwise/kernel"
+            arrays[kernel] = arrays[kernel].transpose(0, 1, 3, 2)
+            take(f"{ours}_norm", f"{theirs}_layernorm", norm)
+            take(f"{ours}_expand", f"{theirs}_pointwise_conv_1", affine)
+            take(f"{ours}_project", f"{theirs}_pointwise_conv_2", affine)
+            take(f"{ours}_scale", f"{theirs}_layer_scale", ("gamma",))
+    if classes:
+        take("head_norm", f"{prefix}_head_layernorm", norm)
+        take("logits", f"{prefix}_head_dense", affine)
+    else:
+        # Without top the last norm has a name that Keras counts up.
+        take("head_norm", source.layers[-1].name, norm)
+    return arrays
+
+
+def _convnext_top(spec: dict, classes: int) -> list[tuple[int, ...]]:
+    return [(SIZES[spec["size"]][1][-1], classes), (classes,)]
+
+
+# --- MobileNetV3 ------------------------------------------------------------------------------------------------------
+
+
+def _build_mobilenet(spec: dict, classes: int) -> keras.Model:
+    top = {"include_top": True, "classes": classes} if classes else {"include_top": False, "pooling": "avg"}
+    return keras.applications.MobileNetV3Large(input_shape=(224, 224, 3), weights=None, **top)
+
+
+def _mobilenet_arrays(source: keras.Model, spec: dict, classes: int) -> dict[str, np.ndarray]:
+    """Our network is built by the same function, so the names are the same; its head is another one than theirs."""
+    theirs = variables(source).items()
+    return {name: np.asarray(variable) for name, variable in theirs if name.split("/")[0] not in MOBILENET_TOP}
+
+
+def _mobilenet_top(spec: dict, classes: int) -> list[tuple[int, ...]]:
+    return [(1, 1, 960, 1280), (1280,), (1, 1, 1280, classes), (classes,)]
+
+
+MOBILENET_TOP = ("conv_2", "logits")
+DONORS = {
+    "convnext": Donor(_build_convnext, _convnext_arrays, _convnext_top),
+    "mobilenet-v3-large": Donor(_build_mobilenet, _mobilenet_arrays, _mobilenet_top),
+}

@@ -1,0 +1,210 @@
+"""Weights that a network begins with: keras.applications' files in every form, our own, and what is wrong with a file."""
+
+import keras
+import numpy as np
+import pytest
+
+from build.errors import UserError
+from build.train import pretrained
+from build.train.pretrained import PUBLISHED, download, load
+from submission import weights as files
+from submission.network import build, complete, variables
+
+TINY = complete({"network": "convnext", "size": "tiny", "classes": 8, "image_shape": [64, 64, 3]})
+SMALL_CNN = complete({"network": "custom-cnn", "classes": 8, "image_shape": [32, 32, 3], "filters": 4})
+
+
+def randomize(model: keras.Model, rng: np.random.Generator) -> None:
+    """Draw every weight: the untrained LayerScale of 1e-6 would hide whatever a block computes."""
+    for variable in model.weights:
+        shape = variable.shape
+        deviation = 1 / np.sqrt(np.prod(shape[:-1])) if len(shape) > 1 else 0.3
+        variable.assign(rng.normal(1.0 if variable.name == "gamma" else 0.0, deviation, shape))
+
+
+def convnext_tiny(rng, **settings) -> keras.Model:
+    model = keras.applications.ConvNeXtTiny(weights=None, **settings)
+    randomize(model, rng)
+    return model
+
+
+@pytest.fixture(scope="module")
+def with_top(tmp_path_factory):
+    """(keras.applications' network of 5 classes, images, its logits, a file of its weights)."""
+    rng = np.random.default_rng(3)
+    model = convnext_tiny(rng, classes=5, classifier_activation=None, input_shape=(64, 64, 3))
+    images = rng.integers(0, 256, (3, 64, 64, 3)).astype(np.float32)
+    path = tmp_path_factory.mktemp("keras") / "tiny.weights.h5"
+    model.save_weights(path)
+    return model, images, np.asarray(model(images)), path
+
+
+@pytest.mark.slow
+def test_keras_convnext_gives_the_same_logits_once_loaded_into_ours(with_top):
+    _, images, expected, path = with_top
+    spec = TINY | {"classes": 5}
+    network = build(spec)
+    assert load(network, spec, str(path)) == []
+    found = np.asarray(network(images))
+    assert expected.std() > 0.1
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_head_of_other_classes_keeps_its_values_and_the_rest_is_loaded(with_top):
+    model, images, _, path = with_top
+    network = build(TINY)
+    before = {name: np.array(variable) for name, variable in variables(network).items()}
+    assert load(network, TINY, path) == ["logits/kernel", "logits/bias"]
+    after = {name: np.array(variable) for name, variable in variables(network).items()}
+    assert {name for name in after if np.array_equal(after[name], before[name])} == {"logits/kernel", "logits/bias"}
+    theirs = keras.Model(model.input, model.layers[-2].output)
+    ours = keras.Model(network.input, network.get_layer("head_norm").output)
+    np.testing.assert_allclose(np.asarray(ours(images)), np.asarray(theirs(images)), atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".weights.h5", ".h5"])
+def test_files_without_top_give_the_same_features_in_either_format(suffix, rng, tmp_path):
+    model = convnext_tiny(rng, include_top=False, pooling="avg", input_shape=(64, 64, 3))
+    path = tmp_path / f"notop{suffix}"
+    if suffix == ".h5":
+        import h5py
+        from keras.src.legacy.saving import legacy_h5_format  # the format of the published files
+
+        with h5py.File(path, "w") as file:
+            legacy_h5_format.save_weights_to_hdf5_group(file, model)
+    else:
+        model.save_weights(path)
+    images = rng.integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
+    network = build(TINY)
+    assert load(network, TINY, path) == ["logits/kernel", "logits/bias"]
+    ours = keras.Model(network.input, network.get_layer("head_norm").output)
+    np.testing.assert_allclose(np.asarray(ours(images)), np.asarray(model(images)), atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("top", [False, True])
+def test_mobilenet_files_give_the_same_features(top, rng, tmp_path):
+    settings = {"include_top": True, "classes": 4} if top else {"include_top": False, "pooling": "avg"}
+    model = keras.applications.MobileNetV3Large(weights=None, input_shape=(64, 64, 3), **settings)
+    for variable in model.weights:  # statistics of a trained network are no zeros and ones
+        variable.assign(np.asarray(variable) * rng.uniform(0.8, 1.2, variable.shape) + 0.01)
+    path = tmp_path / "mobilenet.weights.h5"
+    model.save_weights(path)
+    spec = complete({"network": "mobilenet-v3-large", "classes": 8, "image_shape": [64, 64, 3]})
+    network = build(spec)
+    assert load(network, spec, path) == ["logits/kernel", "logits/bias"]
+    images = rng.integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
+    pool = next(layer for layer in model.layers if isinstance(layer, keras.layers.GlobalAveragePooling2D))
+    theirs = np.asarray(keras.Model(model.input, pool.output)(images)).reshape(2, -1)
+    ours = np.asarray(keras.Model(network.input, network.get_layer("head_dropout").input)(images))
+    assert theirs.std() > 0
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_file_of_another_size_is_refused_and_nothing_is_set(with_top):
+    spec = TINY | {"size": "small"}
+    network = build(spec)
+    before = [np.array(variable) for variable in network.weights]
+    with pytest.raises(UserError, match="does not hold the convnext small"):
+        load(network, spec, with_top[-1])
+    assert all(np.array_equal(a, b) for a, b in zip(before, network.weights, strict=True))
+
+
+def test_our_own_file_is_loaded_whole_and_its_head_left_out_where_the_classes_differ(rng, tmp_path):
+    arrays = {name: rng.normal(size=variable.shape) for name, variable in variables(build(SMALL_CNN)).items()}
+    path = tmp_path / "weights.npz"
+    files.save(path, arrays, {"spec": SMALL_CNN}, storage="float32")
+    same = build(SMALL_CNN)
+    assert load(same, SMALL_CNN, path) == []
+    for name, variable in variables(same).items():
+        np.testing.assert_array_equal(np.asarray(variable), arrays[name].astype(np.float32))
+    spec = SMALL_CNN | {"classes": 3}
+    other = build(spec)
+    head = np.array(variables(other)["logits/kernel"])
+    assert load(other, spec, path) == ["logits/kernel", "logits/bias"]
+    np.testing.assert_array_equal(np.asarray(variables(other)["logits/kernel"]), head)
+    np.testing.assert_array_equal(
+        np.asarray(variables(other)["block_1_conv/kernel"]), arrays["block_1_conv/kernel"].astype(np.float32)
+    )
+
+
+def test_our_own_file_of_another_network_or_width_is_refused_and_nothing_is_set(rng, tmp_path):
+    path = tmp_path / "weights.npz"
+    wide = SMALL_CNN | {"filters": 8}
+    files.save(
+        path,
+        {name: rng.normal(size=variable.shape) for name, variable in variables(build(wide)).items()},
+        {"spec": wide},
+        storage="float32",
+    )
+    network = build(SMALL_CNN)
+    before = [np.array(variable) for variable in network.weights]
+    with pytest.raises(UserError, match=r"another network: block_0_conv/kernel has shape \(3, 3, 3, 8\)"):
+        load(network, SMALL_CNN, path)
+    assert all(np.array_equal(a, b) for a, b in zip(before, network.weights, strict=True))
+    atto = complete({"network": "convnext", "classes": 8, "image_shape": [32, 32, 3]})
+    with pytest.raises(UserError, match="holds network 'custom-cnn', the recipe asks for 'convnext'"):
+        load(network, atto, path)
+
+
+def test_bad_files_are_one_sentence_each(tmp_path):
+    network = build(SMALL_CNN)
+    damaged_h5, damaged_npz, other = (tmp_path / name for name in ("a.h5", "b.npz", "c.pth"))
+    for path in (damaged_h5, damaged_npz, other):
+        path.write_bytes(b"no weights in here")
+    for spec, path, sentence in (
+        (SMALL_CNN, tmp_path / "absent.npz", "There is no weights file"),
+        (SMALL_CNN, damaged_npz, "damaged or not one of ours"),
+        (SMALL_CNN, other, r"Expected weights in a file of ours \(.npz\) or of keras.applications \(.h5\)"),
+        (SMALL_CNN, "imagenet", "Nobody publishes weights of custom-cnn"),
+        (TINY, damaged_h5, "damaged or no HDF5 file"),
+        (TINY | {"size": "atto"}, "imagenet", "Nobody publishes weights of convnext atto"),
+        (TINY | {"stem_patch": 2}, "imagenet", "are for stem_patch 4, the recipe has 2"),
+    ):
+        with pytest.raises(UserError, match=sentence) as caught:
+            load(network, spec, path)
+        assert str(caught.value).endswith(".")
+        assert "\n" not in str(caught.value)
+
+
+def test_without_a_network_the_sentence_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    unreachable = "http://127.0.0.1:9/convnext_tiny.h5"
+    monkeypatch.setitem(PUBLISHED, ("convnext", "tiny"), (unreachable, PUBLISHED["convnext", "tiny"][1]))
+    monkeypatch.setattr(keras.utils, "get_file", offline(keras.utils.get_file, tmp_path))
+    with pytest.raises(UserError, match=r"could not be downloaded .*--weights PATH, or .*--weights none\.$") as caught:
+        load(build(SMALL_CNN), TINY, "imagenet")
+    assert unreachable in str(caught.value)
+    assert not list(tmp_path.rglob("*.h5"))
+
+
+def offline(get_file, folder):
+    """Keras' own download, with a cache of its own (KERAS_HOME is read at import time)."""
+    return lambda *arguments, **settings: get_file(*arguments, **settings, cache_dir=str(folder))
+
+
+def test_a_file_that_is_not_the_published_one_is_refused(monkeypatch, tmp_path):
+    served = tmp_path / "served" / "convnext_tiny.h5"
+    served.parent.mkdir()
+    served.write_bytes(b"something else")
+    monkeypatch.setitem(PUBLISHED, ("convnext", "tiny"), (served.as_uri(), PUBLISHED["convnext", "tiny"][1]))
+    monkeypatch.setattr(keras.utils, "get_file", offline(keras.utils.get_file, tmp_path / "cache"))
+    with pytest.raises(UserError, match="could not be downloaded"):
+        download("convnext", "tiny")
+
+
+def test_addresses_and_hashes_are_those_of_keras_applications():
+    from keras.src.applications import convnext, mobilenet_v3
+
+    for (network, size), (url, digest) in PUBLISHED.items():
+        if network == "convnext":
+            assert url == f"{convnext.BASE_WEIGHTS_PATH}convnext_{size}.h5"
+            assert digest == convnext.WEIGHTS_HASHES[f"convnext_{size}"][0]
+        else:
+            assert url == f"{mobilenet_v3.BASE_WEIGHT_PATH}weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5"
+            assert digest == mobilenet_v3.WEIGHTS_HASHES["large_224_1.0_float"][1]
+    assert {size for network, size in PUBLISHED if network == "convnext"} == set(convnext.MODEL_CONFIGS)
+    assert pretrained.DONORS.keys() == {network for network, _ in PUBLISHED}
