@@ -72,7 +72,8 @@ def wilson(correct: float, n: float, confidence: float = CONFIDENCE) -> tuple[fl
     share = correct / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return float(max(0.0, middle - half)), float(min(1.0, middle + half))
+    # At shares of 0 and 1 rounding may leave the share just outside.
+    return float(max(0.0, min(middle - half, share))), float(min(1.0, max(middle + half, share)))
 
 
 def clustered(correct: np.ndarray, image: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -92,7 +93,8 @@ def clustered(correct: np.ndarray, image: np.ndarray, confidence: float = CONFID
     variance = float((residual**2).sum()) / len(correct) ** 2 * len(counts) / max(1, len(counts) - 1)
     effective = share * (1 - share) / variance if variance > 0 else len(counts)
     effective = float(np.clip(effective, len(counts) / counts.max(), len(correct)))
-    return wilson(share * effective, effective, confidence)
+    low, high = wilson(share * effective, effective, confidence)
+    return min(low, float(share)), max(high, float(share))
 
 
 def measure(labels: np.ndarray, predictions: np.ndarray, classes: tuple[str, ...]) -> Metrics:

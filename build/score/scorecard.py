@@ -20,12 +20,15 @@ from build.errors import UserError
 from build.files import write_text
 from build.score.leaderboard.forecast import Forecaster
 from build.score.metrics import clustered, measure, wilson
+from build.score.outcome import Outcome
 from build.score.seen import operations_trained_with, seen
 from build.score.suites import SUITES, Condition
 
 FORMAT = 1
 WORST = 24
 GATE_SUITE = "basic"
+SUBMISSION = ("file", "zip_sha256", "zip_bytes", "weights_sha256", "commit", "run", "team")
+"""Facts of a zip that every card has, null where they are not known."""
 
 
 def answers(condition: Condition, predictions: Mapping) -> np.ndarray:
@@ -211,7 +214,8 @@ def assemble(
     ratios. own_pairs: (suite -> accuracy, the server's score), from which the forecast learns beside the public pairs
     (`Store.pairs`).
     """
-    outcome = dict(outcome) if isinstance(outcome, Mapping) else dataclasses.asdict(outcome)
+    given = dict(outcome) if isinstance(outcome, Mapping) else dataclasses.asdict(outcome)
+    outcome = {**dataclasses.asdict(Outcome()), **given}
     answered = {c.key: answers(c, predictions) for c in conditions if c.key in predictions}
     if outcome.get("status") == "scored" and len(answered) != len(conditions):
         absent = next(condition.key for condition in conditions if condition.key not in answered)
@@ -238,7 +242,7 @@ def assemble(
         "outcome": {
             key: value for key, value in outcome.items() if key not in ("predictions", "logs", "detailed_results")
         },
-        "submission": dict(submission),
+        "submission": {**dict.fromkeys(SUBMISSION), **submission},
         "recipe": None if recipe is None else dict(recipe),
         "trained_with": None if trained_with is None else list(trained_with),
         "seed": seed,

@@ -1,224 +1,90 @@
-"""The local leaderboard.
+"""The leaderboard's door: what `python -m build leaderboard` does, in one function.
 
-This team's judged zips and the publicly reported scores, ranked as the server would rank them.
-
-    board = build(Store(), rule="Force_Best", phase="dev")
-    console.print(table(board))
-
-An entry's score is what the server was recorded to have said, else the forecast, and is marked so. Reported rows always
-stand: the rule is about our own submissions.
+main()                                          # table, forecast, advice, dist/leaderboard.html
+main(record=("3f2a", 0.87))                     # what the server said about an entry, then the same
+main(compare=("3f2a", "previous-submission.zip"))
 """
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-from rich import box
-from rich.table import Table
+import numpy as np
+from rich.console import Console
 
 from build.errors import UserError
-from build.score.leaderboard.forecast import Forecaster
-from build.score.leaderboard.reported import REPORTED, Reported
-from build.score.leaderboard.rules import RULES, Action, Column, Quota, Row, Submission, migrate, quota, rank, standing
-from build.score.leaderboard.store import PHASES, Entry, Store
+from build.score.leaderboard import page
+from build.score.leaderboard.compare import choose
+from build.score.leaderboard.forecast import report
+from build.score.leaderboard.ranking import Board, build
+from build.score.leaderboard.store import DEFAULT, Store
+from build.score.leaderboard.table import WIDE, table
 
-COLUMNS = (Column("score", "Score", precision=4),)
-REPORTED_ON = datetime(2024, 11, 24, tzinfo=UTC)
-"""The competition's last days; only the order of equal scores depends on it."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """One row of the board."""
-
-    position: int
-    """From 1 on the board; 0 for an entry that does not stand on it."""
-    tied: bool
-    id: str
-    team: str
-    model: str
-    score: float | None
-    kind: str
-    """"recorded" (by the server), "forecast", "reported" (public, not measured here), "failed", "none" (no score)."""
-    low: float | None
-    high: float | None
-    """The forecast's interval."""
-    phase: str
-    when: str
-    suites: dict[str, float]
-    facts: dict
-    """commit, zip_sha256, weights_sha256, zip_bytes, seconds_per_1000, peak_mib, source, note, reason ..."""
+PAGE = Path("dist/leaderboard.html")
+CONTENDERS = 5
+"""As many of the best entries take part in the advice."""
 
 
-@dataclass(frozen=True)
-class Board:
-    """A board under one rule and phase."""
-
-    lines: tuple[Line, ...]
-    """Those that stand, in order, then the others, the newest first."""
-    rule: str
-    phase: str
-    quotas: dict[str, Quota]
-    """Team -> slots, counting the entries whose server score was recorded."""
-    forecaster: Forecaster
-
-    @property
-    def standing(self) -> tuple[Line, ...]:
-        """The lines that have a position."""
-        return tuple(line for line in self.lines if line.position)
+def advice(board: Board, store: Store, *, rng: np.random.Generator) -> list[str]:
+    """Which of this team's entries to submit next, from their answers to the same images; sentences."""
+    ours = sorted((line for line in board.lines if line.kind in ("recorded", "forecast")), key=lambda line: -line.score)
+    answered = {}
+    for line in ours:
+        if len(answered) < CONTENDERS and line.id not in answered and store.has_predictions(line.id):
+            answered[line.id] = store.predictions(line.id)
+    if not answered:
+        return ["No entry with stored answers yet: judge a zip (`python -m build score ZIP`) to have one."]
+    if len(answered) == 1:
+        return [f"One entry to choose from, {next(iter(answered))}; a second one gives a comparison."]
+    return choose(answered, rng=rng)
 
 
-def own_submission(entry: Entry, phase: str, forecast: dict | None) -> Submission:
-    """An entry as a submission of a phase."""
-    score = entry.server.get(phase, forecast["score"] if forecast else None)
-    return Submission(entry.id, entry.facts["team"], entry.when, {"score": score}, phase, entry.facts["status"])
-
-
-def own_line(entry: Entry, row: Row | None, phase: str, forecast: dict | None) -> Line:
-    """An entry as a line, `row` None where it does not stand."""
-    facts, failed = entry.facts, entry.facts["status"] == "Failed"
-    known = phase in entry.server
-    kind = "recorded" if known else "failed" if failed else "forecast" if forecast else "none"
-    shown = forecast if kind == "forecast" else {}
-    name = " ".join(part for part in (facts["recipe"], facts["run"] or facts["file"]) if part)
-    return Line(
-        row.position if row else 0,
-        row.tied if row else False,
-        entry.id,
-        facts["team"],
-        name or entry.id,
-        entry.server.get(phase, shown.get("score")),
-        kind,
-        shown.get("low"),
-        shown.get("high"),
-        phase,
-        entry.when.isoformat(timespec="minutes"),
-        entry.suites,
-        {key: value for key, value in facts.items() if key not in ("scores", "team", "forecast")},
-    )
-
-
-def reported_line(reported: Reported, row: Row) -> Line:
-    """A public score as a line."""
-    facts = {"source": f"github.com/{reported.repository}", "note": reported.note, "report": reported.report}
-    return Line(
-        row.position,
-        row.tied,
-        row.submission.id,
-        reported.team,
-        reported.model,
-        reported.score,
-        "reported",
-        None,
-        None,
-        reported.phase or "not said",
-        "",
-        {},
-        facts,
-    )
-
-
-def build(
-    store: Store,
+def main(
     *,
+    store: Path = DEFAULT,
+    record: tuple[str, float] | None = None,
+    add: str | None = None,
+    remove: str | None = None,
+    compare: Sequence[str] | None = None,
     rule: str = "Force_Best",
     phase: str = "dev",
     reported: bool = True,
     per_day: int = 5,
     total: int = 100,
-    now: datetime | None = None,
+    seed: int = 0,
+    path: Path = PAGE,
+    output: Console | None = None,
 ) -> Board:
-    """Rank the store's entries and the public scores of a phase.
+    """Print the table, how far the forecast is to be trusted, and which entry to submit; write the page to `path`.
 
-    The final phase starts with what stood on the development board (auto-migration). Raises UserError for an unknown
-    rule or phase.
+    store: the folder of entries. record: (entry, the server's score 0..1) of `phase`. add, remove: an entry that its
+    owner puts on the board or takes off it, for the rules that leave that to the owner. compare: two entries; without
+    it the best ones are compared. An entry is named by its id, zip file or run, or the beginning of one. per_day, total:
+    slots of the phase, 0 for no limit. Raises UserError for an unknown entry, rule, phase or score.
     """
-    for name, value, known in (("rule", rule, RULES), ("phase", phase, PHASES)):
-        if value not in known:
-            raise UserError(f"There is no {name} {value!r}; choose among {', '.join(known)}.")
-    entries = store.entries()
-    by_id = {entry.id: entry for entry in entries}
-    forecaster = Forecaster(store.pairs())
-    forecasts = {entry.id: forecaster.predict(entry.suites) if entry.suites else None for entry in entries}
-    actions = [Action(*action) for action in store.actions()]
-
-    history = [own_submission(entry, PHASES[0], forecasts[entry.id]) for entry in entries]
-    ours = standing(history, rule=rule, columns=COLUMNS, actions=actions)
-    if phase == "final":
-        moved = migrate(ours, phase=phase, when=now or datetime.now(UTC))
-        kept = {one.id.partition("@")[0] for one in moved}
-        ours = [own_submission(entry, phase, forecasts[entry.id]) for entry in entries if entry.id in kept]
-    public = {f"reported-{i}": row for i, row in enumerate(REPORTED) if reported and row.phase in (phase, "")}
-    theirs = [Submission(key, row.team, REPORTED_ON, {"score": row.score}, phase) for key, row in public.items()]
-    # Without a forecast an entry has no score; the server would rank a missing value first, which would mislead here.
-    scored = [one for one in ours if one.scores["score"] is not None]
-    lines = []
-    for row in rank([*scored, *theirs], COLUMNS):
-        key = row.submission.id
-        if key in public:
-            lines.append(reported_line(public[key], row))
-        else:
-            lines.append(own_line(by_id[key], row, phase, forecasts[key]))
-    on_board = {line.id for line in lines}
-    lines += [own_line(e, None, phase, forecasts[e.id]) for e in reversed(entries) if e.id not in on_board]
-    assert len(lines) == len(entries) + len(public)
-
-    used = [Submission(e.id, e.facts["team"], when, {}, p) for e in entries for p, when in e.recorded.items()]
-    moment = now or datetime.now(UTC)
-    quotas = {
-        team: quota(used, owner=team, phase=phase, now=moment, per_day=per_day, total=total)
-        for team in dict.fromkeys(entry.facts["team"] for entry in entries)
-    }
-    return Board(tuple(lines), rule, phase, quotas, forecaster)
-
-
-def suites_of(board: Board) -> list[str]:
-    """The suites that any entry was judged on, in the order of their first appearance."""
-    return list(dict.fromkeys(name for line in board.lines for name in line.suites))
-
-
-def shown_score(line: Line) -> str:
-    """The score as text, rounded for display only."""
-    if line.score is None:
-        return line.kind
-    digits = f"{line.score:.{COLUMNS[0].precision}f}".rstrip("0")
-    text = digits if len(digits) >= 4 else f"{line.score:.2f}"
-    return f"{line.score:.2f}  {line.low:.2f}..{line.high:.2f}" if line.kind == "forecast" else text
-
-
-STYLES = {"reported": "dim", "recorded": "bold", "forecast": "", "failed": "red", "none": "dim"}
-NARROW = 165
-"""Terminals with fewer columns get the suites that matter most; the page has all."""
-
-
-def table(board: Board, width: int = NARROW) -> Table:
-    """The board for a terminal of `width` columns; entries without a position do not stand on it."""
-    suites = suites_of(board)
-    if width < NARROW:
-        suites = [name for name in suites if name in ("held-out", "basic", "stacked")]
-    title = f"Leaderboard, {board.phase} phase, rule {board.rule}"
-    grid = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    grid.add_column("#", justify="right", no_wrap=True, min_width=3)
-    grid.add_column("team", no_wrap=True, overflow="ellipsis", min_width=10, max_width=20)
-    grid.add_column("model", no_wrap=True, overflow="ellipsis", min_width=12, max_width=34)
-    grid.add_column("score", no_wrap=True, min_width=17)
-    grid.add_column("origin", no_wrap=True, min_width=10)
-    grid.add_column("entry", no_wrap=True, min_width=10)
-    for name in (*suites, "MB", "s/1000"):
-        grid.add_column(name, justify="right", no_wrap=True, min_width=max(5, len(name)))
-    for line in board.lines:
-        position = f"{line.position}{'=' if line.tied else ''}" if line.position else "–"
-        size, seconds = line.facts.get("zip_bytes"), line.facts.get("seconds_per_1000")
-        mark = "the report" if line.facts.get("report") else line.kind
-        grid.add_row(
-            position,
-            line.team,
-            line.model,
-            shown_score(line),
-            mark,
-            "" if line.kind == "reported" else line.id,
-            *(f"{100 * line.suites[name]:.1f}" if name in line.suites else "" for name in suites),
-            f"{size / 1e6:.1f}" if size else "",
-            f"{seconds:.1f}" if seconds else "",
-            style=STYLES[line.kind],
-        )
-    return grid
+    if output is None:
+        output = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    entries, rng = Store(store), np.random.default_rng(seed)
+    if record is not None:
+        name, score = record
+        output.print(f"Recorded: {entries.record(name, float(score), phase=phase)} scored {float(score):g} ({phase}).")
+    for kind, name in (("add", add), ("remove", remove)):
+        if name is not None:
+            entries.act(name, kind)
+    chosen = [entries.find(name).id for name in compare or ()]
+    if compare and len(set(chosen)) != 2:
+        raise UserError(f"A comparison takes two different entries, got {', '.join(compare)}.")
+    board = build(entries, rule=rule, phase=phase, reported=reported, per_day=per_day, total=total)
+    output.print(table(board, output.width))
+    for team, left in board.quotas.items():
+        slots = "no limit" if left.left is None else f"{left.left} left"
+        output.print(f"Slots of {team}: {slots}. {left.reason}".rstrip())
+    for sentence in report(board.forecaster):
+        output.print(sentence)
+    compared = {name: entries.predictions(name) for name in chosen}
+    sentences = choose(compared, rng=rng) if compared else advice(board, entries, rng=rng)
+    for sentence in sentences:
+        output.print(sentence, markup=False)
+    page.write(board, path, advice=sentences)
+    output.print(f"Page: {path}", markup=False)
+    return board

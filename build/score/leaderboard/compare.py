@@ -8,14 +8,14 @@ exact test holds; over a suite, where an image is asked about several times, ima
 covered: training again with another seed, which often moves a score more than the choice of images does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest
 
 from build.errors import UserError
-from build.score.leaderboard.store import Predictions
+from build.score.leaderboard.predictions import Predictions
 
 HIDDEN = 1000
 """Images in a hidden set, for the chances; the real number is not public."""
@@ -232,3 +232,30 @@ def compare(
         hidden,
         advise(names, suites, chances, hidden),
     )
+
+
+def choose(answered: Mapping[str, Predictions], *, rng: np.random.Generator, hidden: int = HIDDEN) -> list[str]:
+    """Which of several entries to submit: everyone's chance of ranking first, then the two likeliest side by side.
+
+    answered: entry -> its answers, the best entry first; entries that were not judged on the first one's images are
+    named and passed over. Returns sentences for the terminal and the page.
+    """
+    names, passed_over = list(answered)[:1], []
+    for name in list(answered)[1:]:
+        try:
+            align([answered[one] for one in (*names, name)], (names[0], name))
+            names.append(name)
+        except UserError:
+            passed_over.append(name)
+    sentences = [f"{name} was judged on other images than {names[0]} and is not compared." for name in passed_over]
+    if len(names) == 1:
+        return [*sentences, "Judge both zips with the same data, seed and suites to compare them."]
+    if len(names) > 2:
+        chances = chances_of_first(align([answered[name] for name in names], names), rng=rng, hidden=hidden)
+        order = np.argsort(-chances, kind="stable")
+        shown = ", ".join(f"{names[i]} {chances[i]:.0%}" for i in order)
+        sentences.append(f"Chance of ranking first on a re-drawn hidden set of {hidden:,} images: {shown}.")
+        names = [names[i] for i in order[:2]]
+    first, second = names
+    result = compare(answered[first], answered[second], names=(first, second), rng=rng, hidden=hidden)
+    return [*sentences, *result.lines()]

@@ -6,14 +6,15 @@ tested.
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from markupsafe import Markup
 
 from build.files import write_text
-from build.score.leaderboard.board import Board, shown_score, suites_of
 from build.score.leaderboard.forecast import OTHERS, report
+from build.score.leaderboard.ranking import Board, shown_score, suites_of
 from build.score.leaderboard.reported import PAIRS
 from build.score.page import environment
 
@@ -77,8 +78,8 @@ def tiles(board: Board) -> list[dict]:
     return rows
 
 
-def write(board: Board, path: Path) -> None:
-    """Write the page, atomically."""
+def write(board: Board, path: Path, *, advice: Sequence[str] = ()) -> None:
+    """Write the page, atomically; advice: sentences on which entry to submit."""
     template = environment().get_template("leaderboard.html.j2")
     write_text(
         Path(path),
@@ -87,6 +88,7 @@ def write(board: Board, path: Path) -> None:
             tiles=tiles(board),
             suites=suites_of(board),
             data=embed(data(board)),
+            advice=advice,
             forecast=report(board.forecaster),
             weights=board.forecaster.weights() if board.forecaster.own else [],
             others=OTHERS,

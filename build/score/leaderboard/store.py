@@ -20,38 +20,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from build.console import console
 from build.errors import UserError
-from build.files import atomic, write_text
+from build.files import atomic
+from build.score.leaderboard.lines import decode, encode
+from build.score.leaderboard.predictions import Predictions, load_predictions, save_predictions
 
 DEFAULT = Path("runs/leaderboard")
 PHASES = ("dev", "final")
 FORMAT = 1
-
-
-def check(body: Mapping) -> str:
-    """CRC-32 of a line's content, in hex."""
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return f"{zlib.crc32(text.encode()):08x}"
-
-
-def encode(body: Mapping) -> bytes:
-    """One line with its checksum."""
-    return json.dumps({"check": check(body), **body}, allow_nan=False).encode() + b"\n"
-
-
-def decode(line: bytes) -> dict | None:
-    """The content of a line, or None where it is damaged."""
-    try:
-        body = json.loads(line)
-    except ValueError:
-        return None
-    if not isinstance(body, dict):
-        return None
-    stated = body.pop("check", None)
-    return body if stated == check(body) else None
 
 
 @dataclass(frozen=True)
@@ -95,49 +72,6 @@ def facts_of(card: Mapping) -> dict:
     }
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """All answers of one entry as one long table."""
-
-    keys: tuple[str, ...]
-    """Condition keys."""
-    definitions: tuple[str, ...]
-    """The definition behind each condition: answers pair where it is equal."""
-    condition: np.ndarray
-    """(m,) index into keys."""
-    row: np.ndarray
-    """(m,) test image."""
-    label: np.ndarray
-    """(m,) true class."""
-    called: np.ndarray
-    """(m,) predicted class."""
-
-
-def save_predictions(path: Path, conditions: Sequence, predictions: Mapping) -> None:
-    """Write the answers to all conditions that have some, compressed, without pickle."""
-    answered = [condition for condition in conditions if condition.key in predictions]
-    calls = []
-    for condition in answered:
-        given = predictions[condition.key]
-        called = np.load(given, allow_pickle=False) if isinstance(given, str | Path) else np.asarray(given)
-        assert called.shape == condition.labels.shape, condition.key
-        calls.append(called)
-
-    def column(parts: list, kind: type) -> np.ndarray:
-        return np.concatenate(parts).astype(kind) if parts else np.zeros(0, kind)
-
-    with atomic(path) as file:
-        np.savez_compressed(
-            file,
-            keys=np.array([condition.key for condition in answered], np.str_),
-            definitions=np.array([condition.definition for condition in answered], np.str_),
-            condition=column([np.full(len(c.labels), i) for i, c in enumerate(answered)], np.uint16),
-            row=column([condition.rows for condition in answered], np.uint32),
-            label=column([condition.labels for condition in answered], np.uint16),
-            called=column(calls, np.uint16),
-        )
-
-
 class Store:
     """A folder with `entries.jsonl`, `predictions/ID.npz` and, where a line was damaged, `damaged.txt`."""
 
@@ -145,6 +79,7 @@ class Store:
         self.folder = Path(folder)
         self.path = self.folder / "entries.jsonl"
         self.damaged_path = self.folder / "damaged.txt"
+        self._said = 0
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -204,7 +139,7 @@ class Store:
                 name, number = f"{stem}-{number}", number + 1
             if predictions:
                 # Before the line: an entry never points at predictions that are not there.
-                save_predictions(self.folder / "predictions" / f"{name}.npz", conditions, predictions)
+                save_predictions(self.predictions_path(name), conditions, predictions)
             self.append({"kind": "entry", "format": FORMAT, "id": name, "when": now(), **facts})
         return name
 
@@ -235,7 +170,8 @@ class Store:
     def entries(self) -> list[Entry]:
         """All entries in the order in which they were added, each with its recorded server scores."""
         good, damaged = self.lines()
-        if damaged:
+        if len(damaged) > self._said:  # once, though a command reads the entries several times
+            self._said = len(damaged)
             console.print(
                 f"{self.path}: {len(damaged)} damaged line(s) passed over; "
                 f"the next writer moves them to {self.damaged_path}.",
@@ -298,28 +234,19 @@ class Store:
         known = ", ".join(entry.id for entry in entries[-5:]) or "none yet; `python -m build score ZIP` adds one"
         raise UserError(f"There is no entry {name!r} in {self.path}; the latest are: {known}.")
 
+    def predictions_path(self, entry: str) -> Path:
+        """Where the answers of an entry lie."""
+        return self.folder / "predictions" / f"{entry}.npz"
+
+    def has_predictions(self, entry: str) -> bool:
+        """Whether the answers of an entry were kept."""
+        return self.predictions_path(entry).is_file()
+
     def predictions(self, entry: str) -> Predictions:
         """The answers of an entry; UserError where none were kept or their file is damaged."""
-        path = self.folder / "predictions" / f"{entry}.npz"
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return Predictions(
-                    tuple(map(str, arrays["keys"])),
-                    tuple(map(str, arrays["definitions"])),
-                    *(arrays[name].astype(np.int64) for name in ("condition", "row", "label", "called")),
-                )
-        except FileNotFoundError as error:
-            raise UserError(f"Entry {entry} has no stored predictions; judge its zip again to compare it.") from error
-        except (OSError, ValueError, KeyError, EOFError, zlib.error) as error:
-            raise UserError(f"The predictions in {path} are damaged ({error}); judge the zip again.") from error
+        return load_predictions(self.predictions_path(entry))
 
 
 def now() -> str:
     """The time in UTC, ISO 8601 with microseconds: two entries of one second keep their order."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-def export(store: Store, path: Path) -> None:
-    """Write all entries as one JSON array, for other tools."""
-    rows = [{"id": e.id, "when": e.when.isoformat(), "server": e.server, **e.facts} for e in store.entries()]
-    write_text(path, json.dumps(rows, indent=1) + "\n")

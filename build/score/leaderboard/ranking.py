@@ -1,0 +1,179 @@
+"""This team's judged zips and the publicly reported scores, ranked as the server would rank them.
+
+    board = build(Store(), rule="Force_Best", phase="dev")
+
+An entry's score is what the server was recorded to have said, else the forecast, and is marked so. Reported rows always
+stand: the rule is about our own submissions.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from build.errors import UserError
+from build.score.leaderboard.forecast import Forecaster
+from build.score.leaderboard.reported import REPORTED, Reported
+from build.score.leaderboard.rules import RULES, Action, Column, Quota, Row, Submission, migrate, quota, rank, standing
+from build.score.leaderboard.store import PHASES, Entry, Store
+
+COLUMNS = (Column("score", "Score", precision=4),)
+REPORTED_ON = datetime(2024, 11, 24, tzinfo=UTC)
+"""The competition's last days; only the order of equal scores depends on it."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the board."""
+
+    position: int
+    """From 1 on the board; 0 for an entry that does not stand on it."""
+    tied: bool
+    id: str
+    team: str
+    model: str
+    score: float | None
+    kind: str
+    """"recorded" (by the server), "forecast", "reported" (public, not measured here), "failed", "none" (no score)."""
+    low: float | None
+    high: float | None
+    """The forecast's interval."""
+    phase: str
+    when: str
+    suites: dict[str, float]
+    facts: dict
+    """commit, zip_sha256, weights_sha256, zip_bytes, seconds_per_1000, peak_mib, source, note, reason ..."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board under one rule and phase."""
+
+    lines: tuple[Line, ...]
+    """Those that stand, in order, then the others, the newest first."""
+    rule: str
+    phase: str
+    quotas: dict[str, Quota]
+    """Team -> slots, counting the entries whose server score was recorded."""
+    forecaster: Forecaster
+
+    @property
+    def standing(self) -> tuple[Line, ...]:
+        """The lines that have a position."""
+        return tuple(line for line in self.lines if line.position)
+
+
+def own_submission(entry: Entry, phase: str, forecast: dict | None) -> Submission:
+    """An entry as a submission of a phase."""
+    score = entry.server.get(phase, forecast["score"] if forecast else None)
+    return Submission(entry.id, entry.facts["team"], entry.when, {"score": score}, phase, entry.facts["status"])
+
+
+def own_line(entry: Entry, row: Row | None, phase: str, forecast: dict | None) -> Line:
+    """An entry as a line, `row` None where it does not stand."""
+    facts, failed = entry.facts, entry.facts["status"] == "Failed"
+    known = phase in entry.server
+    kind = "recorded" if known else "failed" if failed else "forecast" if forecast else "none"
+    shown = forecast if kind == "forecast" else {}
+    name = " ".join(part for part in (facts["recipe"], facts["run"] or facts["file"]) if part)
+    return Line(
+        row.position if row else 0,
+        row.tied if row else False,
+        entry.id,
+        facts["team"],
+        name or entry.id,
+        entry.server.get(phase, shown.get("score")),
+        kind,
+        shown.get("low"),
+        shown.get("high"),
+        phase,
+        entry.when.isoformat(timespec="minutes"),
+        entry.suites,
+        {key: value for key, value in facts.items() if key not in ("scores", "team", "forecast")},
+    )
+
+
+def reported_line(reported: Reported, row: Row) -> Line:
+    """A public score as a line."""
+    facts = {"source": f"github.com/{reported.repository}", "note": reported.note, "report": reported.report}
+    return Line(
+        row.position,
+        row.tied,
+        row.submission.id,
+        reported.team,
+        reported.model,
+        reported.score,
+        "reported",
+        None,
+        None,
+        reported.phase or "not said",
+        "",
+        {},
+        facts,
+    )
+
+
+def build(
+    store: Store,
+    *,
+    rule: str = "Force_Best",
+    phase: str = "dev",
+    reported: bool = True,
+    per_day: int = 5,
+    total: int = 100,
+    now: datetime | None = None,
+) -> Board:
+    """Rank the store's entries and the public scores of a phase.
+
+    The final phase starts with what stood on the development board (auto-migration). Raises UserError for an unknown
+    rule or phase.
+    """
+    for name, value, known in (("rule", rule, RULES), ("phase", phase, PHASES)):
+        if value not in known:
+            raise UserError(f"There is no {name} {value!r}; choose among {', '.join(known)}.")
+    entries = store.entries()
+    by_id = {entry.id: entry for entry in entries}
+    forecaster = Forecaster(store.pairs())
+    forecasts = {entry.id: forecaster.predict(entry.suites) if entry.suites else None for entry in entries}
+    actions = [Action(*action) for action in store.actions()]
+
+    history = [own_submission(entry, PHASES[0], forecasts[entry.id]) for entry in entries]
+    ours = standing(history, rule=rule, columns=COLUMNS, actions=actions)
+    if phase == "final":
+        moved = migrate(ours, phase=phase, when=now or datetime.now(UTC))
+        kept = {one.id.partition("@")[0] for one in moved}
+        ours = [own_submission(entry, phase, forecasts[entry.id]) for entry in entries if entry.id in kept]
+    public = {f"reported-{i}": row for i, row in enumerate(REPORTED) if reported and row.phase in (phase, "")}
+    theirs = [Submission(key, row.team, REPORTED_ON, {"score": row.score}, phase) for key, row in public.items()]
+    # Without a forecast an entry has no score; the server would rank a missing value first, which would mislead here.
+    scored = [one for one in ours if one.scores["score"] is not None]
+    lines = []
+    for row in rank([*scored, *theirs], COLUMNS):
+        key = row.submission.id
+        if key in public:
+            lines.append(reported_line(public[key], row))
+        else:
+            lines.append(own_line(by_id[key], row, phase, forecasts[key]))
+    on_board = {line.id for line in lines}
+    lines += [own_line(e, None, phase, forecasts[e.id]) for e in reversed(entries) if e.id not in on_board]
+    assert len(lines) == len(entries) + len(public)
+
+    used = [Submission(e.id, e.facts["team"], when, {}, p) for e in entries for p, when in e.recorded.items()]
+    moment = now or datetime.now(UTC)
+    quotas = {
+        team: quota(used, owner=team, phase=phase, now=moment, per_day=per_day, total=total)
+        for team in dict.fromkeys(entry.facts["team"] for entry in entries)
+    }
+    return Board(tuple(lines), rule, phase, quotas, forecaster)
+
+
+def suites_of(board: Board) -> list[str]:
+    """The suites that any entry was judged on, in the order of their first appearance."""
+    return list(dict.fromkeys(name for line in board.lines for name in line.suites))
+
+
+def shown_score(line: Line) -> str:
+    """The score as text, rounded for display only."""
+    if line.score is None:
+        return line.kind
+    digits = f"{line.score:.{COLUMNS[0].precision}f}".rstrip("0")
+    text = digits if len(digits) >= 4 else f"{line.score:.2f}"
+    return f"{line.score:.2f}  {line.low:.2f}..{line.high:.2f}" if line.kind == "forecast" else text
