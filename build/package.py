@@ -1,0 +1,207 @@
+"""From a run to dist/submission.zip: compress -> stage -> zip -> judge -> gates (`python -m build package [RUN]`).
+
+The zip is judged before it takes its final name. A build that misses a gate leaves no dist/submission.zip behind: a zip of an
+earlier build is kept beside it under the name previous-submission.zip, so nothing is lost and nothing is mistaken for new.
+"""
+
+import dataclasses
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from build.console import console
+from build.errors import UserError
+from build.files import atomic, sha256
+from build.recipe import Recipe
+from build.runs import Run
+from build.score import held_out
+from build.score.judge import Verdict
+from build.score.rehearsal import DEFAULT_SUITES, Rehearsal, rehearse
+from submission import weights
+
+ROOT = Path(__file__).resolve().parent.parent
+DIST = Path("dist")
+SHIPPED = (
+    "model.py",
+    "submission/__init__.py",
+    "submission/contract.py",
+    "submission/convnext.py",
+    "submission/custom_cnn.py",
+    "submission/efficientnet_lite.py",
+    "submission/folded_convnext.py",
+    "submission/inference.py",
+    "submission/network.py",
+    "submission/weights.py",
+)
+"""The allow-list: what is uploaded, byte for byte as it stands in the repository."""
+WEIGHTS = "weights.npz"
+METADATA = "metadata"
+"""An empty file of this name tells the worker that this is a code submission; without it the worker copies the whole
+submission, weights too, into the prediction's output, which counts against the team's storage (codabench#1438, #2007)."""
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The zip format's earliest time stamp: the same run gives the same bytes."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A condition that a zip must meet before it takes its final name."""
+
+    name: str
+    wanted: str
+    came: str
+    passed: bool
+
+
+def stage(run: Run, recipe: Recipe, folder: Path) -> None:
+    """Copy the allow-list from the repository's root into `folder` and write the run's weights, compressed, beside it."""
+    for name in SHIPPED:
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, target)
+    arrays, meta = weights.load(run.weights_path)
+    weights.save(folder / WEIGHTS, arrays, {**meta, "views": recipe.views}, storage=recipe.storage)
+    (folder / METADATA).write_bytes(b"")
+    staged = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert staged == {*SHIPPED, WEIGHTS, METADATA}, staged
+
+
+def write_zip(folder: Path, target: Path) -> None:
+    """Zip a folder's files deterministically: sorted names, one time stamp, plain permissions, no wrapper folder."""
+    with atomic(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                member = zipfile.ZipInfo(path.relative_to(folder).as_posix(), EPOCH)
+                member.compress_type = zipfile.ZIP_DEFLATED
+                member.external_attr = 0o100644 << 16
+                with path.open("rb") as source, archive.open(member, "w") as place:
+                    shutil.copyfileobj(source, place, 1 << 20)
+
+
+def gates(verdict: Verdict, card: dict, recipe: Recipe, zip_bytes: int) -> list[Gate]:
+    """The recipe's gates against what the judge found; a gate without a figure is missed."""
+
+    def gate(name: str, came: float | None, limit: float, form: str, least: bool) -> Gate:
+        wanted = f"at {'least' if least else 'most'} {form.format(limit)}"
+        passed = came is not None and (came >= limit if least else came <= limit)
+        return Gate(name, wanted, "nothing" if came is None else form.format(came), passed)
+
+    reason = "a score" if not verdict.exit_code else verdict.outcome.reason
+    clean = card["held_out"]["accuracy"] if card["held_out"] else None
+    return [
+        Gate("runs as the worker would run it", "a score", reason, not verdict.exit_code),
+        gate("held-out accuracy", clean, recipe.minimum_held_out, "{:.3f}", True),
+        gate("perturbed accuracy", card["perturbed_accuracy"], recipe.minimum_perturbed, "{:.3f}", True),
+        gate("zip size", zip_bytes / 1e6, recipe.maximum_zip_mb, "{:.1f} MB", False),
+        gate("time", card["seconds_per_1000"], recipe.maximum_seconds_per_1000, "{:.1f} s per 1,000 images", False),
+    ]
+
+
+def package(
+    name: str,
+    *,
+    force: bool = False,
+    rows: int,
+    suites: tuple[str, ...] | None = None,
+    team: str,
+    engine: str = "auto",
+    dist: Path = DIST,
+) -> int:
+    """Make, judge and name the zip of the run called `name`; returns the exit code: 0, or 1 where a gate was missed.
+
+    `rows` test images a condition; `suites` default to DEFAULT_SUITES, and always hold those that the gates ask for.
+    UserError where there is no such run or it has no weights yet.
+    """
+    run = Run.open(name)
+    if not run.weights_path.is_file():
+        raise UserError(
+            f"Run {run.id} has no weights yet: it was stopped in its first epoch; python -m build train --resume {run.id}"
+        )
+    recipe = run.recipe
+    held = held_out.of_run(run)
+    dist.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=dist, prefix=".staged-") as scratch:
+        staged, candidate = Path(scratch) / "zip", Path(scratch) / "submission.zip"
+        staged.mkdir()
+        stage(run, recipe, staged)
+        write_zip(staged, candidate)
+        console.print(f"Packaged run {run.id}: {candidate.stat().st_size / 1e6:.2f} MB. Judging it on {held.source}.")
+        submission = {
+            "file": "submission.zip",
+            "run": run.id,
+            "team": team,
+            "commit": run.facts.get("commit"),
+            "weights_sha256": sha256(staged / WEIGHTS),
+        }
+        names = tuple(dict.fromkeys((*(suites or DEFAULT_SUITES), "held-out", "basic")))
+        rehearsal = rehearse(
+            candidate,
+            held,
+            suites=names,
+            rows=rows,
+            submission=submission,
+            recipe=dataclasses.asdict(recipe),
+            engine=engine,
+        )
+        found = gates(rehearsal.verdict, rehearsal.card, recipe, candidate.stat().st_size)
+        rehearsal.card["gates"] = [dataclasses.asdict(gate) for gate in found]
+        passed = all(gate.passed for gate in found)
+        _name(candidate, dist, keep=passed or force)
+    rehearsal.write(dist, explain=_explainer(run))
+    rehearsal.show()
+    console.print(_table(found))
+    return _say(rehearsal, found, dist, force)
+
+
+def _name(candidate: Path, dist: Path, *, keep: bool) -> None:
+    """Give the candidate its name; an earlier zip with other bytes becomes previous-submission.zip."""
+    final, previous, rejected = (
+        dist / f"{stem}.zip" for stem in ("submission", "previous-submission", "rejected-submission")
+    )
+    if final.exists() and (not keep or sha256(final) != sha256(candidate)):
+        final.replace(previous)
+    rejected.unlink(missing_ok=True)
+    candidate.replace(final if keep else rejected)
+
+
+def _say(rehearsal: Rehearsal, found: list[Gate], dist: Path, force: bool) -> int:
+    """The last lines, and the exit code."""
+    missed = [gate for gate in found if not gate.passed]
+    console.print(f"Scorecard: {dist / 'scorecard.html'}, leaderboard entry {rehearsal.entry}.", markup=False)
+    if not missed:
+        console.print(f"{dist / 'submission.zip'} is ready.", style="bold green")
+        return 0
+    reasons = "; ".join(f"{gate.name}: wanted {gate.wanted}, came {gate.came}" for gate in missed)
+    if force:
+        console.rule("FORCED", style="bold red")
+        console.print(
+            f"{dist / 'submission.zip'} MISSES {len(missed)} GATE(S) and was kept by --force. {reasons}.",
+            style="bold red",
+        )
+        return 0
+    sentence = f"There is no {dist / 'submission.zip'}: {len(missed)} gate(s) missed. {reasons}. "
+    advice = (
+        f"The zip is {dist / 'rejected-submission.zip'}; train longer, change the gates in the recipe, or use --force."
+    )
+    console.print(sentence + advice, style="bold red")
+    return 1
+
+
+def _explainer(run: Run):
+    """A Grad-CAM of the run's network for the scorecard's worst images."""
+    from build.gradcam import explainer  # imports the framework: only after the zip was judged without it
+
+    return explainer(run.weights_path)
+
+
+def _table(found: list[Gate]) -> Table:
+    table = Table(title="Gates", title_justify="left")
+    for column in ("gate", "wanted", "came", ""):
+        table.add_column(column)
+    for gate in found:
+        mark = "[green]passed[/]" if gate.passed else "[bold red]MISSED[/]"
+        table.add_row(gate.name, gate.wanted, gate.came, mark)
+    return table

@@ -1,0 +1,115 @@
+"""What `python -m build score` and `python -m build bundle` do, as functions."""
+
+import datetime
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+
+from build.console import console
+from build.errors import UserError
+from build.runs import Run
+from build.score import held_out, scorecard, transcript
+from build.score.bundle import write_competition
+from build.score.environment import ServerEnvironment
+from build.score.held_out import HeldOut, Rows
+from build.score.judge import Verdict, judge
+from build.score.rehearsal import CACHE, DEFAULT_SUITES, rehearse
+from build.score.suites import materialise
+
+JUDGED = Path("dist/judged")
+PHASES = {"development": ("held-out", "basic"), "final": ("held-out", "basic", "microscopy", "stacked")}
+"""Suites of a competition's phases: the final one holds damage that the development phase does not show."""
+
+
+def score(
+    zip_path: Path,
+    *,
+    bundle: Path | None,
+    run: str | None,
+    data: str | None,
+    rows: int,
+    suites: tuple[str, ...] | None,
+    team: str,
+    memory_limit: float | None,
+    environment: Path | None,
+    baseline: Path | None,
+    as_json: bool,
+    **options,
+) -> int:
+    """Judge a zip on test cells, or with a competition bundle; print the verdict; return 0 or 1 (Verdict.exit_code).
+
+    On test cells it also writes dist/judged/NAME/scorecard.json and .html and adds a leaderboard entry. `memory_limit` is in GiB; the other
+    options are those of build.score.judge.judge. UserError for a wrong call.
+    """
+    if not zip_path.is_file():
+        raise UserError(f"There is no zip at {zip_path}; make one with `nox -s package`, or name another file.")
+    options["memory_limit"] = memory_limit * 1024 if memory_limit else None
+    options["environment"] = ServerEnvironment.read(environment)
+    if bundle is not None:
+        if run or data or suites or baseline:
+            raise UserError(
+                "A bundle brings its own images: leave out --run, --data, --suites and --baseline with --bundle."
+            )
+        verdict = judge(zip_path, bundle=bundle, **options)
+        transcript.show(verdict, console)
+        return _end(verdict, {}, as_json)
+    if run and data:
+        raise UserError("Test cells come from a run or from a data source: give one of --run and --data.")
+    held = _held(run, data)
+    console.print(f"Judging {zip_path} on {held.source}.", markup=False)
+    compared = scorecard.read_json(baseline) if baseline else None
+    names = tuple(dict.fromkeys(("held-out", *(suites or DEFAULT_SUITES))))
+    rehearsal = rehearse(
+        zip_path,
+        held,
+        suites=names,
+        rows=rows,
+        submission={"team": team},
+        baseline=compared,
+        baseline_name=str(baseline or ""),
+        **options,
+    )
+    folder = JUDGED / zip_path.stem
+    rehearsal.write(folder)
+    console.print(f"Scorecard: {folder / 'scorecard.html'}, leaderboard entry {rehearsal.entry}.", markup=False)
+    rehearsal.show()
+    return _end(rehearsal.verdict, {"scorecard": rehearsal.card, "entry": rehearsal.entry}, as_json)
+
+
+def _held(run: str | None, data: str | None) -> HeldOut:
+    """The test cells that were asked for."""
+    if run:
+        return held_out.of_run(Run.open(run))
+    return held_out.of_data(data) if data else held_out.default()
+
+
+def _end(verdict: Verdict, more: dict, as_json: bool) -> int:
+    if as_json:
+        click.echo(json.dumps(verdict.to_dict() | more, indent=1, default=scorecard.refuse))
+    return verdict.exit_code
+
+
+def bundle(
+    data: str,
+    out: Path,
+    *,
+    seed: int,
+    start: datetime.date | None,
+    days: int,
+    title: str,
+    rows: int,
+    cache: Path = CACHE,
+) -> Path:
+    """Write a competition bundle from the test cells of `data`: half for the development phase, half for the final one."""
+    held = held_out.of_data(data, seed)
+    # Every second cell of each class: both phases have all classes in their shares.
+    order = np.argsort(held.labels, kind="stable")
+    conditions = {}
+    for name, chosen in (("development", np.sort(order[::2])), ("final", np.sort(order[1::2]))):
+        images, labels = Rows(held.images, chosen), held.labels[chosen]
+        conditions[name] = materialise(PHASES[name], images, labels, seed=seed, rows_per_condition=rows, cache=cache)
+    return write_competition(
+        out, **conditions, start=start or datetime.datetime.now(datetime.UTC).date(), days=days, title=title
+    )

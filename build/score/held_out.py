@@ -1,0 +1,84 @@
+"""The cells that a zip is judged on: the test side of a run's split, or of a data source's own split.
+
+    held = of_run(Run.open("latest"))
+    conditions = materialise(SUITES, held.images, held.labels, seed=held.seed, cache=cache)
+
+No network has been fitted to, or chosen by, the test side of its run.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from build.data.prepare import prepare
+from build.data.read import read
+from build.data.split import Split
+from build.errors import UserError
+from build.recipe import Recipe
+from build.runs import Run
+
+
+class Rows:
+    """Some rows of an array of images, read when they are asked for: (n, H, W, 3) uint8 without a copy of n images."""
+
+    def __init__(self, images: np.ndarray, rows: np.ndarray):
+        self._images, self._rows = images, rows
+        self.shape, self.dtype, self.ndim = (len(rows), *images.shape[1:]), images.dtype, images.ndim
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, key) -> np.ndarray:
+        """The image or images of one row, a slice, or an array of rows."""
+        return self._images[self._rows[key]]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Test cells."""
+
+    images: Rows
+    """(n, H, W, 3) uint8."""
+    labels: np.ndarray
+    """(n,) int64."""
+    seed: int
+    """Of the split; the suites' random numbers come from it too."""
+    source: str
+    """One line for people: which cells these are."""
+
+
+def of_run(run: Run, cache: Path = Path("data")) -> HeldOut:
+    """The test side of the split that `run` was trained with; UserError where its data is no longer the same."""
+    facts = run.facts
+    if "data" not in facts:
+        raise UserError(f"Run {run.id} was stopped before its training began; train a new one.")
+    source, seed = facts["data"]["source"], facts["seed"]
+    cells = read(source, seed=seed, cache=cache)
+    if cells.sha256 != facts["data"]["sha256"]:
+        raise UserError(
+            f"The cells of {source} are not those that run {run.id} was trained on; put the old file back or train a new run."
+        )
+    try:
+        parts = Split.load(run.split_path)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"The split of run {run.id} cannot be read ({error}); train a new run.") from error
+    return HeldOut(
+        Rows(cells.images, parts.test), cells.labels[parts.test], seed, f"test cells of {source}, run {run.id}"
+    )
+
+
+def of_data(source: str, seed: int = 0, cache: Path = Path("data")) -> HeldOut:
+    """The test side of the default split of a data source. A zip that was trained elsewhere may have seen them."""
+    prepared = prepare(source, Recipe(name="judge"), seed=seed, cache=cache)
+    test = prepared.split.test
+    return HeldOut(Rows(prepared.cells.images, test), prepared.cells.labels[test], seed, f"test cells of {source}")
+
+
+def default(root: Path | str = "runs", cache: Path = Path("data")) -> HeldOut:
+    """The last run's test cells where there is a run, else synthetic ones."""
+    try:
+        run = Run.open("latest", root)
+    except UserError:
+        return of_data("synthetic", cache=cache)
+    return of_run(run, cache)

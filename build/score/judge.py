@@ -1,0 +1,210 @@
+"""The one door to the judge: lint -> bundle -> both jobs of the worker -> probes -> verdict.
+
+    verdict = judge(Path("submission.zip"), conditions, classes=CLASSES)
+    verdict.exit_code        # 0: it would score; 1: it would fail, verdict.sentence says why
+
+Whatever is in the zip, nothing is raised because of it: a failure is a value. UserError is for a wrong call only.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from build.console import bar
+from build.errors import UserError
+from build.score import probe, reports, sandbox
+from build.score.bundle import scoring_bundle
+from build.score.environment import ServerEnvironment
+from build.score.lint import RUN_CANNOT_SHOW, lint
+from build.score.outcome import SEVERITIES, Failure, Finding, Outcome
+from build.score.sandbox import Limits
+from build.score.suites import Condition
+from build.score.unpack import unpack
+from build.score.worker import Settings, run
+from submission.contract import CLASSES
+
+SCRATCH = Path("data/judge")
+"""Beside the cached suites, so that images are linked and not copied into a bundle."""
+
+
+@dataclass
+class Verdict:
+    """All that the judge found out about one zip."""
+
+    outcome: Outcome
+    findings: list[Finding] = field(default_factory=list)
+    """Of the lint, the run and the probes: errors first."""
+    timing: dict = field(default_factory=dict)
+    """seconds_per_1000, startup_seconds, largest_set and the hidden set's share of the time limit (probe.forecast)."""
+    growth_bytes_per_image: float | None = None
+    """Working memory of one more image within one call of predict; None where it was not measured."""
+
+    @property
+    def exit_code(self) -> int:
+        """0: it would score; 1: it would fail."""
+        return int(self.outcome.status != "scored")
+
+    @property
+    def sentence(self) -> str:
+        """One sentence: the score, or the reason why there is none and what to change."""
+        outcome = self.outcome
+        if outcome.status == "scored":
+            scores = ", ".join(f"{name} {value:.4f}" for name, value in outcome.scores.items())
+            return f"It would score: {scores}."
+        return " ".join(filter(None, ("It would fail:", outcome.reason, outcome.remedy)))
+
+    def to_dict(self) -> dict:
+        """JSON-able."""
+        values = self.outcome.to_dict()
+        values["findings"] = [vars(finding) for finding in self.findings]
+        return {
+            "exit_code": self.exit_code,
+            "sentence": self.sentence,
+            "timing": self.timing,
+            "growth_bytes_per_image": self.growth_bytes_per_image,
+            "outcome": values,
+        }
+
+
+def judge(
+    zip_path: Path,
+    conditions: Sequence[Condition] = (),
+    *,
+    bundle: Path | None = None,
+    classes: Sequence[str] = CLASSES,
+    scratch: Path = SCRATCH,
+    keep: Path | None = None,
+    engine: str = "auto",
+    image: str = "",
+    time_limit: float | None = None,
+    memory_limit: float | None = None,
+    era: str = "2026-03",
+    environment: ServerEnvironment | None = None,
+    probes: bool = True,
+    adapts: bool = False,
+    hidden: int | None = None,
+) -> Verdict:
+    """Judge the zip at `zip_path` on `conditions`, or with the competition bundle `bundle` (then without probes).
+
+    Args:
+        zip_path: what would be uploaded.
+        conditions: sets of test images (build/score/suites.py); predictions by their keys are in the outcome.
+        bundle: a competition bundle, folder or zip, whose programs and data are used instead.
+        classes: names of the labels 0, 1, ...
+        scratch: where a folder for this judgement is made, and removed afterwards.
+        keep: an empty or new folder for the predictions and logs, which then outlive the judgement; else they go too.
+        engine: a name of sandbox.ENGINES, or "auto"; `image` is docker's.
+        time_limit: seconds a job may take, by default the bundle's.
+        memory_limit: MiB a container may take, by default none.
+        era: which worker is rehearsed, of metadata.ERAS.
+        environment: packages of the server, by default the competition's.
+        probes: whether the zip is also called in the unusual ways of build/score/probe.py.
+        adapts: the recipe declares that predictions depend on the other images of a call.
+        hidden: images of the hidden set, where known, for a forecast of its time.
+
+    """
+    zip_path = Path(zip_path)
+    if not zip_path.is_file():
+        raise UserError(f"There is no zip at {zip_path}; make one with `nox -s package`, or name another file.")
+    if bool(conditions) == (bundle is not None):
+        raise UserError("The judge needs either test images or a competition bundle.")
+    environment = environment or ServerEnvironment.read()
+    chosen = sandbox.engine(engine, image=image or environment.image)
+    scratch.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(dir=scratch))
+    try:
+        findings = lint(zip_path, environment)
+        if bundle is None:
+            bundle = scoring_bundle(conditions, work / "scoring", classes=classes)
+        with _Progress(conditions, work) as progress:
+            outcome = run(
+                zip_path,
+                bundle,
+                work=work / "worker",
+                engine=chosen,
+                time_limit=time_limit,
+                memory_limit=memory_limit,
+                era=era,
+                environment=environment,
+                tick=progress,
+            )
+        verdict = Verdict(outcome, findings + outcome.findings)
+        if conditions:
+            verdict.timing = probe.forecast(
+                outcome.seconds.get("startup", 0.0),
+                outcome.condition_seconds,
+                outcome.images,
+                outcome.time_limit,
+                hidden,
+            )
+        if outcome.status == "scored" and conditions and probes:
+            limits = Limits(outcome.time_limit, memory_limit)
+            _probe(verdict, Settings(chosen, era, limits, environment), zip_path, conditions, classes, work, adapts)
+        _server_only(verdict)
+        verdict.findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+        if keep is not None:
+            _keep(outcome, keep)
+        return verdict
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _probe(verdict, settings: Settings, zip_path: Path, conditions, classes, work: Path, adapts: bool) -> None:
+    """Add what the probes find; a first call that fails there would fail on the server."""
+    submission = work / "probed"
+    if unpack(zip_path, submission):  # it was unpacked a moment ago
+        return
+    images = probe.sample([condition.images_path for condition in conditions])
+    found = probe.probe(settings, submission, images, classes=len(classes), work=work / "probe", adapts=adapts)
+    verdict.findings += found.findings
+    verdict.growth_bytes_per_image = found.growth_bytes_per_image
+    if found.failure:
+        verdict.outcome.fail(found.failure)
+    errors = [finding for finding in found.findings if finding.severity == "error"]
+    if errors:
+        shows = "The prediction step fails; the server shows its log."
+        verdict.outcome.fail(Failure("prediction", errors[0].message, shows, errors[0].remedy))
+
+
+def _server_only(verdict: Verdict) -> None:
+    """Faults that only the server's own versions would show make a verdict too, though the run here went well."""
+    for finding in verdict.findings:
+        if finding.rule in RUN_CANNOT_SHOW and finding.severity == "error":
+            shows = "The prediction step fails on import or on loading; the server shows its log."
+            place = f"{finding.place}: " if finding.place else ""
+            verdict.outcome.fail(Failure("environment", f"{place}{finding.message}", shows, finding.remedy))
+
+
+def _keep(outcome: Outcome, folder: Path) -> None:
+    """Copy predictions to `folder`, and logs, and let the outcome point there."""
+    target = folder / "predictions"
+    target.mkdir(parents=True, exist_ok=True)
+    outcome.predictions = {
+        key: Path(shutil.copyfile(path, target / f"{key}.npy")) for key, path in outcome.predictions.items()
+    }
+    for log in outcome.logs:
+        (folder / f"{log.step}-{log.source}-{log.stream}.txt").write_text(log.text, encoding="utf-8")
+
+
+class _Progress:
+    """A progress bar that follows the file in which our ingestion program notes what is done."""
+
+    def __init__(self, conditions: Sequence[Condition], work: Path):
+        self._total = sum(len(condition.labels) for condition in conditions)
+        self._timing = work / "worker" / "task-0" / "prediction" / "output" / "timing.json"
+        self._bar = bar("judging", self._total or None)
+
+    def __enter__(self) -> "_Progress":
+        self._progress = self._bar.__enter__()
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._bar.__exit__(*exception)
+
+    def __call__(self) -> None:
+        """Called a few times a second while a container runs."""
+        images = reports.read_json(self._timing).get("images")
+        done = sum(filter(None, map(reports.number, images.values()))) if isinstance(images, dict) else 0
+        self._progress.update(self._progress.task_ids[0], completed=min(done, self._total))
