@@ -6,16 +6,34 @@ import sys
 
 import build.bench
 from build.console import console
+from build.errors import UserError
+
+NOT_SUBJECTS = {"__main__", "turns"}
+
+
+def subjects() -> list[str]:
+    """Names of the files of build/bench that measure something, each with a `main()`."""
+    return sorted(
+        module.name for module in pkgutil.iter_modules(build.bench.__path__) if module.name not in NOT_SUBJECTS
+    )
 
 
 def main(arguments: list[str]) -> int:
-    """Run the named subjects (files of build/bench with a `main()`), or all; exit code 2 for an unknown one."""
-    subjects = sorted(module.name for module in pkgutil.iter_modules(build.bench.__path__) if module.name != "__main__")
-    for name in arguments or subjects:
-        if name not in subjects:
-            console.print(f"There is no subject {name}; choose from {', '.join(subjects)}.")
+    """Run the named subjects, or all; exit code 2, and nothing measured, for an unknown one."""
+    known = subjects()
+    if "-h" in arguments or "--help" in arguments:
+        console.print(f"python -m build.bench [SUBJECT ...]: measure all subjects or some of {', '.join(known)}.")
+        return 0
+    for name in arguments:
+        if name not in known:
+            console.print(f"There is no subject {name} to measure; choose from {', '.join(known)}.")
             return 2
-        importlib.import_module(f"build.bench.{name}").main()
+    for name in arguments or known:
+        try:
+            importlib.import_module(f"build.bench.{name}").main()
+        except UserError as error:
+            console.print(str(error))
+            return 2
     return 0
 
 
