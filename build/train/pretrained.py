@@ -55,12 +55,12 @@ PUBLISHED = {
 class Donor(NamedTuple):
     """A family of networks of keras.applications, as a source of weights."""
 
-    build: Callable[[dict, int], keras.Model]
-    """(spec, classes of the top or 0 for none) -> the network, without weights."""
-    arrays: Callable[[keras.Model, dict, int], dict[str, np.ndarray]]
-    """(that network, spec, classes) -> its arrays by our names and in our layout."""
-    top: Callable[[dict, int], list[tuple[int, ...]]]
-    """(spec, classes) -> shapes of the arrays that a top adds."""
+    constructor: Callable[[str | None], Callable[..., keras.Model]]
+    """Size -> the function of keras.applications."""
+    arrays: Callable[[keras.Model, str | None], dict[str, np.ndarray]]
+    """(its network, size) -> the arrays by our names and in our layout; of a top only what ours has too."""
+    top: Callable[[str | None, int], list[tuple[int, ...]]]
+    """(size, classes) -> shapes of the arrays that a top adds."""
 
 
 def load(network: keras.Model, spec: dict, weights: str | Path) -> list[str]:
@@ -112,7 +112,7 @@ def download(network: str, size: str | None) -> Path:
     url, digest = PUBLISHED[network, size]
     try:
         return Path(keras.utils.get_file(url.rsplit("/", 1)[1], url, cache_subdir="models", file_hash=digest))
-    except Exception as error:  # noqa: BLE001 get_file raises bare Exceptions, for want of a connection too
+    except Exception as error:  # get_file raises bare Exceptions, for want of a connection too
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"The ImageNet weights {url} could not be downloaded ({reason}); {INSTEAD}.") from error
 
@@ -175,7 +175,9 @@ def _read(network: keras.Model, spec: dict, path: Path) -> dict[str, np.ndarray]
     )
     top = held - body
     # The number of classes is the length of the top's last bias.
-    classes = next((classes for shape in top for classes in shape[-1:] if top == Counter(donor.top(spec, classes))), 0)
+    classes = next(
+        (classes for shape in top for classes in shape[-1:] if top == Counter(donor.top(spec.get("size"), classes))), 0
+    )
     if body - held or (top and not classes):
         what = f"{spec['network']} {spec.get('size', '')}".strip()
         raise UserError(
@@ -183,14 +185,15 @@ def _read(network: keras.Model, spec: dict, path: Path) -> dict[str, np.ndarray]
             f"the {what} of keras.applications ({sum(map(_count, body.elements())):,} numbers in {body.total()} arrays "
             f"below its top); {INSTEAD}."
         )
-    source = donor.build(spec, classes)
+    end = {"include_top": True, "classes": classes} if classes else {"include_top": False, "pooling": "avg"}
+    source = donor.constructor(spec.get("size"))(input_shape=(224, 224, 3), weights=None, **end)
     try:
         source.load_weights(path)
     # Keras reports what does not fit in many ways; the shapes above do fit, so this is a file in another order.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         reason = " ".join(str(error).split())
         raise UserError(f"Keras cannot load the weights file {path} ({reason}); {INSTEAD}.") from error
-    return donor.arrays(source, spec, classes)
+    return donor.arrays(source, spec.get("size"))
 
 
 def _shapes_in(path: Path) -> Counter:
@@ -219,27 +222,24 @@ def _keras_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 # --- ConvNeXt ---------------------------------------------------------------------------------------------------------
 
 
-def _build_convnext(spec: dict, classes: int) -> keras.Model:
-    constructor = getattr(
-        keras.applications, f"ConvNeXt{'XLarge' if spec['size'] == 'xlarge' else spec['size'].title()}"
-    )
-    top = {"include_top": True, "classes": classes} if classes else {"include_top": False, "pooling": "avg"}
-    return constructor(weights=None, **top)
+def _convnext(size: str) -> Callable[..., keras.Model]:
+    return getattr(keras.applications, f"ConvNeXt{'XLarge' if size == 'xlarge' else size.title()}")
 
 
-def _convnext_arrays(source: keras.Model, spec: dict, classes: int) -> dict[str, np.ndarray]:
-    prefix = f"convnext_{spec['size']}"
-    found = {layer.name: layer for layer in source._flatten_layers(include_self=False)}
+def _convnext_arrays(source: keras.Model, size: str) -> dict[str, np.ndarray]:
+    prefix = f"convnext_{size}"
+    # The stem and the downsamplings are networks within the network.
+    found = {layer.name: layer for outer in source.layers for layer in (outer, *getattr(outer, "layers", ()))}
     arrays: dict[str, np.ndarray] = {}
 
     def take(ours: str, theirs: str, names: tuple[str, ...]) -> None:
-        values = [np.asarray(weight) for weight in found[theirs].get_weights()]
+        values = found[theirs].get_weights()
         arrays.update({f"{ours}/{name}": value for name, value in zip(names, values, strict=True)})
 
     affine, norm = ("kernel", "bias"), ("gamma", "beta")
     take("stem_conv", f"{prefix}_stem_conv", affine)
     take("stem_norm", f"{prefix}_stem_layernorm", norm)
-    for stage, depth in enumerate(SIZES[spec["size"]][0]):
+    for stage, depth in enumerate(SIZES[size][0]):
         if stage:
             take(f"downsample_{stage}_norm", f"{prefix}_downsampling_layernorm_{stage - 1}", norm)
             take(f"downsample_{stage}_conv", f"{prefix}_downsampling_conv_{stage - 1}", affine)
@@ -252,7 +252,7 @@ def _convnext_arrays(source: keras.Model, spec: dict, classes: int) -> dict[str,
             take(f"{ours}_expand", f"{theirs}_pointwise_conv_1", affine)
             take(f"{ours}_project", f"{theirs}_pointwise_conv_2", affine)
             take(f"{ours}_scale", f"{theirs}_layer_scale", ("gamma",))
-    if classes:
+    if f"{prefix}_head_dense" in found:
         take("head_norm", f"{prefix}_head_layernorm", norm)
         take("logits", f"{prefix}_head_dense", affine)
     else:
@@ -261,30 +261,29 @@ def _convnext_arrays(source: keras.Model, spec: dict, classes: int) -> dict[str,
     return arrays
 
 
-def _convnext_top(spec: dict, classes: int) -> list[tuple[int, ...]]:
-    return [(SIZES[spec["size"]][1][-1], classes), (classes,)]
+def _convnext_top(size: str, classes: int) -> list[tuple[int, ...]]:
+    return [(SIZES[size][1][-1], classes), (classes,)]
 
 
 # --- MobileNetV3 ------------------------------------------------------------------------------------------------------
 
-
-def _build_mobilenet(spec: dict, classes: int) -> keras.Model:
-    top = {"include_top": True, "classes": classes} if classes else {"include_top": False, "pooling": "avg"}
-    return keras.applications.MobileNetV3Large(input_shape=(224, 224, 3), weights=None, **top)
+MOBILENET_TOP = ("conv_2", "logits")
 
 
-def _mobilenet_arrays(source: keras.Model, spec: dict, classes: int) -> dict[str, np.ndarray]:
+def _mobilenet(_: None) -> Callable[..., keras.Model]:
+    return keras.applications.MobileNetV3Large
+
+
+def _mobilenet_arrays(source: keras.Model, _: None) -> dict[str, np.ndarray]:
     """Our network is built by the same function, so the names are the same; its head is another one than theirs."""
-    theirs = variables(source).items()
-    return {name: np.asarray(variable) for name, variable in theirs if name.split("/")[0] not in MOBILENET_TOP}
+    return {name: array.numpy() for name, array in variables(source).items() if name.split("/")[0] not in MOBILENET_TOP}
 
 
-def _mobilenet_top(spec: dict, classes: int) -> list[tuple[int, ...]]:
+def _mobilenet_top(_: None, classes: int) -> list[tuple[int, ...]]:
     return [(1, 1, 960, 1280), (1280,), (1, 1, 1280, classes), (classes,)]
 
 
-MOBILENET_TOP = ("conv_2", "logits")
 DONORS = {
-    "convnext": Donor(_build_convnext, _convnext_arrays, _convnext_top),
-    "mobilenet-v3-large": Donor(_build_mobilenet, _mobilenet_arrays, _mobilenet_top),
+    "convnext": Donor(_convnext, _convnext_arrays, _convnext_top),
+    "mobilenet-v3-large": Donor(_mobilenet, _mobilenet_arrays, _mobilenet_top),
 }
