@@ -11,7 +11,6 @@ import csv
 import fcntl
 import io
 import json
-import os
 import secrets
 import subprocess
 from collections.abc import Iterator
@@ -141,8 +140,8 @@ class Run:
             yield
 
     @classmethod
-    def create(cls, root: Path | str, recipe: Recipe) -> "Run":
-        """Make a new run folder with the recipe in it and point `latest` at it."""
+    def create(cls, root: Path | str, recipe: Recipe, **facts: object) -> "Run":
+        """Make a new run folder with the recipe and `facts` in it and point `latest` at it."""
         root = Path(root)
         root.mkdir(parents=True, exist_ok=True)
         while True:
@@ -155,7 +154,7 @@ class Run:
                 continue  # two runs of one second that drew the same four characters
         run = cls(folder)
         write_text(run.recipe_path, recipe.to_json())
-        run.update(id=run.id, created=now.isoformat(timespec="seconds"), **provenance())
+        run.update(id=run.id, created=now.isoformat(timespec="seconds"), **provenance(), **facts)
         _point(root, run.id)
         return run
 
@@ -213,11 +212,11 @@ def _point(root: Path, name: str) -> None:
         with atomic(link, "w") as file:
             file.write(name + "\n")
         return
-    os.replace(scratch, link)
+    scratch.replace(link)
 
 
 def _target(root: Path) -> str | None:
     link = root / LATEST
     if link.is_symlink():
-        return os.readlink(link)
+        return str(link.readlink())
     return link.read_text(encoding="utf-8").strip() if link.is_file() else None

@@ -57,6 +57,11 @@ class Timetable:
         """The kinds of all epochs, each once, in order."""
         return list(dict.fromkeys(self.kind(epoch, total) for epoch in range(total)))
 
+    def last_begins(self, total: int) -> int:
+        """The first epoch of the kind that the last one has."""
+        last = self.kind(total - 1, total)
+        return next(epoch for epoch in range(total) if self.kind(epoch, total) == last)
+
     def remaining(self, done: int, total: int, rates: dict[Kind, float] | None = None) -> float:
         """Estimated seconds of the epochs after the first `done`; `rates` are newer than the costs'."""
         rates = self.costs.rates | (rates or {})

@@ -68,7 +68,8 @@ class Watch(keras.callbacks.Callback):
         values = f"loss {logs.get('loss', 0):.3f}  accuracy {logs.get('accuracy', 0):.3f}"
         if done > self.first[0]:
             values += f"  {1 / self.seconds_an_image:.0f} img/s"
-            values += f"  ETA {clock(rest * self.seconds_an_image)}, in all {clock(rest * self.seconds_an_image + self.after(self.seconds_an_image))}"
+            epoch = rest * self.seconds_an_image
+            values += f"  ETA {clock(epoch)}, in all {clock(epoch + self.after(self.seconds_an_image))}"
         self.progress.update(self.task, completed=done, values=values)
 
     @property

@@ -1,0 +1,153 @@
+"""The network with its optimizer of the present phase: what an epoch's batches go through.
+
+learner = Learner(recipe, decision, data, seed=0)
+learner.enter(phase)
+logs, watch = learner.steps(TRAIN, epoch=0, side=96, title="epoch 1", after=lambda rate: 0.0, stop=stop)
+"""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+
+from build.augment.balance import plan
+from build.augment.pipeline import Augmentation
+from build.recipe import Recipe
+from build.train import checkpoint, schedule
+from build.train.batches import PLAN, Batches, generator
+from build.train.classifier import Classifier, precision, set_learning, spec_of, strategy_of, undecayed
+from build.train.hardware import Decision
+from build.train.losses import Objective, accuracy
+from build.train.optimizers import build_optimizer
+from build.train.progress import StopSignal, Watch, bar
+from submission import contract
+from submission import network as networks
+
+IMAGE_SIDE = max(contract.IMAGE_SHAPE[:2])
+
+
+class Learner:
+    """Built once a training; `enter` begins a phase. Everything that changes is in `variables`' two lists."""
+
+    def __init__(self, recipe: Recipe, decision: Decision, prepared, *, seed: int, load_weights: bool):
+        """Build the network for the training cells of `prepared`; UserError for settings that cannot work.
+
+        load_weights: fetch the decision's pretrained weights; False where a checkpoint follows.
+        """
+        self.recipe, self.decision, self.prepared, self.seed = recipe, decision, prepared, seed
+        classes = len(contract.CLASSES)
+        labels = prepared.cells.labels[prepared.split.train]
+        self.plan = plan(labels, recipe, rng=generator(seed, PLAN), classes=classes)
+        self.batch = min(recipe.batch, len(self.plan.rows))
+        self.steps_per_epoch = len(self.plan.rows) // self.batch
+        self.augmentation = Augmentation(recipe, classes=classes)
+        self.spec = spec_of(recipe, decision, classes=classes, image_shape=contract.IMAGE_SHAPE, seed=seed)
+        self.strategy = strategy_of(decision.replicas)
+        with self._scope():
+            smaller = any(side < IMAGE_SIDE for side, _ in recipe.resolutions)
+            any_side = {"image_shape": [None, None, contract.IMAGE_SHAPE[2]]} if smaller else {}
+            self.network = networks.build(self.spec | any_side)
+            if load_weights and decision.weights != "none":
+                from build.train.pretrained import load
+
+                load(self.network, self.spec, decision.weights)
+            self.model = Classifier(self.network)
+        self.optimizer, self.phase, self.side, self.graphs = None, None, None, {}
+
+    @contextlib.contextmanager
+    def _scope(self):
+        with self.strategy.scope() if self.strategy else contextlib.nullcontext(), precision(self.decision.precision):
+            yield
+
+    @property
+    def images(self) -> int:
+        """Images an epoch: whole batches only."""
+        return self.steps_per_epoch * self.batch
+
+    @property
+    def variables(self) -> tuple[list[keras.Variable], list[keras.Variable]]:
+        """Of the network (weights, statistics, random generators) and of the present phase's optimizer."""
+        return self.network.variables, self.model.optimizer.variables
+
+    def enter(self, phase: schedule.Phase) -> None:
+        """Begin a phase: its learning layers, a new optimizer, a new graph."""
+        set_learning(self.network, phase.name, self.recipe.fine_tune_layers)
+        with self._scope():
+            self.optimizer = build_optimizer(
+                self.recipe, phase, steps_per_epoch=self.steps_per_epoch, undecayed=undecayed(self.network)
+            )
+            self.model.compile(
+                optimizer=self.optimizer,
+                loss=Objective(
+                    class_weight=self.plan.class_weight,
+                    label_smoothing=self.recipe.label_smoothing,
+                    jsd_weight=self.recipe.jsd_weight,
+                ),
+                metrics=[accuracy],
+                jit_compile=self.decision.xla,
+                steps_per_execution=max(1, min(self.decision.steps_per_execution, self.steps_per_epoch // 4)),
+            )
+            # Under mixed_float16 keras wraps the optimizer to scale the loss: the wrapper has variables of its own.
+            self.model.optimizer.build(self.model.trainable_variables)
+        self.phase, self.side, self.graphs = phase.name, None, {}
+
+    def resume(self, path: Path, phase: schedule.Phase | None) -> None:
+        """Take a checkpoint's variables; the optimizer's too if its `phase` goes on, None where another one follows."""
+        if phase:
+            self.enter(phase)
+        checkpoint.load_variables(path, self.network.variables, self.model.optimizer.variables if phase else None)
+
+    def lengthen(self, phase: schedule.Phase) -> None:
+        """Stretch or shorten the present phase's schedule to the phase as it is planned now."""
+        if phase.name == self.phase:
+            self.optimizer.total_steps.assign(float(phase.epochs * self.steps_per_epoch))
+
+    def knows(self, side: int) -> bool:
+        """Whether the present phase's graph for images of this side is traced."""
+        return side in (self.side, *self.graphs)
+
+    def steps(
+        self,
+        stream: int,
+        *,
+        epoch: int,
+        side: int,
+        title: str,
+        after: Callable[[float], float],
+        stop: StopSignal,
+        limit: int | None = None,
+    ) -> tuple[dict[str, float], Watch]:
+        """Train over an epoch's batches (or the first `limit`); returns the mean loss and accuracy, and what was watched.
+
+        after: seconds of the epochs that follow, from this one's seconds an image.
+        """
+        cells, split = self.prepared.cells, self.prepared.split
+        if side != self.side:
+            # One graph a side, traced with its exact shapes: a resumed run then computes by the same graph as a straight one.
+            self.graphs[self.side] = self.model.train_function
+            self.model.train_function, self.side = self.graphs.get(side), side
+        with (
+            Batches(
+                cells.images,
+                cells.labels,
+                split.train[self.plan.rows],
+                copy=self.plan.copy,
+                augmentation=self.augmentation,
+                batch=self.batch,
+                seed=self.seed,
+                stream=stream,
+                epoch=epoch,
+                side=side if side < IMAGE_SIDE else None,
+                shuffle=True,
+                limit=limit,
+                workers=self.decision.workers,
+            ) as batches,
+            bar() as progress,
+        ):
+            watch = Watch(
+                progress, title=title, images=len(batches) * self.batch, batch=self.batch, after=after, stop=stop
+            )
+            # shuffle=False: the order is ours; keras would draw another one from Python's global generator.
+            history = self.model.fit(batches, epochs=1, verbose=0, shuffle=False, callbacks=[watch]).history
+        return {name: values[-1] for name, values in history.items()}, watch

@@ -1,0 +1,137 @@
+"""What a training leaves in its run folder while it runs, and how it is taken up again.
+
+    run = begin(root, recipe, ...)
+    save(run, state, timetable, learner.variables, phase="all")    after every epoch
+    state, phase = recall(run, timetable)                           in another process
+    finish(run, state, status)
+
+A run folder exists from the moment on at which nothing in recipe or data can be wrong any more, so `runs/latest` never points at a
+training that could not begin.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import keras
+
+from build.augment.balance import Plan
+from build.console import console
+from build.errors import UserError
+from build.recipe import Recipe
+from build.runs import Run
+from build.train import checkpoint, curves, hardware, tensorboard
+from build.train.budget import Timetable
+from submission import contract
+
+RUNNING, FINISHED, EARLY, INTERRUPTED, FAILED = "running", "finished", "stopped early", "interrupted", "failed"
+
+
+@dataclass
+class State:
+    """What a training knows between two epochs."""
+
+    total: int
+    """Epochs in all; a time budget may lower it."""
+    done: int = 0
+    decided: bool = False
+    """Whether the time budget has settled the total."""
+    history: list[dict] = field(default_factory=list)
+    """One row an epoch, as in history.csv."""
+    best: dict | None = None
+    """The row of the best epoch, whose weights are kept."""
+    seconds: float = 0.0
+    """Spent before this session."""
+
+
+def begin(
+    root: Path,
+    recipe: Recipe,
+    *,
+    prepared,
+    seed: int,
+    machine: hardware.Machine,
+    decision: hardware.Decision,
+    network: keras.Model,
+    spec: dict,
+    plan: Plan,
+) -> Run:
+    """Make the run folder with all that is known before the first epoch."""
+    cells, split = prepared.cells, prepared.split
+    run = Run.create(
+        root,
+        recipe,
+        seed=seed,
+        backend=machine.backend,
+        data={"source": cells.source, "sha256": cells.sha256},
+        device=machine.device,
+        decided=dataclasses.asdict(decision),
+        parameters=int(network.count_params()),
+        spec=spec,
+        classes=list(contract.CLASSES),
+        counts=plan.facts(),
+        images={side: len(getattr(split, side)) for side in ("train", "validation", "test")},
+        status=RUNNING,
+    )
+    split.save(run.split_path)
+    return run
+
+
+def decision_of(run: Run, recipe: Recipe, prepared, seed: int) -> hardware.Decision:
+    """The decision of a run that is gone on with; UserError where recipe, data, seed or backend are not the run's."""
+    facts = run.facts
+    for what, theirs, ours in (
+        ("recipe", run.recipe, recipe),
+        ("seed", facts["seed"], seed),
+        ("data", facts["data"]["sha256"], prepared.cells.sha256),
+        ("keras backend", facts["backend"], keras.backend.backend()),
+    ):
+        if theirs != ours:
+            raise UserError(
+                f"Run {run.id} was trained with another {what}; resume it with its own, or train a new run."
+            )
+    return hardware.Decision(**facts["decided"])
+
+
+def save(run: Run, state: State, timetable: Timetable, variables: tuple, *, phase: str) -> None:
+    """Write the checkpoint, then history.csv and TensorBoard's file, which can be made from it.
+
+    variables: of the network, and of the optimizer of `phase`.
+    """
+    facts = dataclasses.asdict(state) | {"costs": timetable.facts(), "phase": phase}
+    checkpoint.save(run.checkpoint_path, *variables, facts)
+    run.write_history(state.history)
+    began = datetime.fromisoformat(run.facts["created"]).timestamp()
+    tensorboard.write(state.history, run.tensorboard_path, began)
+
+
+def recall(run: Run, timetable: Timetable) -> tuple[State, str]:
+    """The state of the last `save`, and the phase whose optimizer is in the checkpoint; the timetable gets its costs back."""
+    facts = checkpoint.load_facts(run.checkpoint_path)
+    timetable.recall(facts.pop("costs"))
+    phase = facts.pop("phase")
+    return State(**facts), phase
+
+
+def finish(run: Run, state: State, status: str, *, minutes: float) -> None:
+    """Write how it ended and draw the curves."""
+    run.update(
+        status=status,
+        minutes=round(minutes, 2),
+        epochs={"done": state.done, "total": state.total, "recipe": run.recipe.epochs},
+        result=state.best,
+    )
+    curves.draw(state.history, run.curves_path, f"{run.id}: {status} after {state.done} of {state.total} epochs")
+    best = state.best
+    if status == INTERRUPTED:
+        kept = f"the weights of epoch {best['epoch']}, the best so far, are kept" if best else "no epoch was whole"
+        console.print(
+            f"Interrupted after {state.done} of {state.total} epochs: {kept}. "
+            f"Go on with: python -m build train --resume {run.id}"
+        )
+    elif status != FAILED:
+        console.print(
+            f"Run {run.id} {status} after {state.done} epochs and {minutes:.1f} minutes: best epoch {best['epoch']}, "
+            f"validation {best['validation_accuracy']:.3f}, perturbed {best['perturbed_accuracy']:.3f}."
+        )
