@@ -1,0 +1,370 @@
+"""The corpus of broken submissions: each kind with its writer, the step in which it fails and the sentence that the judge must say."""
+
+import dataclasses
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tests import submissions as zips
+from tests.submissions import GOOD, LABELS, also, header_field, model, only, raw, source
+
+SERVER = "TensorFlow 2.17.0 / Keras 3.4.1"
+ISOLATED = "bwrap"
+
+
+@dataclasses.dataclass(frozen=True)
+class Broken:
+    """One kind of broken submission."""
+
+    write: Callable[[Path], Path]
+    step: str
+    """Where it fails; empty where it scores all the same, with a finding."""
+    says: str
+    """The reason, or the finding's message where it scores; * stands for anything."""
+    rule: str = ""
+    """A finding that the judge must have."""
+    engine: str = ""
+    """The engine that it takes to show; empty: any."""
+    time_limit: float = 20
+    memory_limit: float | None = None
+    output_limit: float = 64
+
+
+NEWER = "class Model:\n    def predict[T](self, X: T) -> T:\n        return X\n"
+NEWER_SAYS = (
+    ("environment", "model.py needs a newer Python than the server's 3.11: *", "newer-python")
+    if sys.version_info >= (3, 12)
+    else ("prediction", "model.py, line 2, is not valid Python: *", "syntax")
+)
+DAEMON = (
+    "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(60)\n    os._exit(0)\nos.wait()"
+)
+LOADS = "from pathlib import Path\nself.w = np.load({})"
+
+UPLOAD = {
+    "empty file": Broken(raw(b""), "upload", "The file is empty.", "empty-file"),
+    "no zip": Broken(raw(b"import numpy\n" * 99), "upload", "This is not a readable zip archive (*).", "not-a-zip"),
+    "truncated": Broken(zips.truncated, "upload", "This is not a readable zip archive (*).", "not-a-zip"),
+    "no members": Broken(only({}), "upload", "The archive holds no files.", "no-files"),
+    "encrypted": Broken(header_field(6, 1), "upload", "model.py is encrypted.", "encrypted"),
+    "strongly encrypted": Broken(header_field(6, 0x40), "upload", "model.py is encrypted.", "encrypted"),
+    "unknown compression": Broken(
+        header_field(8, 97),
+        "upload",
+        "model.py is compressed by method 97, which Python's zipfile cannot read.",
+        "unknown-compression",
+    ),
+    "bad CRC": Broken(zips.flipped, "upload", "model.py is damaged (Bad CRC-32 for file 'model.py').", "bad-crc"),
+    "zip bomb": Broken(
+        zips.bomb, "upload", "The archive unpacks to * times its size (134 MB): a zip bomb.", "zip-bomb"
+    ),
+    "long name": Broken(
+        also({"w" * 300: "x"}), "upload", "'www*' cannot be written (a name of 300 bytes, the most is 255).", "bad-name"
+    ),
+    "file and folder": Broken(
+        also({"model.py/weights.npy": "x"}),
+        "upload",
+        "'model.py/weights.npy' cannot be written (model.py is a file and a folder).",
+        "bad-name",
+    ),
+}
+IMPORTING = {
+    "wrapper folder": Broken(
+        only({"submission/model.py": GOOD}),
+        "prediction",
+        "model.py is not at the root of the zip but in submission/.",
+        "wrapper-folder",
+    ),
+    "only __MACOSX": Broken(
+        only({"__MACOSX/._model.py": "\0\5\26\7"}), "prediction", "There is no model.py in the zip.", "junk"
+    ),
+    "no model.py": Broken(only({"main.py": GOOD}), "prediction", "There is no model.py in the zip.", "no-model"),
+    "capital letter": Broken(
+        only({"Model.py": GOOD}),
+        "prediction",
+        "The file is called Model.py; the server looks for model.py.",
+        "no-model",
+    ),
+    "backslashes": Broken(
+        also({"net\\layers.py": "x = 1"}, f"import net.layers\n{GOOD}"),
+        "prediction",
+        f"model.py, line 1, imports net.layers, which is neither in the zip nor known to be on the server ({SERVER}).",
+        "backslash",
+    ),
+    "syntax error": Broken(
+        source("class Model:\n    def predict(self, X)\n        return X\n"),
+        "prediction",
+        "model.py, line 2, is not valid Python: expected ':'.",
+        "syntax",
+    ),
+    "null bytes": Broken(
+        source("import numpy\0\n"), "prediction", "model.py is not valid Python: *null bytes.", "syntax"
+    ),
+    "newer syntax": Broken(source(NEWER), *NEWER_SAYS),
+    "undefined name": Broken(
+        source(model("return tfk_models.argmax(X)")),
+        "prediction",
+        "model.py, line 6, uses a name that is not defined: name 'tfk_models' is not defined.",
+        "undefined-name",
+    ),
+    "absent package": Broken(
+        source(model(top="import keras_cv")),
+        "prediction",
+        f"model.py, line 1, imports keras_cv, which the server does not have ({SERVER}).",
+        "absent-import",
+    ),
+    "unknown package": Broken(
+        source(model(top="import frobnicate")),
+        "prediction",
+        f"model.py, line 1, imports frobnicate, which is neither in the zip nor known to be on the server ({SERVER}).",
+        "absent-import",
+    ),
+    "forgotten module": Broken(
+        also({"net/layers.py": ""}, model(top="import net.blocks")),
+        "prediction",
+        "model.py, line 1, imports net.blocks, which is not in the zip.",
+        "missing-module",
+    ),
+    "imports build": Broken(
+        source(model(top="from build.errors import UserError")),
+        "prediction",
+        "model.py, line 1, imports build*, which stays at home.",
+        "imports-build",
+    ),
+    "no class": Broken(
+        source("def predict(X):\n    return X\n"), "prediction", "model.py has no class Model.", "no-class"
+    ),
+    "raises on import": Broken(
+        source("raise RuntimeError('no GPU')\n" + GOOD),
+        "prediction",
+        "importing model.py raised RuntimeError: no GPU (model.py, line 1).",
+    ),
+}
+MAKING = {
+    "init arguments": Broken(
+        source(GOOD.replace("__init__(self)", "__init__(self, path)")),
+        "prediction",
+        "Model() cannot be made without arguments: *missing 1 required positional argument: 'path'.",
+        "init-arguments",
+    ),
+    "raises in init": Broken(
+        source(model(init="raise ValueError('bad weights')")),
+        "prediction",
+        "Model() raised ValueError: bad weights (model.py, line 4).",
+    ),
+    "weights missing": Broken(
+        source(model(init=LOADS.format("Path(__file__).parent / 'weights.npy'"))),
+        "prediction",
+        "model.py, line 5, opens 'weights.npy', which is not in the zip.",
+    ),
+    "relative weights": Broken(
+        also({"weights.npy": zips.array([1])}, model(init=LOADS.format("'weights.npy'"))),
+        "prediction",
+        "model.py, line 5, opens 'weights.npy' relative to the working directory, which is not the submission's folder.",
+        "relative-path",
+    ),
+    "relative and missing": Broken(
+        source(model(init=LOADS.format("'weights.npy'"))),
+        "prediction",
+        "model.py, line 5, opens 'weights.npy', which is not in the zip.",
+        "missing-file",
+    ),
+    "absolute path": Broken(
+        source(model(init=LOADS.format("'/home/me/weights.npy'"))),
+        "prediction",
+        "model.py, line 5, opens '/home/me/weights.npy', a path of another machine.",
+        "absolute-path",
+    ),
+    "symlink member": Broken(zips.linked, "prediction", "Model() raised ValueError: *", "symlink"),
+    "network": Broken(
+        source(model(init="import urllib.request\nurllib.request.urlopen('http://example.com/w.h5')")),
+        "prediction",
+        "model.py, line 5, uses the network, which the server does not offer (URLError).",
+        "network",
+        engine=ISOLATED,
+    ),
+    "writes outside": Broken(
+        source(model(init="open('/etc/cache.txt', 'w')")),
+        "prediction",
+        "model.py, line 4, writes '/etc/cache.txt'; a submission may write to the temporary folder only.",
+        engine=ISOLATED,
+    ),
+    "ends the process": Broken(
+        source(model(init="sys.exit(0)")), "prediction", "model.py, line 4, ends the process (sys.exit).", "exit"
+    ),
+    "os._exit": Broken(
+        source(model(init="os._exit(0)")),
+        "prediction",
+        "The submission ended the ingestion program before clean was predicted.",
+        "exit",
+    ),
+    "endless loop": Broken(
+        source(model(init="while True: pass")),
+        "prediction",
+        "The prediction step took longer than its limit of 0.8 s and was killed after 0 finished sets of images.",
+        time_limit=0.8,
+    ),
+    "memory hog": Broken(
+        source(model(init="self.all = [np.ones(4_000_000) for _ in range(200)]")),
+        "prediction",
+        "The prediction step needed more than 200 MiB of memory and was killed.",
+        memory_limit=200,
+    ),
+    "output flood": Broken(
+        source(model(init="while True: os.write(1, bytes(100_000))")),
+        "prediction",
+        "The prediction step wrote more than 2 MiB and was killed.",
+        output_limit=2,
+    ),
+    "process flood": Broken(
+        source(model(init="for _ in range(300):\n    if os.fork() == 0:\n        time.sleep(60)\ntime.sleep(60)")),
+        "prediction",
+        "The prediction step started more than 256 processes and was killed.",
+    ),
+    "kills its parent": Broken(
+        source(model(init="os.kill(os.getppid(), 9)\ntime.sleep(0.3)\nos._exit(0)")),
+        "prediction",
+        "The submission ended the ingestion program before clean was predicted.",
+    ),
+    "reserved name": Broken(
+        source(model(init="open(os.path.join(sys.argv[2], 'metadata'), 'w').close()")),
+        "prediction",
+        "The output holds a file called metadata, which the worker keeps for itself.",
+    ),
+}
+
+
+def returns(expression: str, says: str, step: str = "prediction", rule: str = "") -> Broken:
+    """A model whose predict returns this."""
+    return Broken(source(model(f"labels = {LABELS}\nreturn {expression}")), step, says, rule)
+
+
+PREDICTING = {
+    "no predict": Broken(
+        source("class Model:\n    def forward(self, X):\n        return X\n"),
+        "prediction",
+        "The class Model has no method predict.",
+        "no-predict",
+    ),
+    "two arguments": Broken(
+        source(model(signature="self, X, y")),
+        "prediction",
+        "Model.predict cannot be called with the images alone: *missing 1 required positional argument: 'y'.",
+        "predict-arguments",
+    ),
+    "raises in predict": Broken(
+        source(model("return X.no_such_method()")),
+        "prediction",
+        "Model.predict raised AttributeError: 'numpy.ndarray' object has no attribute 'no_such_method' (model.py, line 6).",
+    ),
+    "unprintable error": Broken(
+        source(model("raise ValueError('a\\x1b[2J\\nb\\0c')")),
+        "prediction",
+        "Model.predict raised ValueError: a?[2J b?c (model.py, line 6).",
+    ),
+    "one-hot": returns(
+        "np.eye(8)[labels]", "Model.predict returned shape (12, 8): one-hot rows or scores, not labels."
+    ),
+    "floats": returns("labels.astype(float)", "Model.predict returned float64 labels, not integers."),
+    "NaN": returns("labels * np.nan", "Model.predict returned NaN or infinity for 12 of 12 images."),
+    "strings": returns("labels.astype(str)", "Model.predict returned labels of dtype <U*, not integers."),
+    "None": returns("None", "Model.predict returned None."),
+    "ragged": returns("[[1], [1, 2]]", "Model.predict returned a list that is no array (*)."),
+    "wrong length": returns("labels[:-1]", "Model.predict returned 11 labels for 12 images."),
+    "one label": returns("labels[0]", "Model.predict returned shape () for 12 images."),
+    "column": returns("labels[:, None]", "Model.predict returned shape (12, 1), a column."),
+    "out of range": returns("labels * 0 + 9", "Model.predict returned labels 9..9; they must lie in 0..7."),
+    "negative": returns("labels * 0 - 1", "Model.predict returned labels -1..-1; they must lie in 0..7."),
+    "from one": returns("np.r_[1:9, 1:5]", "Model.predict returned labels 1..8; they must lie in 0..7."),
+}
+WARNED = {
+    "a list": returns("labels.tolist()", "Model.predict returns a list, not a numpy array.", "", "returns-type"),
+    "random": Broken(
+        source(model("return np.random.default_rng().integers(0, 8, len(X))")),
+        "",
+        "Two calls with the same images differ for * of 12.",
+        "nondeterministic",
+    ),
+    "batch dependent": Broken(
+        source(model(f"return ({LABELS} + len(X)) % 8")),
+        "",
+        "In two parts 12 of 12 images get another label.",
+        "batch-dependent",
+    ),
+    "order dependent": Broken(
+        source(model("return np.arange(len(X)) % 8")),
+        "",
+        "In another order * of 12 images get another label.",
+        "order-dependent",
+    ),
+    "dtype dependent": Broken(
+        source(model("return X.reshape(len(X), -1).sum(1, dtype=X.dtype).astype(np.int64) % 8")),
+        "",
+        "As float32 0..255 * of 12 images get another label.",
+        "dtype-dependent",
+    ),
+    "changes its input": Broken(
+        source(model(f"labels = {LABELS}\nX[:] = 0\nreturn labels")),
+        "",
+        "Model.predict changes the images that it is given.",
+        "changes-input",
+    ),
+    "daemon": Broken(
+        source(model(init=DAEMON)),
+        "",
+        "Processes were left running at the end of the prediction step and were killed.",
+        "left-processes",
+    ),
+    "links in the output": Broken(
+        source(model(init="os.symlink('/etc/passwd', os.path.join(sys.argv[2], 'link'))")),
+        "",
+        "The output held links or special files, which are not carried to the scoring step: link.",
+        "special-files",
+    ),
+    "bad own command": Broken(
+        also({"metadata": "command: python3 /nowhere.py"}),
+        "",
+        "The zip scored although its prediction step failed: The submission's own command ended with exit code 2: *",
+        "ignored-failure",
+    ),
+    "__MACOSX": Broken(
+        also({"__MACOSX/._model.py": "x"}),
+        "",
+        "__MACOSX/._model.py comes from the operating system and is unpacked on the server too.",
+        "junk",
+    ),
+    "path escape": Broken(
+        also({"../../evil.txt": "x"}),
+        "",
+        "'../../evil.txt' points out of the archive; the worker unpacks it as 'evil.txt'.",
+        "escaping-path",
+    ),
+    "absolute member": Broken(
+        also({"/etc/evil.txt": "x"}),
+        "",
+        "'/etc/evil.txt' points out of the archive; the worker unpacks it as 'etc/evil.txt'.",
+        "escaping-path",
+    ),
+    "two members": Broken(zips.twice, "", "model.py is in the zip 2 times; the last one counts.", "duplicate"),
+    "newer Keras": Broken(
+        also({"weights.keras": zips.keras_file("99.0.1")}),
+        "environment",
+        "weights.keras was written by Keras 99.0.1; the server's Keras 3.4.1 cannot load it.",
+        "newer-keras",
+    ),
+    "binary on stdout": Broken(
+        source(
+            model(
+                init="sys.stdout.buffer.write(bytes(range(256)) * 99)\nsys.stdout.flush()\nos.write(1, bytes(range(256)))"
+            )
+        ),
+        "",
+        "",
+    ),
+    "stored": Broken(lambda path: zips.pack(path, {"model.py": GOOD}, zipfile.ZIP_STORED), "", ""),
+    "bzip2": Broken(lambda path: zips.pack(path, {"model.py": GOOD}, zipfile.ZIP_BZIP2), "", ""),
+    "lzma": Broken(lambda path: zips.pack(path, {"model.py": GOOD}, zipfile.ZIP_LZMA), "", ""),
+}
+"""These score. The last four have nothing to be said of."""
+KINDS = UPLOAD | IMPORTING | MAKING | PREDICTING | WARNED
