@@ -25,6 +25,11 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
+def size(count: int) -> str:
+    """Bytes in decimal megabytes, as upload limits are stated; small ones in kilobytes."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
 def environment() -> Environment:
     """Jinja with our templates: everything escaped, an unknown name is an error."""
     env = Environment(
@@ -75,9 +80,7 @@ def tiles(card: Mapping) -> list[dict]:
             }
         )
     if card["submission"].get("zip_bytes") is not None:
-        rows.append(
-            {"name": "Zip", "value": f"{card['submission']['zip_bytes'] / 1e6:.1f} MB", "range": "", "first": False}
-        )
+        rows.append({"name": "Zip", "value": size(card["submission"]["zip_bytes"]), "range": "", "first": False})
     return rows
 
 

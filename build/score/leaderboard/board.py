@@ -67,7 +67,10 @@ def main(
     entries, rng = Store(store), np.random.default_rng(seed)
     if record is not None:
         name, score = record
-        output.print(f"Recorded: {entries.record(name, float(score), phase=phase)} scored {float(score):g} ({phase}).")
+        output.print(
+            f"Recorded: {entries.record(name, float(score), phase=phase)} scored {float(score):g} ({phase}).",
+            markup=False,
+        )
     for kind, name in (("add", add), ("remove", remove)):
         if name is not None:
             entries.act(name, kind)
@@ -78,9 +81,9 @@ def main(
     output.print(table(board, output.width))
     for team, left in board.quotas.items():
         slots = "no limit" if left.left is None else f"{left.left} left"
-        output.print(f"Slots of {team}: {slots}. {left.reason}".rstrip())
+        output.print(f"Slots of {team}: {slots}. {left.reason}".rstrip(), markup=False)
     for sentence in report(board.forecaster):
-        output.print(sentence)
+        output.print(sentence, markup=False)
     compared = {name: entries.predictions(name) for name in chosen}
     sentences = choose(compared, rng=rng) if compared else advice(board, entries, rng=rng)
     for sentence in sentences:

@@ -1,6 +1,7 @@
 """The board as a table for the terminal."""
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from build.score.leaderboard.ranking import Board, shown_score, suites_of
@@ -33,11 +34,11 @@ def table(board: Board, width: int = NARROW) -> Table:
         mark = "the report" if line.facts.get("report") else line.kind
         grid.add_row(
             position,
-            line.team,
-            line.model,
+            escape(line.team),
+            escape(line.model),
             shown_score(line),
             mark,
-            "" if line.kind == "reported" else line.id,
+            "" if line.kind == "reported" else escape(line.id),
             *(f"{100 * line.suites[name]:.1f}" if name in line.suites else "" for name in suites),
             f"{size / 1e6:.1f}" if size else "",
             f"{seconds:.1f}" if seconds else "",
