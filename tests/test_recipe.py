@@ -1,0 +1,61 @@
+"""Recipes: reading and writing them, finding them by name, refusing what this version does not know."""
+
+import dataclasses
+import json
+
+import pytest
+
+from build.errors import UserError
+from build.recipe import RECIPES, Recipe, find
+from build.runs import Run
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
+def test_a_recipe_comes_back_from_json_as_it_was(recipe):
+    back = Recipe.from_json(recipe.to_json())
+    assert back == recipe
+    assert hash(back) == hash(recipe)  # tuples again, not lists
+
+
+def test_json_holds_every_field_on_a_line_of_its_own():
+    text = find("podium").to_json()
+    assert json.loads(text).keys() == {field.name for field in dataclasses.fields(Recipe)}
+    for field in dataclasses.fields(Recipe):
+        assert f'\n  "{field.name}": ' in text
+
+
+def test_the_recipes_that_the_readme_promises_are_there_under_their_own_names():
+    assert {"podium", "report-convnext", "report-mobilenet-v3", "report-custom-cnn"} <= set(RECIPES)
+    for name, recipe in RECIPES.items():
+        assert find(name) is recipe
+        assert recipe.name == name
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    with pytest.raises(UserError, match=r"'podum'.*podium, report-convnext") as error:
+        find("podum")
+    assert "\n" not in str(error.value)
+
+
+def test_a_run_whose_recipe_has_other_fields_says_so_in_one_sentence(tmp_path):
+    run = Run.create(tmp_path, find("podium"))
+    fields = json.loads(run.recipe_path.read_text())
+    run.recipe_path.write_text(json.dumps(fields | {"sharpness": 3}))
+    with pytest.raises(UserError, match=rf"{run.id}.*sharpness.*commit") as error:
+        _ = run.recipe
+    assert "\n" not in str(error.value)
+
+
+def test_a_run_whose_recipe_is_no_json_says_so(tmp_path):
+    run = Run.create(tmp_path, find("podium"))
+    run.recipe_path.write_text('{"name": "podi')
+    with pytest.raises(UserError, match=run.id):
+        _ = run.recipe
+
+
+def test_the_settings_of_the_report_are_those_that_it_gives():
+    recipe = find("report-convnext")
+    assert (recipe.optimizer, recipe.size, recipe.weights, recipe.fine_tune_layers) == ("lion", "large", "imagenet", 70)
+    assert (recipe.balance, recipe.randaugment_operations, recipe.randaugment_magnitude) == ("both", 2, 0.2)
+    assert 0.3 <= recipe.dropout <= 0.4
+    assert 10 <= recipe.patience <= 20

@@ -1,0 +1,134 @@
+"""Run folders: what is in them, how they are found, that they are held by one process."""
+
+import multiprocessing
+import subprocess
+
+import pytest
+
+from build import runs
+from build.errors import UserError
+from build.recipe import find
+from build.runs import Run
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run.create(tmp_path / "runs", find("smoke"), seed=3, data={"sha256": "ab"})
+
+
+def test_a_new_run_says_how_it_was_made(run):
+    assert run.recipe == find("smoke")
+    facts = run.facts
+    assert facts["id"] == run.id == run.folder.name
+    assert facts["seed"] == 3
+    assert facts["data"] == {"sha256": "ab"}
+    assert facts["versions"]["numpy"]
+    assert facts["versions"]["keras"]
+    if facts["commit"] is not None:
+        head = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=runs.ROOT, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        assert facts["commit"] == head
+        assert isinstance(facts["dirty"], bool)
+
+
+def test_without_git_the_commit_is_unknown_and_nothing_breaks(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    facts = runs.provenance()
+    assert facts["commit"] is None
+    assert facts["dirty"] is None
+
+
+def test_two_runs_of_one_second_have_two_folders(tmp_path):
+    assert len({Run.create(tmp_path, find("smoke")).id for _ in range(20)}) == 20
+
+
+def test_latest_is_the_last_run_and_moves_with_the_folder(tmp_path):
+    root = tmp_path / "runs"
+    Run.create(root, find("smoke"))
+    last = Run.create(root, find("podium"))
+    assert Run.open("latest", root).id == last.id
+    assert (root / "latest" / "recipe.json").exists()
+    moved = root.rename(tmp_path / "elsewhere")
+    assert Run.open("latest", moved).folder == moved / last.id
+
+
+def test_latest_works_where_the_file_system_has_no_links(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(type(tmp_path), "symlink_to", refuse)
+    Run.create(tmp_path, find("smoke"))
+    last = Run.create(tmp_path, find("smoke"))
+    assert not (tmp_path / "latest").is_symlink()
+    assert Run.open("latest", tmp_path).id == last.id
+
+
+def test_a_run_opens_by_id_and_by_folder(run):
+    root = run.folder.parent
+    assert Run.open(run.id, root) == run
+    assert Run.open(run.folder, "nowhere") == run
+
+
+def test_a_run_that_is_not_there_is_answered_with_those_that_are(run):
+    with pytest.raises(UserError, match=rf"'20200101'.*{run.id}") as error:
+        Run.open("20200101", run.folder.parent)
+    assert "\n" not in str(error.value)
+
+
+def test_without_any_run_the_answer_is_how_to_train_one(tmp_path):
+    with pytest.raises(UserError, match="python -m build train"):
+        Run.open("latest", tmp_path)
+
+
+def test_a_dangling_latest_is_a_sentence(run):
+    root = run.folder.parent
+    run.folder.rename(root.parent / "gone")
+    with pytest.raises(UserError, match="there is none yet"):
+        Run.open("latest", root)
+
+
+def test_updated_facts_stay_beside_the_old_ones(run):
+    run.update(status="finished", seed=4)
+    assert run.facts["status"] == "finished"
+    assert run.facts["seed"] == 4
+    assert run.facts["id"] == run.id
+
+
+def test_history_comes_back_line_by_line_and_is_empty_before_the_first_epoch(run):
+    assert run.history == []
+    run.write_history([{"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": 0.1 + 0.2}])
+    assert run.history == [{"epoch": "1", "loss": "2.5"}, {"epoch": "2", "loss": "0.30000000000000004"}]
+    assert float(run.history[1]["loss"]) == 0.1 + 0.2
+    run.write_history([])
+    assert run.history == []
+
+
+def test_no_scratch_files_stay(run):
+    run.write_history([{"epoch": 1}])
+    run.update(a=1)
+    assert {path.name for path in run.folder.iterdir()} == {"recipe.json", "run.json", "history.csv"}
+
+
+def _try_to_hold(folder, answer):
+    try:
+        with Run(folder).locked():
+            answer.put("held")
+    except UserError as error:
+        answer.put(str(error))
+
+
+def test_a_run_is_held_by_one_process_at_a_time(run):
+    context = multiprocessing.get_context("spawn")
+    answer = context.Queue()
+
+    def ask():
+        other = context.Process(target=_try_to_hold, args=(run.folder, answer))
+        other.start()
+        said = answer.get(timeout=60)
+        other.join()
+        return said
+
+    with run.locked():
+        assert ask() == f"Run {run.id} is being trained by another process; wait for it or stop it first."
+    assert ask() == "held"
