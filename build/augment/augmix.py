@@ -259,7 +259,7 @@ def _compose_tables(images: np.ndarray, draws: Draws, black: np.ndarray) -> tupl
                 continue
             level = levels[rows, step]
             if operation == POSTERIZE:
-                tables[rows] = operations.posterize(tables[rows], 8 - BITS + (BITS - np.trunc(BITS * level)))
+                tables[rows] = operations.posterize(tables[rows], BITS - np.trunc(BITS * level))
             elif operation == SOLARIZE:
                 tables[rows] = operations.solarize(tables[rows], LEVELS - np.trunc(LEVELS * level))
             else:

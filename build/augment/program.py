@@ -3,8 +3,8 @@
 Consecutive tables compose into one lookup and all affine steps into one warp: pointwise steps do not wait for it, since
 a function of a pixel commutes with moving pixels (up to the order of interpolation and rounding). Only steps of kind
 "image" make what is pending happen. Differences from running the steps one by one: what leaves the frame and comes back
-is still there; a histogram is that of the unmoved image, so it does not see the border; and the centre of the image,
-where the object is, stays in the frame.
+is still there; a histogram is that of the unmoved image, so it does not see the border; the border keeps its colour
+whatever pointwise steps follow; and the centre of the image, where the object is, stays in the frame.
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,8 @@
 Each image gets a number of operations drawn with replacement, all of one magnitude. The magnitude is on keras_cv's
 scale 0..1 with its spread: each operation draws its own from a normal distribution about it, cut to 0..1. The ranges at
 magnitude 1 are keras_cv's where it has the operation (shear of one pixel a pixel, shifts by the whole side, brightness
-by the whole range), else the paper's. `POOL` says for each operation how a magnitude becomes its parameter; directions
+by the whole range), else the paper's, but for posterize (to 3 bits, the paper 4) and sharpness (0..3, the paper
+0.1..1.9). `POOL` says for each operation how a magnitude becomes its parameter; directions
 are drawn, and brightness, contrast and shifts are uniform up to the magnitude as in keras_cv.
 """
 

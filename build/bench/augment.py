@@ -279,7 +279,7 @@ def _pillow_operation(image: np.ndarray, name: str, level: float, sign: float) -
     elif name == "equalize":
         picture = ImageOps.equalize(picture)
     elif name == "posterize":
-        picture = ImageOps.posterize(picture, 8 - 4 + (4 - int(4 * level)))
+        picture = ImageOps.posterize(picture, 4 - int(4 * level))
     elif name == "solarize":
         picture = ImageOps.solarize(picture, 256 - int(256 * level))
     else:
@@ -296,7 +296,7 @@ def _opencv_operation(image: np.ndarray, name: str, level: float, sign: float) -
     if name == "equalize":
         return cv2.merge([cv2.equalizeHist(plane) for plane in cv2.split(image)])
     if name == "posterize":
-        return cv2.LUT(image, (values & (256 - (1 << int(4 * level)))).astype(np.uint8))
+        return cv2.LUT(image, (values & (256 - (16 << int(4 * level)))).astype(np.uint8))
     if name == "solarize":
         return cv2.LUT(image, np.where(values < 256 - int(256 * level), values, 255 - values).astype(np.uint8))
     matrix = np.reshape(_affine(name, level, sign, height, width), (2, 3)).astype(float)
