@@ -103,11 +103,14 @@ class MemoryGroup:
         """Files to which a process writes its id to enter."""
         return [self.folder / "cgroup.procs"]
 
+    def events(self) -> Path:
+        """File with a line `oom_kill COUNT`."""
+        return self.folder / ("memory.events" if self.version == 2 else "memory.oom_control")
+
     def killed(self) -> bool:
         """Whether the kernel killed a process of the group for want of memory."""
-        name = "memory.events" if self.version == 2 else "memory.oom_control"
         try:
-            lines = (self.folder / name).read_text().splitlines()
+            lines = self.events().read_text().splitlines()
         except OSError:
             return False
         return any(line.split()[0] == "oom_kill" and int(line.split()[1]) > 0 for line in lines)

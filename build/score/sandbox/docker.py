@@ -68,6 +68,7 @@ class Docker:
         folder = prepare(command)
         name = f"podium-{uuid.uuid4().hex[:12]}"
         call = self.arguments(command, limits, name)
-        env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(folder / "home")}
         on_kill = [[self.client, "kill", name]]
+        # The client needs the user's own variables (DOCKER_HOST, XDG_RUNTIME_DIR, contexts in HOME); the container gets none of them.
+        env = dict(os.environ)
         return launch(command, limits, call, env=env, cwd=folder, on_kill=on_kill, measures_memory=False)

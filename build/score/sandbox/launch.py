@@ -106,6 +106,7 @@ def launch(
         "processes": limits.processes,
         "watched": [str(folder), *(str(mount.host) for mount in command.mounts if mount.writable)],
         "cgroups": [str(path) for path in group.entrances()] if group else [],
+        "memory_events": str(group.events()) if group else "",
         "on_kill": [list(one) for one in on_kill],
     }
     path = folder / "supervise.json"

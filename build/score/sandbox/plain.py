@@ -54,6 +54,7 @@ class Plain:
             "HOME": str(home),
             "TMPDIR": str(temporary),
             "PYTHONNOUSERSITE": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",  # the bundle's folders are the user's own
             "CUDA_VISIBLE_DEVICES": "-1",
         } | {name: moved(value) for name, value in command.env.items()}
         argv = tuple(moved(word) for word in self.interpreter.run_by(command.argv))

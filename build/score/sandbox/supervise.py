@@ -5,7 +5,8 @@ The judge runs this as its own process, because only an ancestor can adopt the o
 Prints one JSON line: exit_code, cause, seconds, peak_mib, survivors, detail.
 
 SPEC: argv, env, cwd, stdout, stderr, seconds, memory_mib (or null), output_mib, processes, watched (folders whose growth counts),
-cgroups (files that take the pid of the new process), on_kill (commands that end what is no descendant, a container).
+cgroups (files that take the pid of the new process), memory_events (file that counts the kernel's kills, or ""), on_kill (commands
+that end what is no descendant, a container).
 """
 
 import ctypes
@@ -28,6 +29,8 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 PR_SET_CHILD_SUBREAPER = 36
 CALL_PATIENCE = 20.0
 """Seconds to wait for a container engine to end a container."""
+GRACE = 0.25
+"""Seconds that a program's other processes have to end after it; bubblewrap's own need a few milliseconds."""
 ORPHAN_PATIENCE = 10.0
 """Seconds to wait for killed processes to disappear."""
 
@@ -77,6 +80,18 @@ def proportional(process: int) -> int:
     except (OSError, IndexError, ValueError):
         pass
     return resident(process)
+
+
+def oom_killed(events: str) -> bool:
+    """Whether the kernel killed a process of the control group whose file of events this is ("" for no group).
+
+    It kills one process, not the group, and the others may wait for that one until their time is up.
+    """
+    try:
+        with open(events) as file:
+            return any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in file)
+    except OSError:
+        return False
 
 
 def written(folders: list[str], most_bytes: float) -> tuple[int, int]:
@@ -149,6 +164,16 @@ def call(command: list[str]) -> None:
         time.sleep(0.01)
 
 
+def reap() -> bool:
+    """Bury children that have ended; False where there is no child at all."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
 def end_everything(spec: dict, known: int) -> int:
     """Kill all descendants until none is left; returns how many there were beside the process `known`."""
     for command in spec["on_kill"]:
@@ -162,10 +187,7 @@ def end_everything(spec: dict, known: int) -> int:
                 killed.add(process)
             except ProcessLookupError:
                 continue
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
+        if not reap():
             break
         time.sleep(0.005)
     return len(killed - {known})
@@ -204,6 +226,9 @@ def supervise(spec: dict) -> dict:
             break
         if now >= look_for_processes:
             processes, look_for_processes = descendants(), now + TREE_TICK
+            if oom_killed(spec["memory_events"]):
+                cause = "memory"
+                break
             if len(processes) > spec["processes"]:
                 cause = "processes"
                 break
@@ -221,6 +246,8 @@ def supervise(spec: dict) -> dict:
                 cause = "output"
                 break
     seconds = time.monotonic() - began
+    while cause == "exit" and time.monotonic() < began + seconds + GRACE and reap():
+        time.sleep(0.002)
     survivors = end_everything({"on_kill": [] if cause == "exit" else spec["on_kill"]}, main)
     if usage is not None:
         peak = max(peak, usage.ru_maxrss * 1024)
