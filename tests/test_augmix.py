@@ -87,7 +87,7 @@ def test_a_single_operation_is_pillows_to_the_byte(name, severity, rng):
 
 @pytest.mark.parametrize(("level", "values"), [(0.1, 16), (2.4, 16), (2.6, 8), (7.6, 2)])
 def test_posterize_keeps_four_bits_and_fewer_with_the_level_as_the_authors_code_does(level, values, rng):
-    ramp = np.broadcast_to(np.arange(256, dtype=np.uint8)[None, None, :, None], (1, 32, 256, 3))
+    ramp = np.tile(np.arange(256, dtype=np.uint8)[None, None, :, None], (1, 32, 1, 3))
     draws = only("posterize", augmix.draw(1, **PAPER, rng=rng))
     posterized = augmix.apply(ramp, dataclasses.replace(draws, levels=np.full((1, 1, 1), level / 10, np.float32)))
     assert len(np.unique(posterized)) == values
