@@ -71,11 +71,11 @@ def plan(labels: np.ndarray, recipe: Recipe, *, rng: np.random.Generator, classe
         )
     if not len(labels):
         raise UserError("There are no training images to balance; give a source with images of every class.")
+    last = labels.max() if classes is None else classes - 1
+    wrong = labels[(labels < 0) | (labels > last)]
+    if len(wrong):
+        raise UserError(f"Expected labels in 0..{last}, got {wrong[0]}; give data of the classes in the contract.")
     before = np.bincount(labels, minlength=classes or 0)
-    if classes is not None and len(before) > classes:
-        raise UserError(
-            f"Expected labels in 0..{classes - 1}, got {labels.max()}; give data of the classes in the contract."
-        )
     if not before.all():
         empty = int(np.flatnonzero(before == 0)[0])
         raise UserError(
