@@ -5,6 +5,7 @@ and are written with plain sequential writes: the pages of a written memory map 
 until the kernel takes them back.
 """
 
+import errno
 import hashlib
 import json
 import shutil
@@ -39,7 +40,10 @@ def piece_rows(row_bytes: int) -> int:
 
 
 def find(cache: Path, name: str, source: str) -> Cells | None:
-    """The finished entry `name`, or None. A damaged entry counts as absent and is removed."""
+    """The finished entry `name`, or None. A damaged entry counts as absent and is removed.
+
+    Pixels and labels are compared with the entry's hash: about 0.2 s for 14,000 images of 96 pixels.
+    """
     folder = cache / f"cells-{name}"
     if not folder.is_dir():
         return None
@@ -47,11 +51,25 @@ def find(cache: Path, name: str, source: str) -> Cells | None:
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         images = np.load(folder / "images.npy", mmap_mode="r")
         labels = np.load(folder / "labels.npy")
-        return Cells(images, labels, source, about["sha256"], tuple(about["notes"]))
-    except (OSError, ValueError, KeyError, EOFError, AssertionError):
+        cells = Cells(images, labels, source, about["sha256"], tuple(about["notes"]))
+        if _hash(folder / "images.npy", images, labels) != cells.sha256:
+            raise ValueError("pixels or labels are not those that were written")
+        return cells
+    except (OSError, ValueError, KeyError, TypeError, EOFError, AssertionError, SyntaxError):
         # A full disk, a killed copy, an edited file: reading the source again is always right and loses nothing.
         shutil.rmtree(folder)
         return None
+
+
+def _hash(path: Path, images: np.ndarray, labels: np.ndarray) -> str:
+    """Hash of an entry as `write` makes it. The file is read, not the map: its pages would count as our memory."""
+    digest = hashlib.sha256(repr(images.shape).encode())
+    with path.open("rb") as file:
+        file.seek(images.offset)
+        while block := file.read(PIECE_BYTES):
+            digest.update(block)
+    digest.update(labels.astype("<i8").tobytes())
+    return digest.hexdigest()
 
 
 def write(
@@ -66,11 +84,14 @@ def write(
 ) -> Cells:
     """Stream `count` rows into the entry `name` and open it; `notes` may be a list that `pieces` still adds to.
 
-    Raises UserError where a class of the contract has no image, and OSError where the disk is full. An error or an
-    interrupt in `pieces` leaves nothing behind.
+    Raises UserError where a class of the contract has no image, and where the cache cannot be written or its disk is
+    full. An error or an interrupt in `pieces` leaves nothing behind.
     """
-    cache.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=cache, prefix=f".cells-{name}."))
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=cache, prefix=f".cells-{name}."))
+    except OSError as error:
+        raise UserError(f"{cache} cannot be written ({error.strerror}); work in a folder that can.") from error
     try:
         labels, digest = _write_rows(scratch / "images.npy", count, pieces, f"{verb} {source}")
         _check_classes(labels, source)
@@ -82,6 +103,11 @@ def write(
         final = cache / f"cells-{name}"
         if not final.exists():
             scratch.replace(final)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        need = count * int(np.prod(contract.IMAGE_SHAPE)) >> 20
+        raise UserError(f"The disk of {cache} is full; reading {source} needs {need + 1} MiB there.") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     cells = find(cache, name, source)

@@ -58,7 +58,9 @@ class Curation:
 
     @classmethod
     def load(cls, path: Path) -> "Curation":
-        """The inverse of `save`. OSError, ValueError, KeyError or BadZipFile where the file is not whole."""
+        """The inverse of `save`. OSError, ValueError, KeyError, EOFError, RuntimeError, BadZipFile or zlib.error where
+        the file is not whole.
+        """
         with np.load(path) as held:
             columns = [[held[f"dropped_{k}"].tolist() for k in ("row", "reason", "detail")]]
             columns.append([held[f"near_{k}"].tolist() for k in ("row", "twin", "score", "how")])

@@ -6,6 +6,7 @@ then its rows.
 """
 
 import contextlib
+import errno
 import lzma
 import zipfile
 import zlib
@@ -54,6 +55,10 @@ def read(
     for each kind of bad file.
     """
     source = source or str(path)
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
     with _sentences(path):
         pairs, resize = _pairs(path)
         headers = [(_header(path, images), _labels(path, labels, mapping)) for images, labels in pairs]
@@ -220,3 +225,8 @@ def _sentences(path: Path) -> Iterator[None]:
         SyntaxError,
     ) as error:
         raise UserError(f"{path} is damaged ({error}); fetch or save it again.") from error
+    except OSError as error:
+        # A damaged directory of the archive sends zipfile to a place before the file's start.
+        if error.errno != errno.EINVAL:
+            raise
+        raise UserError(f"{path} is damaged (its directory points nowhere); fetch or save it again.") from error

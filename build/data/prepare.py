@@ -5,6 +5,7 @@ prepared = prepare("training_set.npz", recipe, seed=0)
 
 import hashlib
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +49,8 @@ def _curated(cells: Cells, cache: Path, *, progress: bool) -> Curation:
     if path.exists():
         try:
             return Curation.load(path)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            # Damaged: made again below.
+        except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
+            # Damaged (RuntimeError: a header that claims encryption or an unknown method): made again below.
             path.unlink()
     curation = curate(cells, progress=progress)
     curation.save(path)

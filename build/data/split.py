@@ -48,7 +48,9 @@ class Split:
 
     @classmethod
     def load(cls, path: Path) -> "Split":
-        """The inverse of `save`. OSError, ValueError, KeyError or BadZipFile where the file is not whole."""
+        """The inverse of `save`. OSError, ValueError, KeyError, EOFError, RuntimeError, BadZipFile or zlib.error where
+        the file is not whole.
+        """
         with np.load(path) as held:
             columns = (held[f"dropped_{k}"].tolist() for k in ("row", "reason", "detail"))
             dropped = tuple(Dropped(*d) for d in zip(*columns, strict=True))
@@ -119,7 +121,7 @@ def _deal(sizes: np.ndarray, shares: list[float]) -> np.ndarray:
 
 
 def _check(labels: np.ndarray, groups: np.ndarray, side_of_row: np.ndarray, shares: dict[str, float]) -> None:
-    """What a split promises: no group on two sides, every class on every side, shares within one group a class."""
+    """What a split promises: no group on two sides, every class on every side, shares within two groups a class."""
     wanted = [1 - sum(shares.values()), *shares.values()]
     for side in range(len(SIDES)):
         assert not np.isin(groups[side_of_row == side], groups[side_of_row != side]).any()
@@ -128,7 +130,8 @@ def _check(labels: np.ndarray, groups: np.ndarray, side_of_row: np.ndarray, shar
     for index, name in enumerate(contract.CLASSES):
         mine = labels == index
         strays = np.count_nonzero(mine != (of_group == index))
-        tolerance = 1 + strays + int(sizes[labels[starts] == index].max())
+        # A side overshoots by less than one group, so another one falls short by less than the two others' groups.
+        tolerance = 1 + strays + 2 * int(sizes[labels[starts] == index].max())
         for side, share in enumerate(wanted):
             got = np.count_nonzero(mine & (side_of_row == side))
             assert got > 0 or share == 0, (name, SIDES[side])
