@@ -1,0 +1,83 @@
+"""How many epochs fit into a time budget."""
+
+import dataclasses
+
+import pytest
+
+from build.errors import UserError
+from build.recipe import find
+from build.train.budget import Costs, Timetable
+
+RECIPE = dataclasses.replace(find("podium"), resolutions=((48, 0.5), (96, 0.5)), head_epochs=2)
+SMALL, LARGE = ("all", 48), ("all", 96)
+
+
+def timetable(costs=None, *, pretrained=False, images=100, **changes):
+    made = Timetable(dataclasses.replace(RECIPE, **changes), pretrained=pretrained, image_side=96, images=images)
+    made.costs = costs or Costs()
+    return made
+
+
+COSTS = Costs({SMALL: 0.01, LARGE: 0.04}, fixed=2.0, start=5.0)
+
+
+def test_kinds_follow_phases_and_resolutions():
+    assert timetable().kinds(4) == [SMALL, LARGE]
+    assert timetable(pretrained=True).kinds(8) == [("head", 48), ("fine-tune", 48), ("fine-tune", 96)]
+
+
+def test_a_side_above_the_images_own_is_the_images_own():
+    assert timetable(resolutions=((48, 0.5), (128, 0.5))).kinds(4) == [SMALL, LARGE]
+
+
+def test_the_rest_is_the_sum_of_images_fixed_parts_and_starts():
+    table = timetable(COSTS)
+    # 2 epochs of 1 s and 2 of 4 s, 2 s more each, and two graphs to trace.
+    assert table.remaining(0, 4) == pytest.approx(2 * 1 + 2 * 4 + 4 * 2 + 2 * 5)
+    assert table.remaining(1, 4) == pytest.approx(1 + 2 * 4 + 3 * 2 + 5)  # the first graph is there
+    assert table.remaining(4, 4) == 0
+
+
+def test_newer_rates_count():
+    assert timetable(COSTS).remaining(1, 4, {SMALL: 0.02}) == pytest.approx(2 + 2 * 4 + 3 * 2 + 5)
+
+
+def test_a_kind_never_tried_costs_what_any_costs():
+    table = timetable(Costs({SMALL: 0.01}, fixed=0.0, start=0.0))
+    assert table.remaining(0, 4) == pytest.approx(4)
+
+
+@pytest.mark.parametrize("left", [0, 7, 12, 28, 29, 100, 1000])
+def test_the_number_of_epochs_is_the_largest_that_fits(left):
+    table = timetable(COSTS)
+    total = table.fitting(1, 60, left)
+    assert 1 <= total <= 60
+    assert total == 1 or table.remaining(1, total) <= left
+    assert all(table.remaining(1, more) > left for more in range(total + 1, 61))
+
+
+def test_a_measured_epoch_scales_what_is_known_of_the_other_kinds():
+    costs = COSTS.learn(SMALL, 0.02, fixed=3.0, start=None)
+    assert costs.rates == pytest.approx({SMALL: 0.02, LARGE: 0.08})
+    assert (costs.fixed, costs.start) == (3.0, 5.0)
+    assert COSTS.learn(SMALL, 0.01, fixed=2.0, start=7.0).start == 7.0
+    assert Costs().learn(LARGE, 0.04, fixed=1.0, start=2.0) == Costs({LARGE: 0.04}, 1.0, 2.0)
+
+
+def test_the_last_kind_begins_where_its_resolution_does():
+    assert timetable().last_begins(10) == 5
+    assert timetable(resolutions=((96, 1.0),)).last_begins(10) == 0
+    assert timetable(resolutions=((96, 1.0),), pretrained=True).last_begins(10) == 2
+
+
+def test_costs_survive_a_checkpoint():
+    import json
+
+    table, other = timetable(COSTS), timetable()
+    other.recall(json.loads(json.dumps(table.facts())))
+    assert other.costs == COSTS
+
+
+def test_wrong_resolutions_are_refused_before_anything_is_built():
+    with pytest.raises(UserError, match="add up to 1"):
+        timetable(resolutions=((48, 0.5),))

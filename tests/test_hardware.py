@@ -1,0 +1,84 @@
+"""What follows from the machine: size, weights, precision, XLA; all of it said."""
+
+import dataclasses
+import os
+
+import pytest
+
+from build.errors import UserError
+from build.recipe import find
+from build.train import hardware
+from build.train.hardware import Machine, decide, describe
+
+AUTO = dataclasses.replace(find("podium"), size="auto", weights="auto", precision="auto", xla="auto")
+CPU = Machine("tensorflow", 2)
+H100 = Machine("tensorflow", 16, ("H100",), 80.0, (9, 0))
+T4 = Machine("tensorflow", 4, ("T4",), 15.0, (7, 5))
+OLD = Machine("tensorflow", 4, ("K80",), 12.0, (3, 7))
+TWO = Machine("tensorflow", 16, ("H100", "H100"), 80.0, (9, 0))
+
+
+def test_a_cpu_trains_atto_from_scratch_in_float32_without_xla():
+    decision = decide(AUTO, CPU)
+    assert (decision.size, decision.weights, decision.precision, decision.xla) == ("atto", "none", "float32", False)
+    assert decision.steps_per_execution == 1
+    assert decision.threads == 2
+
+
+def test_a_gpu_trains_a_larger_one_with_imagenet_weights_in_half_precision_with_xla():
+    decision = decide(AUTO, H100)
+    assert (decision.size, decision.weights) == ("base", "imagenet")
+    assert (decision.precision, decision.xla) == ("mixed_bfloat16", True)
+    assert decision.steps_per_execution > 1
+
+
+def test_a_small_gpu_gets_a_smaller_one_and_the_type_that_it_is_fast_in():
+    assert (decide(AUTO, T4).size, decide(AUTO, T4).precision) == ("tiny", "mixed_float16")
+    assert decide(AUTO, OLD).precision == "float32"
+
+
+def test_several_gpus_are_all_used_under_tensorflow_and_xla_is_off_there():
+    assert (decide(AUTO, TWO).replicas, decide(AUTO, TWO).xla) == (2, False)
+    assert decide(AUTO, dataclasses.replace(TWO, backend="jax")).replicas == 1
+
+
+def test_what_a_recipe_says_is_done_on_every_machine():
+    said = dataclasses.replace(AUTO, size="nano", weights="none", precision="float32", xla="on")
+    for machine in (CPU, H100):
+        decision = decide(said, machine)
+        assert (decision.size, decision.weights, decision.precision, decision.xla) == ("nano", "none", "float32", True)
+
+
+def test_sizes_and_networks_without_published_weights_start_from_scratch_on_a_gpu_too():
+    assert decide(dataclasses.replace(AUTO, size="atto"), H100).weights == "none"
+    assert decide(dataclasses.replace(AUTO, network="custom-cnn"), H100).weights == "none"
+
+
+@pytest.mark.parametrize("setting", ["precision", "xla"])
+def test_unknown_words_are_one_sentence(setting):
+    with pytest.raises(UserError, match=rf"{setting} auto.*'fast'"):
+        decide(dataclasses.replace(AUTO, **{setting: "fast"}), CPU)
+
+
+def test_the_decision_is_said():
+    said = describe(AUTO, CPU, decide(AUTO, CPU))
+    for part in ("CPU, 2 cores", "tensorflow", "convnext atto", "from scratch", "chosen by hardware", "XLA off"):
+        assert part in said
+    said = describe(AUTO, TWO, decide(AUTO, TWO))
+    for part in ("2 x H100, 80 GiB", "convnext base", "ImageNet", "mixed_bfloat16"):
+        assert part in said
+    fixed = dataclasses.replace(AUTO, size="atto", weights="none")
+    assert "chosen" not in describe(fixed, CPU, decide(fixed, CPU))
+
+
+def test_this_machine_is_found():
+    machine = hardware.find()
+    assert machine.backend in ("tensorflow", "jax")
+    assert machine.cores == len(os.sched_getaffinity(0))
+    assert str(machine.cores) in machine.device
+
+
+def test_another_backend_is_refused(monkeypatch):
+    monkeypatch.setattr(hardware.keras.backend, "backend", lambda: "torch")
+    with pytest.raises(UserError, match=r"TensorFlow and the JAX.*'torch'.*KERAS_BACKEND"):
+        hardware.find()
