@@ -95,7 +95,9 @@ def _data(walk: Walk, kind: str, name: object) -> None:
     elif path.is_dir() and kind.endswith("_program"):
         found = metadata.read(path, "ingestion")
         if found.action == "refuse":
-            walk.say("program", f"{name}: {found.message}.", "Add metadata.yaml with `command: python3 $program/...`.")
+            # The unpacker does not look; every submission would fail.
+            remedy = "Add metadata.yaml with `command: python3 $program/...`."
+            walk.say("program", f"{name}: {found.message}.", remedy, "warning")
 
 
 def _extras(walk: Walk, tasks: set) -> None:

@@ -1,0 +1,97 @@
+"""Scores as the worker reads them and as the site would store them."""
+
+import bundles
+import pytest
+
+from build.score import scores
+
+COLUMNS = ("accuracy", "duration")
+
+
+def read(folder, files, columns=COLUMNS, primary="accuracy"):
+    return scores.read(bundles.write(folder, files), columns, primary)
+
+
+def test_json_comes_before_text(tmp_path):
+    found, failure, findings = read(tmp_path / "o", {"scores.json": '{"accuracy": 1}', "scores.txt": "accuracy: 0"})
+    assert (found, failure, findings) == ({"accuracy": 1.0}, None, [])
+
+
+def test_text_is_read_where_there_is_no_json(tmp_path):
+    found, failure, _ = read(tmp_path / "o", {"scores.txt": "accuracy: 0.25\nduration: 3\n"})
+    assert (found, failure) == ({"accuracy": 0.25, "duration": 3.0}, None)
+
+
+def test_broken_json_is_not_saved_by_a_good_text(tmp_path):
+    _, failure, _ = read(tmp_path / "o", {"scores.json": "{accuracy: 1}", "scores.txt": "accuracy: 1"})
+    assert "not valid JSON" in failure.reason
+    assert "Could not decode scores json properly" in failure.server_shows
+
+
+@pytest.mark.parametrize(
+    ("files", "reason", "shows"),
+    [
+        ({}, "left neither scores.json nor scores.txt", "Could not find scores file"),
+        ({"scores.json/inner": "a folder"}, "left neither", "Could not find scores file"),
+        ({"scores.json": ""}, "not valid JSON", "Could not decode"),
+        ({"scores.json": b"\xff"}, "not valid JSON", "Could not decode"),
+        ({"scores.json": "[" * 100_000}, "not valid JSON", "Could not decode"),
+        ({"scores.json": "[1, 2]"}, "The scores are a list, not a mapping", "no score appears"),
+        ({"scores.txt": "0.5"}, "The scores are a float, not a mapping", "no score appears"),
+        ({"scores.txt": "{"}, "scores.txt is not valid YAML", "no score appears"),
+        ({"scores.txt": "accuracy: !!python/name:os.system"}, "not valid YAML", "no score appears"),
+        ({"scores.json": '{"accuracy": NaN}'}, "The score 'accuracy' is nan, which the worker cannot send", "no score"),
+        ({"scores.json": '{"accuracy": -Infinity}'}, "is -inf", "no score appears"),
+        ({"scores.txt": "accuracy: .nan"}, "is nan", "no score appears"),
+        ({"scores.json": '{"accuracy": "0.5"}'}, "is '0.5', not a number", "no score appears"),
+        ({"scores.json": '{"accuracy": true}'}, "is 'True', not a number", "no score appears"),
+        ({"scores.json": '{"accuracy": {"test": 1}}'}, "not a number", "no score appears"),
+        ({"scores.json": '{"accuracy": 1e10}'}, "below 1e10", "no score appears"),
+        ({"scores.json": "{}"}, "None of the scores (no keys) is a column (accuracy, duration)", "stays empty"),
+        ({"scores.json": '{"Accuracy": 1}'}, "None of the scores (Accuracy) is a column", "stays empty"),
+    ],
+)
+def test_what_cannot_be_stored_is_a_failure_in_the_servers_words(files, reason, shows, tmp_path):
+    found, failure, _ = read(tmp_path / "o", files)
+    assert found == {}
+    assert failure.step == "scores"
+    assert reason in failure.reason
+    assert shows in failure.server_shows
+    assert failure.remedy
+
+
+def test_unknown_keys_are_dropped_and_named(tmp_path):
+    found, failure, findings = read(tmp_path / "o", {"scores.json": '{"accuracy": 1, "f2": 1, "auc": 1}'})
+    assert (found, failure) == ({"accuracy": 1.0}, None)
+    assert [finding.rule for finding in findings] == ["dropped-scores"]
+    assert "auc, f2" in findings[0].message
+
+
+def test_a_missing_primary_column_is_a_warning(tmp_path):
+    found, failure, findings = read(tmp_path / "o", {"scores.json": '{"duration": 1}'})
+    assert (found, failure) == ({"duration": 1.0}, None)
+    assert [(finding.rule, finding.severity) for finding in findings] == [("no-primary-score", "warning")]
+
+
+def test_a_link_is_not_followed(tmp_path):
+    (tmp_path / "secret").write_text('{"accuracy": 1}')
+    output = bundles.write(tmp_path / "o", {})
+    (output / "scores.json").symlink_to(tmp_path / "secret")
+    (output / "detailed_results.html").symlink_to(tmp_path / "secret")
+    assert "left neither" in scores.read(output, COLUMNS, "accuracy")[1].reason
+    assert scores.detailed_results(output) == ""
+
+
+def test_detailed_results_come_before_other_pages(tmp_path):
+    pages = {"a.html": "first", "detailed_results.html": "wanted", "sub/c.html": "deeper"}
+    assert scores.detailed_results(bundles.write(tmp_path / "o", pages)) == "wanted"
+    del pages["detailed_results.html"]
+    assert scores.detailed_results(bundles.write(tmp_path / "o", pages)) == "first"
+    del pages["a.html"]
+    assert scores.detailed_results(bundles.write(tmp_path / "o", pages)) == ""
+
+
+def test_the_last_line_of_a_log_skips_a_frameworks_chatter():
+    log = "Traceback\nValueError: no\n2024-11-08 10:00:00.1: I tensorflow/core: hello\nI0000 00:00 cuda\n\n"
+    assert scores.last_line(log) == "ValueError: no"
+    assert scores.last_line(" \n") == ""
