@@ -169,7 +169,7 @@ def sharpness(image: np.ndarray, factor: float) -> np.ndarray:
 
 
 def rotate(angle, height: int, width: int) -> np.ndarray:  # noqa: ARG001 - one signature for all
-    """Turn by `angle` degrees."""
+    """Turn clockwise by `angle` degrees."""
     return geometry.matrices(angle=np.deg2rad(angle))
 
 
