@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -162,13 +163,12 @@ def test_files_of_another_kind_are_refused_and_no_pickle_is_run(arrays, tmp_path
 
     class Trap:
         def __reduce__(self):
-            return (lambda: (tmp_path / "trap").touch(), ())
+            return Path.touch, (tmp_path / "sprung",)
 
-    trap = np.empty(1, object)
-    trap[0] = "a string"
-    np.savez(path, header=trap)
+    np.savez(path, header=np.array([Trap()], object))
     with pytest.raises(WeightsError, match="not one of ours"):
         load(path)
+    assert not (tmp_path / "sprung").exists()
     save(path, arrays, META, storage="float32")
 
     def newer(members):
