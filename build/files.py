@@ -1,12 +1,16 @@
-"""Files that are whole or absent: atomic writes and checksums."""
+"""Files that are whole or absent: atomic writes, checksums, and arrays read whole or refused."""
 
 import hashlib
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+import numpy as np
 
 
 @contextmanager
@@ -41,3 +45,13 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an npz without pickles. OSError where it cannot be read, ValueError where it is not whole."""
+    try:
+        with np.load(path) as held:
+            return dict(held)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, SyntaxError, TypeError, AttributeError) as error:
+        # RuntimeError: a header that claims encryption or an unknown method; the last two: an npy file, which has no arrays.
+        raise ValueError(f"{path} is damaged ({error})") from error

@@ -58,16 +58,11 @@ class Curation:
 
     @classmethod
     def load(cls, path: Path) -> "Curation":
-        """The inverse of `save`. OSError, ValueError, KeyError, EOFError, RuntimeError, BadZipFile or zlib.error where
-        the file is not whole.
-        """
-        with np.load(path) as held:
-            columns = [[held[f"dropped_{k}"].tolist() for k in ("row", "reason", "detail")]]
-            columns.append([held[f"near_{k}"].tolist() for k in ("row", "twin", "score", "how")])
-            dropped, pairs = ([*zip(*column, strict=True)] for column in columns)
-            return cls(
-                held["kept"], held["groups"], tuple(Dropped(*d) for d in dropped), tuple(Near(*n) for n in pairs)
-            )
+        """The inverse of `save`. OSError, ValueError or KeyError where the file is not whole."""
+        held = files.arrays(path)
+        dropped = zip(*(held[f"dropped_{k}"].tolist() for k in ("row", "reason", "detail")), strict=True)
+        pairs = zip(*(held[f"near_{k}"].tolist() for k in ("row", "twin", "score", "how")), strict=True)
+        return cls(held["kept"], held["groups"], tuple(Dropped(*d) for d in dropped), tuple(Near(*n) for n in pairs))
 
 
 def curate(cells: Cells, *, progress: bool = True) -> Curation:

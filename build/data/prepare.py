@@ -4,8 +4,6 @@ prepared = prepare("training_set.npz", recipe, seed=0)
 """
 
 import hashlib
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,8 +47,8 @@ def _curated(cells: Cells, cache: Path, *, progress: bool) -> Curation:
     if path.exists():
         try:
             return Curation.load(path)
-        except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
-            # Damaged (RuntimeError: a header that claims encryption or an unknown method): made again below.
+        except (OSError, ValueError, KeyError):
+            # Damaged: made again below.
             path.unlink()
     curation = curate(cells, progress=progress)
     curation.save(path)

@@ -48,13 +48,11 @@ class Split:
 
     @classmethod
     def load(cls, path: Path) -> "Split":
-        """The inverse of `save`. OSError, ValueError, KeyError, EOFError, RuntimeError, BadZipFile or zlib.error where
-        the file is not whole.
-        """
-        with np.load(path) as held:
-            columns = (held[f"dropped_{k}"].tolist() for k in ("row", "reason", "detail"))
-            dropped = tuple(Dropped(*d) for d in zip(*columns, strict=True))
-            return cls(*(held[side] for side in SIDES), dropped, int(held["seed"]), str(held["sha256"]))
+        """The inverse of `save`. OSError, ValueError or KeyError where the file is not whole."""
+        held = files.arrays(path)
+        columns = (held[f"dropped_{k}"].tolist() for k in ("row", "reason", "detail"))
+        dropped = tuple(Dropped(*d) for d in zip(*columns, strict=True))
+        return cls(*(held[side] for side in SIDES), dropped, int(held["seed"]), str(held["sha256"]))
 
 
 def split(cells: Cells, curation: Curation, *, validation_share: float, test_share: float, seed: int) -> Split:
