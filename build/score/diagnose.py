@@ -19,6 +19,8 @@ UPLOAD_SHOWS = {
     ("failed", "2026-03"): "Status Failed after about 3 minutes of tries: 'Bad or empty zip file'.",
     ("stuck", "2024-11"): "It stays in 'Preparing' for ever: the worker stops without a message.",
     ("stuck", "2026-03"): "It stays in 'Preparing' for ever: the worker stops without a message.",
+    ("judge", "2024-11"): "Nothing is known to speak against it there.",
+    ("judge", "2026-03"): "Nothing is known to speak against it there.",
     ("disk", "2024-11"): "It stays in 'Preparing' while the worker's disk fills up.",
     ("disk", "2026-03"): "It stays in 'Preparing' while the worker's disk fills up.",
     ("scoring", "2024-11"): "Status Failed: 'Could not find scores file, did the scoring program output it?'",
@@ -125,12 +127,14 @@ def _module(seen: Seen) -> tuple[str, str] | None:
         return None
     name = found[1].split(".")[0]
     imports = f"{seen.place} imports {found[1]}"
+    if any(path.name.startswith(f"{name}\\") for path in seen.submission.iterdir()):
+        return f"{imports}, whose name in the zip has backslashes.", "Make the zip with forward slashes."
     if name == "build":
         return f"{imports}, which stays at home.", "Import only what is in the zip; `build` is never uploaded."
-    if list(seen.submission.glob(f"*/{name}.py")) or list(seen.submission.glob(f"*/{name}/__init__.py")):
-        return f"{imports}, which is in the zip, but in a subfolder.", "Zip the files, not the folder that holds them."
     if (seen.submission / name).is_dir() or (seen.submission / f"{name}.py").is_file():
         return f"{imports}, which is not in the zip.", f"Add the missing module to {name}/."
+    if list(seen.submission.glob(f"*/{name}.py")) or list(seen.submission.glob(f"*/{name}/__init__.py")):
+        return f"{imports}, which is in the zip, but in a subfolder.", "Zip the files, not the folder that holds them."
     if seen.environment is None:
         return f"{imports}, which is not installed.", "Put it into the zip or do without it."
     if name in seen.environment.absent:
@@ -147,11 +151,12 @@ def _path(seen: Seen) -> tuple[str, str] | None:
         return None
     quoted = [one or two for one, two in QUOTED.findall(seen.message)]
     name = quoted[-1] if quoted else ""
-    opens = f"{seen.place} opens {name!r}"
     if not name:
         return None
-    if name.startswith("/app/ingested_program/"):
-        return f"{opens}, which is not in the zip.", "Add the file to the zip."
+    _, own, inside = name.rpartition("/app/ingested_program/")  # the plain engine's path has more in front
+    if own:
+        return f"{seen.place} opens {inside!r}, which is not in the zip.", "Add the file to the zip."
+    opens = f"{seen.place} opens {name!r}"
     if name.startswith(("/", "~")) or re.match(r"[A-Za-z]:[\\/]", name):
         return f"{opens}, a path of another machine.", "Put the file into the zip and open it by Path(__file__).parent."
     if (seen.submission / name).exists():
@@ -206,7 +211,9 @@ def _exit(seen: Seen) -> tuple[str, str] | None:
 
 def _syntax(seen: Seen) -> tuple[str, str] | None:
     if seen.error in ("SyntaxError", "IndentationError", "TabError"):
-        return f"{seen.place} is not valid Python: {seen.message}.", "Correct the line."
+        # Python's message ends with the place, if it knows one (it does not where there are null bytes).
+        said = re.sub(r" \([^()]*, line \d+\)$", "", seen.message)
+        return f"{seen.place if seen.file else 'model.py'} is not valid Python: {said}.", "Correct the line."
     if seen.error in ("NameError", "UnboundLocalError"):
         return f"{seen.place} uses a name that is not defined: {seen.message}.", "Define or import it."
     return None
@@ -214,10 +221,14 @@ def _syntax(seen: Seen) -> tuple[str, str] | None:
 
 def _missing(seen: Seen) -> tuple[str, str] | None:
     if seen.error == "missing":
-        inner = sorted(path.parent.name for path in seen.submission.glob("*/model.py"))
+        found = sorted(seen.submission.rglob("model.py"), key=lambda path: (len(path.parts), path))
+        inner = [path.parent.relative_to(seen.submission) for path in found if "__MACOSX" not in path.parts]
         if inner:
             sentence = f"model.py is not at the root of the zip but in {inner[0]}/."
             return sentence, f"Zip the contents of {inner[0]}/, not the folder."
+        other = sorted(path.name for path in seen.submission.iterdir() if path.name.lower() == "model.py")
+        if other:
+            return f"The file is called {other[0]}; the server looks for model.py.", "Rename it."
         return "There is no model.py in the zip.", "Add model.py with the class Model."
     if seen.error == "no-class":
         return "model.py has no class Model.", "Define `class Model` with __init__(self) and predict(self, X)."

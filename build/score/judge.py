@@ -80,6 +80,7 @@ def judge(
     image: str = "",
     time_limit: float | None = None,
     memory_limit: float | None = None,
+    output_limit: float = 4096,
     era: str = "2026-03",
     environment: ServerEnvironment | None = None,
     probes: bool = True,
@@ -98,6 +99,7 @@ def judge(
         engine: a name of sandbox.ENGINES, or "auto"; `image` is docker's.
         time_limit: seconds a job may take, by default the bundle's.
         memory_limit: MiB a container may take, by default none.
+        output_limit: MiB that it may write, logs included.
         era: which worker is rehearsed, of metadata.ERAS.
         environment: packages of the server, by default the competition's.
         probes: whether the zip is also called in the unusual ways of build/score/probe.py.
@@ -126,6 +128,7 @@ def judge(
                 engine=chosen,
                 time_limit=time_limit,
                 memory_limit=memory_limit,
+                output_limit=output_limit,
                 era=era,
                 environment=environment,
                 tick=progress,
@@ -140,7 +143,7 @@ def judge(
                 hidden,
             )
         if outcome.status == "scored" and conditions and probes:
-            limits = Limits(outcome.time_limit, memory_limit)
+            limits = Limits(outcome.time_limit, memory_limit, output_limit)
             _probe(verdict, Settings(chosen, era, limits, environment), zip_path, conditions, classes, work, adapts)
         _server_only(verdict)
         verdict.findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
@@ -173,7 +176,7 @@ def _server_only(verdict: Verdict) -> None:
     for finding in verdict.findings:
         if finding.rule in RUN_CANNOT_SHOW and finding.severity == "error":
             shows = "The prediction step fails on import or on loading; the server shows its log."
-            place = f"{finding.place}: " if finding.place else ""
+            place = f"{finding.place}: " if finding.line else ""
             verdict.outcome.fail(Failure("environment", f"{place}{finding.message}", shows, finding.remedy))
 
 

@@ -14,6 +14,15 @@ SEVERITIES = ("error", "warning", "note")
 STEPS = ("upload", "environment", "prediction", "scoring", "scores")
 """In the order of the protocol; "environment" holds what only the server's own packages would show."""
 
+LONGEST = 600
+"""Characters of a sentence."""
+
+
+def one_line(text: str) -> str:
+    """`text` as one line of at most LONGEST printable characters; what a submission says may hold escapes of a terminal."""
+    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    return line if len(line) <= LONGEST else line[: LONGEST - 3] + "..."
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -33,6 +42,8 @@ class Finding:
 
     def __post_init__(self):
         assert self.severity in SEVERITIES, self.severity
+        for name in ("message", "remedy", "file"):
+            object.__setattr__(self, name, one_line(getattr(self, name)))
 
     @property
     def place(self) -> str:
@@ -64,6 +75,8 @@ class Failure:
 
     def __post_init__(self):
         assert self.step in STEPS, self.step
+        for name in ("reason", "server_shows", "remedy"):
+            object.__setattr__(self, name, one_line(getattr(self, name)))
 
 
 @dataclass

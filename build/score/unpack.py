@@ -1,6 +1,6 @@
 """Unpacks a zip as Python's `extractall` does on the worker, within limits and never outside the target folder."""
 
-import errno
+import os
 import shutil
 import struct
 import zipfile
@@ -13,11 +13,20 @@ from build.errors import UserError
 
 MOST_BYTES = 8 * 2**30
 """Unpacked size at which the judge stops; the server has no limit but its disk."""
-MOST_MEMBERS = 100_000
+MOST_MEMBERS = 20_000
+MOST_DEPTH = 32
+"""Folders within folders at which the judge stops; Python's own tree functions recurse."""
+LONGEST_NAME = 255
+"""Bytes of a file's name on Linux."""
+LONGEST_PATH = 2048
+"""Bytes of a member's whole name; Linux allows 4095, the path of the folder included."""
 MOST_RATIO = 200
 """Unpacked size / zipped size above which a large archive is taken for a bomb (float weights rarely exceed 10)."""
 BOMB_BYTES = 100 * 2**20
 """Smaller archives may have any ratio."""
+SHOWN_NAME = 80
+ENCRYPTED, PATCHED = 0x1 | 0x40, 0x20
+"""Flag bits of a member that zipfile refuses."""
 STREAM_ERRORS = (
     RuntimeError,  # includes NotImplementedError
     zlib.error,
@@ -39,7 +48,8 @@ class Refusal:
     sentence: str
     remedy: str
     server: str
-    """"failed" (the worker reports it), "stuck" (its exception is caught by nobody) or "disk" (it would be unpacked)."""
+    """"failed" (the worker reports it), "stuck" (its exception is caught by nobody), "disk" (it would be unpacked) or "judge" (only
+    the judge stops here)."""
     file: str = ""
 
 
@@ -69,15 +79,13 @@ def refusal(archive: zipfile.ZipFile) -> Refusal | None:
         return Refusal("no-files", "The archive holds no files.", "Put model.py and its weights into it.", "scoring")
     if len(members) > MOST_MEMBERS:
         sentence = f"The archive has {len(members)} members; the judge stops at {MOST_MEMBERS}."
-        return Refusal("too-many-members", sentence, "Leave out what the submission does not need.", "disk")
+        return Refusal("too-many-members", sentence, "Leave out what the submission does not need.", "judge")
     for member in members:
-        if member.flag_bits & 0x1:
-            sentence = f"{member.filename} is encrypted."
+        if member.flag_bits & ENCRYPTED:
+            sentence = f"{shown(member.filename)} is encrypted."
             return Refusal("encrypted", sentence, "Make the zip without a password.", "stuck", member.filename)
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
-            sentence = (
-                f"{member.filename} is compressed by method {member.compress_type}, which Python's zipfile cannot read."
-            )
+            sentence = f"{shown(member.filename)} is compressed by method {member.compress_type}, which Python's zipfile cannot read."
             return Refusal(
                 "unknown-compression",
                 sentence,
@@ -85,8 +93,12 @@ def refusal(archive: zipfile.ZipFile) -> Refusal | None:
                 "stuck",
                 member.filename,
             )
+        if member.flag_bits & PATCHED:
+            sentence = f"{shown(member.filename)} is stored as a patch, which Python's zipfile cannot read."
+            return _make_again(sentence, "unknown-compression", "stuck", member.filename)
     unpacked = sum(member.file_size for member in members)
-    packed = max(1, sum(member.compress_size for member in members))
+    # Members may overlap, or claim more than there is: the file's own size is the truth.
+    packed = max(1, min(sum(member.compress_size for member in members), _size(archive)))
     if unpacked > MOST_BYTES:
         sentence = f"The archive unpacks to {unpacked / 1e9:.1f} GB; the judge stops at {MOST_BYTES / 1e9:.1f} GB."
         return Refusal("zip-bomb", sentence, "Store smaller weights, for example as float16.", "disk")
@@ -95,6 +107,47 @@ def refusal(archive: zipfile.ZipFile) -> Refusal | None:
             f"The archive unpacks to {unpacked / packed:.0f} times its size ({unpacked / 1e6:.0f} MB): a zip bomb."
         )
         return Refusal("zip-bomb", sentence, "Leave out the file that is nearly all zeros.", "disk")
+    return _bad_name(members)
+
+
+def _size(archive: zipfile.ZipFile) -> int:
+    """Bytes of the archive's file."""
+    place = archive.fp.tell()
+    size = archive.fp.seek(0, 2)
+    archive.fp.seek(place)
+    return size
+
+
+def shown(name: str) -> str:
+    """A member's name as a sentence can hold it."""
+    return name if len(name) <= SHOWN_NAME else name[:SHOWN_NAME] + "..."
+
+
+def _bad_name(members: list[zipfile.ZipInfo]) -> Refusal | None:
+    """The first member whose name no file on Linux can have, or that needs a file where a folder is; in order of unpacking."""
+    files, folders = set(), {()}
+    for member in members:
+        parts = tuple(clean_parts(member.filename))
+        reason, server = "", "stuck"
+        longest = max((len(os.fsencode(part)) for part in parts), default=0)
+        if longest > LONGEST_NAME:
+            reason = f"a name of {longest} bytes, the most is {LONGEST_NAME}"
+        elif (length := len(os.fsencode("/".join(parts)))) > LONGEST_PATH:
+            reason, server = f"a path of {length} bytes, the judge stops at {LONGEST_PATH}", "judge"
+        elif len(parts) > MOST_DEPTH:
+            reason, server = f"{len(parts)} folders deep, the judge stops at {MOST_DEPTH}", "judge"
+        else:
+            outer = {parts[:count] for count in range(1, len(parts) + member.is_dir())}
+            clash = (files & outer) or ({parts} & folders if not member.is_dir() else set())
+            if clash:
+                name = "/".join(clash.pop())
+                reason = f"{name} is a file and a folder" if name else "it is the folder itself"
+            folders |= outer
+            if not member.is_dir():
+                files.add(parts)
+        if reason:
+            sentence = f"{shown(member.filename)} cannot be written ({reason})."
+            return Refusal("bad-name", sentence, "Rename the member.", server, member.filename)
     return None
 
 
@@ -113,14 +166,10 @@ def extract(archive: zipfile.ZipFile, folder: Path) -> Refusal | None:
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("wb") as file:
                 found = _copy(archive, member, file)
-        except (OSError, ValueError) as error:
-            if getattr(error, "errno", None) == errno.ENOSPC:
-                raise UserError(f"There is no room to unpack the archive in {folder}; free some disk space.") from error
-            reason = getattr(error, "strerror", None) or _first_line(error)
-            remedy = "Rename the member: no name over 255 bytes, none that is both a file and a folder."
-            return Refusal(
-                "bad-name", f"{member.filename[:80]!r} cannot be written ({reason}).", remedy, "stuck", member.filename
-            )
+        except OSError as error:  # of this machine's file system; what any would refuse is no longer here
+            raise UserError(
+                f"The archive cannot be unpacked in {folder} ({error.strerror}); take another folder."
+            ) from error
         if found is not None:
             return found
     return None
@@ -131,26 +180,34 @@ def clean_parts(name: str) -> list[str]:
     return [part for part in name.split("/") if part not in ("", ".", "..")]
 
 
-def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: BinaryIO) -> Refusal | None:
-    """Decompress one member into `file`; its checksum is verified on the way."""
-    name = member.filename
+def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: BinaryIO | None) -> Refusal | None:
+    """Decompress one member into `file` (None: nowhere); its checksum is verified on the way."""
+    name = shown(member.filename)
     try:
         source = archive.open(member)
-    except (zipfile.BadZipFile, *STREAM_ERRORS, OSError) as error:
-        return _make_again(f"{name} is damaged ({_first_line(error)}).", "bad-crc", file=name)
+    except zipfile.BadZipFile as error:
+        return _make_again(f"{name} is damaged ({_first_line(error)}).", "bad-crc", file=member.filename)
+    except (*STREAM_ERRORS, OSError) as error:
+        return _make_again(f"{name} cannot be read ({_first_line(error)}).", "bad-stream", "stuck", member.filename)
     with source:
         while True:
             try:
                 block = source.read(1 << 20)
             except zipfile.BadZipFile as error:
-                return _make_again(f"{name} is damaged ({_first_line(error)}).", "bad-crc", file=name)
+                return _make_again(f"{name} is damaged ({_first_line(error)}).", "bad-crc", file=member.filename)
             except (*STREAM_ERRORS, OSError) as error:  # bz2 reports a damaged stream as OSError
                 return _make_again(
-                    f"{name} cannot be decompressed ({_first_line(error)}).", "bad-stream", "stuck", name
+                    f"{name} cannot be decompressed ({_first_line(error)}).", "bad-stream", "stuck", member.filename
                 )
             if not block:
                 return None
-            file.write(block)
+            if file is not None:
+                file.write(block)
+
+
+def damage(archive: zipfile.ZipFile) -> Refusal | None:
+    """The first member whose contents cannot be read back, or have another checksum; nothing is written."""
+    return next((found for member in archive.infolist() if (found := _copy(archive, member, None))), None)
 
 
 def unpack(path: Path, folder: Path) -> Refusal | None:

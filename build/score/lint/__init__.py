@@ -10,7 +10,7 @@ from pathlib import Path
 from build.score.environment import ServerEnvironment
 from build.score.lint import archive, source, weights
 from build.score.outcome import SEVERITIES, Finding
-from build.score.unpack import Refusal, open_archive, refusal
+from build.score.unpack import Refusal, damage, open_archive, refusal
 
 RUN_CANNOT_SHOW = frozenset({"newer-keras", "newer-python"})
 """Rules whose faults a rehearsal on this machine would not meet, because its own versions differ from the server's."""
@@ -22,12 +22,12 @@ def lint(zip_path: Path, environment: ServerEnvironment) -> list[Finding]:
     if isinstance(opened, Refusal):
         return [_fatal(opened)]
     with opened:
-        if fatal := refusal(opened):
+        if fatal := refusal(opened) or damage(opened):
             return [_fatal(fatal)]
         findings = archive.look(opened)
-        if not any(finding.rule in archive.FATAL for finding in findings):
-            findings += source.look(opened, environment)
-            findings += weights.look(opened, environment)
+        found, texts = source.look(opened, environment)
+        findings += found
+        findings += weights.look(opened, environment, loads=any(".keras" in text for text in texts))
     return sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.file, finding.line))
 
 

@@ -5,10 +5,8 @@ import zipfile
 from collections import Counter
 
 from build.score.outcome import Finding
-from build.score.unpack import STREAM_ERRORS, clean_parts
+from build.score.unpack import clean_parts, shown
 
-FATAL = frozenset({"bad-crc"})
-"""Findings after which the contents cannot be trusted."""
 JUNK = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
 HOME = (
     ".git",
@@ -37,10 +35,10 @@ def look(archive: zipfile.ZipFile) -> list[Finding]:
     members = archive.infolist()
     names = ["/".join(clean_parts(member.filename)) for member in members]
     files = {name for name, member in zip(names, members, strict=True) if not member.is_dir()}
-    findings = [*_damaged(archive), *_root(files), *_junk(files), *_paths(members), *_metadata(archive, files, members)]
+    findings = [*_root(files), *_junk(files), *_paths(members), *_metadata(archive, files, members)]
     for name, count in sorted(Counter(names).items()):
         if count > 1 and name in files:
-            sentence = f"{name} is in the zip {count} times; the last one counts."
+            sentence = f"{shown(name)} is in the zip {count} times; the last one counts."
             findings.append(
                 Finding("duplicate", "warning", sentence, "Make the zip anew instead of adding to it.", name)
             )
@@ -49,22 +47,6 @@ def look(archive: zipfile.ZipFile) -> list[Finding]:
             sentence = f"{name} hides Python's or the framework's own {name[:-3]}."
             findings.append(Finding("shadowing", "warning", sentence, "Rename the file.", name))
     return findings
-
-
-def _damaged(archive: zipfile.ZipFile) -> list[Finding]:
-    """The first member whose contents cannot be read back or have another checksum."""
-    for member in archive.infolist():
-        try:
-            with archive.open(member) as file:
-                while file.read(1 << 20):
-                    pass
-        except (zipfile.BadZipFile, *STREAM_ERRORS, OSError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-            sentence = f"{member.filename} is damaged ({reason})."
-            return [
-                Finding("bad-crc", "error", sentence, "Make the archive again and upload it whole.", member.filename)
-            ]
-    return []
 
 
 def _root(files: set[str]) -> list[Finding]:
@@ -118,17 +100,17 @@ def _junk(files: set[str]) -> list[Finding]:
 def _paths(members: list[zipfile.ZipInfo]) -> list[Finding]:
     findings = []
     for member in members:
-        name = member.filename
+        name, short = member.filename, shown(member.filename)
         parts = name.split("/")
         if name.startswith("/") or ".." in parts or (len(name) > 1 and name[1] == ":"):
-            landed = "/".join(clean_parts(name))
-            sentence = f"{name!r} points out of the archive; the worker unpacks it as {landed!r}."
+            landed = shown("/".join(clean_parts(name)))
+            sentence = f"{short!r} points out of the archive; the worker unpacks it as {landed!r}."
             findings.append(Finding("escaping-path", "warning", sentence, "Make the zip from within the folder.", name))
         if "\\" in name:
-            sentence = f"{name!r} is named with backslashes; on the server it is one file of that name, in no folder."
+            sentence = f"{short!r} is named with backslashes; on the server it is one file of that name, in no folder."
             findings.append(Finding("backslash", "error", sentence, "Make the zip with forward slashes.", name))
         if stat.S_ISLNK(member.external_attr >> 16):
-            sentence = f"{name} is a symbolic link; on the server it becomes a text file that holds the link's target."
+            sentence = f"{short} is a symbolic link; on the server it becomes a text file that holds the link's target."
             findings.append(Finding("symlink", "error", sentence, "Put the file itself into the zip.", name))
     return findings
 
@@ -144,7 +126,9 @@ def _metadata(archive: zipfile.ZipFile, files: set[str], members: list[zipfile.Z
         return [
             Finding("copied-weights", "note", sentence, "Add an empty file called metadata to the root of the zip.")
         ]
-    text = archive.read(next(member for member in members if "/".join(clean_parts(member.filename)) == name))[:10_000]
+    last = next(member for member in reversed(members) if "/".join(clean_parts(member.filename)) == name)
+    with archive.open(last) as file:
+        text = file.read(10_000)
     if b"command" not in text:
         return []
     sentence = f"{name} asks for a command, which the worker runs beside the ingestion program."

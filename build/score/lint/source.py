@@ -27,12 +27,13 @@ class Module:
     text: str
 
 
-def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> list[Finding]:
-    """Findings on model.py and every module of the zip that it imports, directly or not."""
+def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list[Finding], list[str]]:
+    """Findings on model.py and every module of the zip that it imports, directly or not; and the texts of these modules."""
     members = {"/".join(clean_parts(member.filename)): member for member in archive.infolist() if not member.is_dir()}
     if "model.py" not in members:
-        return []
+        return [], []
     findings: list[Finding] = []
+    texts: list[str] = []
     queue, seen = ["model.py"], {"model.py"}
     while queue:
         path = queue.pop(0)
@@ -43,6 +44,7 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> list[Findi
         module = parse(path, archive.read(member), environment, findings)
         if module is None:
             continue
+        texts.append(module.text)
         try:
             for found in _files_of_imports(module, members):
                 if found not in seen:
@@ -55,7 +57,7 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> list[Findi
                 findings += _model(module)
         except RecursionError:
             findings.append(Finding("deep-source", "note", f"{path} is nested too deeply to be looked at.", "", path))
-    return findings
+    return findings, texts
 
 
 def parse(path: str, contents: bytes, environment: ServerEnvironment, findings: list[Finding]) -> Module | None:

@@ -1,19 +1,19 @@
 """Weights: files that a newer framework wrote, and files that are no weights at all."""
 
-import io
 import json
 import zipfile
 
 from build.score.environment import ServerEnvironment, version
 from build.score.outcome import Finding
+from build.score.unpack import STREAM_ERRORS
 
 SUFFIXES = (".keras", ".h5", ".hdf5", ".npz", ".npy", ".tflite", ".pb", ".pt", ".pth", ".pkl", ".onnx")
 LFS = b"version https://git-lfs.github.com/spec/"
 MOST_CONFIG = 20 * 2**20
 
 
-def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> list[Finding]:
-    """Findings on every weight file."""
+def look(archive: zipfile.ZipFile, environment: ServerEnvironment, loads: bool) -> list[Finding]:
+    """Findings on every weight file. `loads`: whether the source speaks of .keras files; if not, a newer one does no harm."""
     findings = []
     for member in archive.infolist():
         name = member.filename
@@ -28,24 +28,34 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> list[Findi
             sentence = f"{name} is a Git LFS pointer, not the weights."
             findings.append(Finding("lfs-pointer", "error", sentence, "Run `git lfs pull` before packaging.", name))
         elif name.lower().endswith(".keras"):
-            findings += _keras(name, archive.read(member), environment)
+            findings += _keras(archive, member, environment, loads)
     return findings
 
 
-def _keras(name: str, contents: bytes, environment: ServerEnvironment) -> list[Finding]:
+def _part(archive: zipfile.ZipFile, name: str) -> bytes:
+    """The start of a member; the archive within a submission may be a bomb too."""
+    with archive.open(name) as file:
+        return file.read(MOST_CONFIG)
+
+
+def _keras(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, environment: ServerEnvironment, loads: bool
+) -> list[Finding]:
     """What a .keras archive says of itself."""
+    name = member.filename
     try:
-        with zipfile.ZipFile(io.BytesIO(contents)) as inner:
-            written = json.loads(inner.read("metadata.json")).get("keras_version", "")
-            config = inner.read("config.json")[:MOST_CONFIG].decode(errors="replace")
-    except (zipfile.BadZipFile, KeyError, ValueError, AttributeError, RuntimeError, OSError) as error:
+        # Read through the outer archive: gigabytes of weights stay on disk.
+        with archive.open(member) as file, zipfile.ZipFile(file) as inner:
+            written = str(json.loads(_part(inner, "metadata.json")).get("keras_version", ""))
+            config = _part(inner, "config.json").decode(errors="replace")
+    except (zipfile.BadZipFile, KeyError, AttributeError, OSError, *STREAM_ERRORS) as error:
         sentence = f"{name} is not a readable .keras file ({type(error).__name__})."
         return [Finding("bad-keras", "error", sentence, "Save it again with model.save.", name)]
     findings = []
     server = environment.certain.get("keras", "")
     if server and written and version(written) > version(server):
         fails = environment.keras_files_fail_from
-        sure = bool(fails) and version(written) >= version(fails)
+        sure = loads and bool(fails) and version(written) >= version(fails)
         sentence = f"{name} was written by Keras {written}; the server's Keras {server} {'cannot' if sure else 'may not'} load it."
         remedy = f"Save it with Keras {server}, or ship weights only and build the network in code."
         findings.append(Finding("newer-keras", "error" if sure else "warning", sentence, remedy, name))
