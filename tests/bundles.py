@@ -16,8 +16,9 @@ import os, sys
 data, output, submission = sys.argv[1:4]
 sys.path.insert(0, submission)
 from model import Model
+said = str(Model().predict(7))
 with open(os.path.join(output, "said.txt"), "w") as file:
-    file.write(str(Model().predict(7)))
+    file.write(said)
 print("ingestion was here")
 """
 """Writes what the submission's Model says to 7."""

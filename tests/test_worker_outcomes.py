@@ -10,6 +10,7 @@ from test_worker import log, rehearse
 from build.score.environment import ServerEnvironment
 from build.score.job import SHOWN_LOG
 from build.score.scores import last_line
+from build.score.worker import run
 
 ERAS = ("2024-11", "2026-03")
 CRASH = {"model.py": "class Model:\n    def predict(self, X):\n        raise RuntimeError('no such luck')\n"}
@@ -82,9 +83,6 @@ def test_detailed_results_are_kept_where_the_competition_enables_them(tmp_path):
     assert rehearse(tmp_path / "off", programs=programs).detailed_results == ""
 
 
-SLEEP = "import time\nfrom model import Model\n"
-
-
 def test_each_job_has_the_whole_time_limit(tmp_path):
     nap = "import time; time.sleep(2.2)\n"
     programs = {
@@ -142,9 +140,7 @@ def test_a_scoring_program_without_metadata_is_copied_and_scores_nothing(tmp_pat
 
 
 def test_a_command_that_cannot_be_split_is_a_failure(tmp_path):
-    outcome = rehearse(
-        tmp_path, programs={"scoring_program": bundles.program("", "python3 'scoring.py", "scoring.py")}
-    )
+    outcome = rehearse(tmp_path, programs={"scoring_program": bundles.program("", "python3 'scoring.py", "scoring.py")})
     assert (outcome.status, outcome.step) == ("failed", "scoring")
     assert "cannot be split into words" in outcome.reason
 
@@ -160,8 +156,6 @@ def test_a_command_that_does_not_exist_is_a_failure(tmp_path):
 def test_an_archive_that_cannot_be_unpacked_fails_before_anything_runs(era, tmp_path):
     bundle = bundles.bundle(tmp_path / "bundle")
     (tmp_path / "s.zip").write_bytes(b"no zip at all")
-    from build.score.worker import run
-
     outcome = run(tmp_path / "s.zip", bundle, work=tmp_path / "work", era=era)
     assert (outcome.status, outcome.step, outcome.logs) == ("failed", "upload", [])
     assert "not a readable zip archive" in outcome.reason
