@@ -6,7 +6,12 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+WIDTH = 120
+"""Columns where there is no terminal to ask: rich's own 80 would break tables in a log."""
+
 console = Console(stderr=True, highlight=False, soft_wrap=True)
+if not console.is_terminal:
+    console.width = WIDTH
 
 
 @contextmanager

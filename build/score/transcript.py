@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -12,6 +13,7 @@ from build.score.outcome import Log
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 LOG_LINES = 20
+SLIM = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0)}
 
 
 def show(verdict: Verdict, console: Console, card: Mapping | None = None) -> None:
@@ -76,7 +78,7 @@ def headroom(verdict: Verdict) -> list[str]:
 
 def suites(card: Mapping) -> Table:
     """A row a suite."""
-    table = Table(title="Accuracy by suite", title_justify="left")
+    table = Table(title="Accuracy by suite", title_justify="left", **SLIM)
     for column in ("suite", "accuracy", "95 % interval", "images", "worst corruption", "its accuracy", "trained with"):
         table.add_column(column, justify="left" if column in ("suite", "worst corruption", "trained with") else "right")
     for name, suite in card["suites"].items():
@@ -99,12 +101,12 @@ def classes(card: Mapping) -> Table:
     """A row a class on the held-out cells: precision, recall, F1 and what it was called."""
     held_out = card["held_out"]
     weighted = ", ".join(f"{METRICS[key].title.lower()} {held_out[key]:.3f}" for key in ("precision", "recall", "f1"))
-    table = Table(title=f"Held-out cells: {weighted}", title_justify="left")
-    table.add_column("class")
+    table = Table(title=f"Held-out cells: {weighted}; →3: called 3", title_justify="left", **SLIM)
+    table.add_column("class", no_wrap=True)
     for column in ("images", "precision", "recall", "F1"):
         table.add_column(column, justify="right")
     for index in range(len(card["classes"])):
-        table.add_column(f"as {index}", justify="right")
+        table.add_column(f"→{index}", justify="right")
     for index, (row, called) in enumerate(zip(held_out["classes"], held_out["confusion"], strict=True)):
         shares = (f"{row[key]:.3f}" for key in ("precision", "recall", "f1"))
         table.add_row(f"{index} {row['name']}", f"{row['n']:,}", *shares, *map(str, called))

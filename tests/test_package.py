@@ -1,0 +1,208 @@
+"""From a run to dist/submission.zip: the allow-list, the bytes, the gates, the names."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from build import package as packaging
+from build.data.prepare import prepare
+from build.errors import UserError
+from build.recipe import find
+from build.runs import Run
+from build.score.judge import Verdict
+from build.score.outcome import Failure, Outcome
+from submission import weights
+from submission.network import build, complete, variables
+
+ROOT = Path(__file__).resolve().parent.parent
+RECIPE = dataclasses.replace(
+    find("smoke"), network="custom-cnn", depth=3, filters=4, minimum_held_out=0.5, minimum_perturbed=0.3, maximum_zip_mb=1.0
+)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory) -> Path:
+    """A working directory with one finished run of a tiny untrained network on 320 synthetic cells."""
+    folder = tmp_path_factory.mktemp("workplace")
+    prepared = prepare("synthetic:320", RECIPE, seed=3, cache=folder / "data", progress=False)
+    run = Run.create(folder / "runs", RECIPE)
+    prepared.split.save(run.split_path)
+    run.update(seed=3, data={"source": prepared.cells.source, "sha256": prepared.cells.sha256})
+    spec = complete({"network": "custom-cnn", "depth": 3, "filters": 4, "classes": 8, "image_shape": [96, 96, 3]})
+    arrays = {name: np.asarray(value) for name, value in variables(build(spec)).items()}
+    weights.save(run.weights_path, arrays, {"spec": spec, "recipe": RECIPE.name}, storage="float32")
+    return folder
+
+
+@pytest.fixture
+def here(workplace, monkeypatch) -> Path:
+    """The workplace as the working directory, with an empty dist/."""
+    monkeypatch.chdir(workplace)
+    for path in (workplace / "dist").glob("*"):
+        path.unlink()
+    return workplace
+
+
+def card(clean=0.9, perturbed=0.6, seconds=2.0) -> dict:
+    return {"held_out": {"accuracy": clean}, "perturbed_accuracy": perturbed, "seconds_per_1000": seconds}
+
+
+class Judged:
+    """Stands in for the judge where only what follows it is looked at."""
+
+    def __init__(self, verdict: Verdict, facts: dict):
+        self.verdict, self.card, self.entry = verdict, facts, "abc"
+
+    def write(self, folder, explain=None):
+        (folder / "scorecard.json").write_text(json.dumps(self.card))
+
+    def show(self):
+        pass
+
+
+def judged(monkeypatch, facts: dict, outcome: Outcome | None = None) -> list:
+    """Let the judge find `facts`; returns the calls that it got."""
+    calls = []
+
+    def rehearse(zip_path, held, **options):
+        calls.append((Path(zip_path).read_bytes(), held, options))
+        return Judged(Verdict(outcome or Outcome()), dict(facts))
+
+    monkeypatch.setattr(packaging, "rehearse", rehearse)
+    return calls
+
+
+def make(**options) -> int:
+    return packaging.package("latest", rows=16, team="us", **options)
+
+
+def test_the_allow_list_is_the_submission_folder():
+    found = {path.relative_to(ROOT).as_posix() for path in (ROOT / "submission").glob("*.py")}
+    assert set(packaging.SHIPPED) == found | {"model.py"}
+
+
+def test_the_zip_holds_the_repository_s_files_byte_for_byte_at_its_root(here, monkeypatch):
+    judged(monkeypatch, card())
+    assert make() == 0
+    with zipfile.ZipFile("dist/submission.zip") as archive:
+        assert archive.namelist() == sorted((*packaging.SHIPPED, "weights.npz", "metadata"))
+        for name in packaging.SHIPPED:
+            assert archive.read(name) == (ROOT / name).read_bytes()
+        assert archive.read("metadata") == b""
+
+
+def test_the_same_run_gives_the_same_bytes(here, monkeypatch):
+    calls = judged(monkeypatch, card())
+    assert make() == make() == 0
+    assert calls[0][0] == calls[1][0] == Path("dist/submission.zip").read_bytes()
+    assert not Path("dist/previous-submission.zip").exists()
+
+
+def test_the_judge_gets_the_test_side_of_the_run_s_split(here, monkeypatch):
+    calls = judged(monkeypatch, card())
+    make()
+    _, held, options = calls[0]
+    with np.load(Run.open("latest").split_path) as split:
+        assert len(held.labels) == len(split["test"]) == len(held.images)
+    assert held.seed == 3
+    assert options["recipe"]["name"] == "smoke"
+    assert {"held-out", "basic"} <= set(options["suites"])
+
+
+@pytest.mark.parametrize(
+    ("facts", "gate", "came"),
+    [
+        (card(clean=0.49), "held-out accuracy", "0.490"),
+        (card(perturbed=0.29), "perturbed accuracy", "0.290"),
+        (card(perturbed=None), "perturbed accuracy", "nothing"),
+        (card(seconds=61.0), "time", "61.0 s per 1,000 images"),
+    ],
+)
+def test_a_missed_gate_leaves_no_submission_and_says_which(here, monkeypatch, capsys, facts, gate, came):
+    judged(monkeypatch, facts)
+    assert make() == 1
+    assert not Path("dist/submission.zip").exists()
+    assert Path("dist/rejected-submission.zip").exists()
+    assert json.loads(Path("dist/scorecard.json").read_text())["gates"][0]["passed"]
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert f"1 gate(s) missed. {gate}: wanted" in said
+    assert f"came {came}" in said
+
+
+def test_a_zip_that_would_fail_on_the_server_is_rejected(here, monkeypatch, capsys):
+    outcome = Outcome().fail(Failure("prediction", "model.py, line 3, fails.", "Failed", "Correct it."))
+    judged(monkeypatch, card(), outcome)
+    assert make() == 1
+    assert not Path("dist/submission.zip").exists()
+    assert "model.py, line 3, fails." in capsys.readouterr().err
+
+
+def test_a_zip_too_large_is_rejected(here, monkeypatch):
+    judged(monkeypatch, card())
+    monkeypatch.setattr(Run, "recipe", dataclasses.replace(RECIPE, maximum_zip_mb=0.001))
+    assert make() == 1
+
+
+def test_force_keeps_the_zip_and_is_loud(here, monkeypatch, capsys):
+    judged(monkeypatch, card(clean=0.1))
+    assert make(force=True) == 0
+    assert Path("dist/submission.zip").exists()
+    said = capsys.readouterr().err
+    assert "FORCED" in said
+    assert "MISSES 1 GATE(S)" in said.replace("\n", " ")
+
+
+def test_an_earlier_zip_is_not_mistaken_for_the_new_one_and_not_lost(here, monkeypatch):
+    Path("dist/submission.zip").write_bytes(b"earlier")
+    judged(monkeypatch, card(clean=0.1))
+    assert make() == 1
+    assert not Path("dist/submission.zip").exists()
+    assert Path("dist/previous-submission.zip").read_bytes() == b"earlier"
+
+
+def test_an_interrupted_judge_leaves_the_earlier_zip_where_it_was(here, monkeypatch):
+    def rehearse(*_, **__):
+        raise KeyboardInterrupt
+
+    Path("dist/submission.zip").write_bytes(b"earlier")
+    monkeypatch.setattr(packaging, "rehearse", rehearse)
+    with pytest.raises(KeyboardInterrupt):
+        make()
+    assert [path.name for path in Path("dist").iterdir()] == ["submission.zip"]
+
+
+def test_a_run_without_weights_is_one_sentence(here):
+    run = Run.create(here / "other", RECIPE)
+    with pytest.raises(UserError, match="has no weights yet"):
+        packaging.package(str(run.folder), rows=16, team="us")
+
+
+def test_changed_cells_are_noticed(here, monkeypatch):
+    facts = Run.open("latest").facts
+    monkeypatch.setattr(Run, "facts", facts | {"data": facts["data"] | {"sha256": "0" * 64}})
+    with pytest.raises(UserError, match="are not those that run .* was trained on"):
+        make()
+
+
+@pytest.mark.slow
+def test_an_untrained_network_goes_all_the_way_and_misses_its_gates(here):
+    """The real judge: the zip runs in a process that cannot see the repository."""
+    command = [sys.executable, "-m", "build", "package", "--rows", "16", "--suites", "basic"]
+    done = subprocess.run(
+        command, cwd=here, capture_output=True, text=True, timeout=300, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    )
+    assert done.returncode == 1, done.stderr
+    facts = json.loads(Path("dist/scorecard.json").read_text())
+    assert [gate["passed"] for gate in facts["gates"]] == [True, False, False, True, True], facts["gates"]
+    assert facts["outcome"]["status"] == "scored"
+    assert {row["corruption"] for row in facts["suites"]["basic"]["conditions"]} == {
+        "blur", "noise", "brightness", "contrast", "jpeg", "occlusion"
+    }  # fmt: skip
+    assert len(facts["suites"]["basic"]["conditions"]) == 30
+    assert Path("dist/scorecard.html").stat().st_size > 50_000
