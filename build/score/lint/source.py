@@ -237,7 +237,8 @@ def _model(module: Module) -> list[Finding]:
         enough = method.args.vararg is not None or len(positional) + (1 if static else 0) >= given
         if required > given or keywords or not enough:
             takes = ", ".join(arg.arg for arg in (*positional, *method.args.kwonlyargs))
-            sentence = f"Model.{name} takes ({takes}); the server calls it {'without arguments' if given == 1 else 'with the images alone'}."
+            calls = "without arguments" if given == 1 else "with the images alone"
+            sentence = f"Model.{name} takes ({takes}); the server calls it {calls}."
             findings.append(Finding(rule, "error", sentence, remedy, "model.py", method.lineno))
         if isinstance(method, ast.AsyncFunctionDef):
             findings.append(

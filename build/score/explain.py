@@ -1,0 +1,170 @@
+"""From an exception of the submission to one sentence that names its cause, and what to change."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from build.score.environment import ServerEnvironment
+
+NETWORK_ERRORS = (
+    "URLError", "gaierror", "ConnectionError", "NewConnectionError", "MaxRetryError", "ConnectionRefusedError", "SSLError",
+)  # fmt: skip
+NETWORK_WORDS = re.compile(
+    r"URL fetch failure|name resolution|Name or service not known|Network is unreachable|Max retries exceeded|urlopen error"
+)
+PATH_WORDS = re.compile(r"(?:No such file or directory|[Ff]ile not found|[Uu]nable to (?:synchronously )?open file)")
+QUOTED = re.compile(r"""['"]([^'"]+)['"]|(?:filepath=|filename:? ?=? ?'?)([^\s'",;)]+)""")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of an exception of the submission."""
+
+    stage: str
+    error: str
+    message: str
+    file: str
+    line: str
+    submission: Path
+    environment: ServerEnvironment | None
+
+    @property
+    def place(self) -> str:
+        """ "model.py, line 3" as far as it is known."""
+        if not self.file:
+            return "The submission"
+        return f"{self.file}, line {self.line}," if self.line not in ("", "0") else self.file
+
+
+def _module(seen: Seen) -> tuple[str, str] | None:
+    found = re.search(r"No module named '([\w.]+)'", seen.message)
+    if not found or seen.error not in ("ModuleNotFoundError", "ImportError"):
+        return None
+    name = found[1].split(".")[0]
+    imports = f"{seen.place} imports {found[1]}"
+    if any(path.name.startswith(f"{name}\\") for path in seen.submission.iterdir()):
+        return f"{imports}, whose name in the zip has backslashes.", "Make the zip with forward slashes."
+    if name == "build":
+        return f"{imports}, which stays at home.", "Import only what is in the zip; `build` is never uploaded."
+    if (seen.submission / name).is_dir() or (seen.submission / f"{name}.py").is_file():
+        return f"{imports}, which is not in the zip.", f"Add the missing module to {name}/."
+    if list(seen.submission.glob(f"*/{name}.py")) or list(seen.submission.glob(f"*/{name}/__init__.py")):
+        return f"{imports}, which is in the zip, but in a subfolder.", "Zip the files, not the folder that holds them."
+    if seen.environment is None:
+        return f"{imports}, which is not installed.", "Put it into the zip or do without it."
+    if name in seen.environment.absent:
+        return f"{imports}, which the server does not have ({seen.environment.name}).", seen.environment.absent[name]
+    if name in seen.environment.present:
+        sentence = f"{imports}, which the server is said to have, but which is not installed here."
+        return sentence, f"Install {name} here to rehearse with it, or do without it."
+    sentence = f"{imports}, which is neither in the zip nor known to be on the server ({seen.environment.name})."
+    return sentence, "Put it into the zip, or add it to the description of the server's environment."
+
+
+def _path(seen: Seen) -> tuple[str, str] | None:
+    if not (PATH_WORDS.search(seen.message) or seen.error == "FileNotFoundError"):
+        return None
+    quoted = [one or two for one, two in QUOTED.findall(seen.message)]
+    name = quoted[-1] if quoted else ""
+    if not name:
+        return None
+    _, own, inside = name.rpartition("/app/ingested_program/")  # the plain engine's path has more in front
+    if own:
+        return f"{seen.place} opens {inside!r}, which is not in the zip.", "Add the file to the zip."
+    opens = f"{seen.place} opens {name!r}"
+    if name.startswith(("/", "~")) or re.match(r"[A-Za-z]:[\\/]", name):
+        return f"{opens}, a path of another machine.", "Put the file into the zip and open it by Path(__file__).parent."
+    if (seen.submission / name).exists():
+        sentence = f"{opens} relative to the working directory, which is not the submission's folder."
+        return sentence, f"Open it by Path(__file__).parent / {name!r}."
+    return f"{opens}, which is not in the zip.", "Add the file to the zip and open it by Path(__file__).parent."
+
+
+def _network(seen: Seen) -> tuple[str, str] | None:
+    if seen.error in NETWORK_ERRORS or NETWORK_WORDS.search(seen.message):
+        return (
+            f"{seen.place} uses the network, which the server does not offer ({seen.error}).",
+            "Put what it downloads into the zip.",
+        )
+    return None
+
+
+def _read_only(seen: Seen) -> tuple[str, str] | None:
+    if "Read-only file system" not in seen.message:
+        return None
+    quoted = [one or two for one, two in QUOTED.findall(seen.message)]
+    what = repr(quoted[-1]) if quoted else "a file"
+    return (
+        f"{seen.place} writes {what}; a submission may write to the temporary folder only.",
+        "Write nothing, or use tempfile.",
+    )
+
+
+def _arguments(seen: Seen) -> tuple[str, str] | None:
+    if seen.stage == "init" and seen.error == "TypeError" and "__init__()" in seen.message:
+        return (
+            f"Model() cannot be made without arguments: {seen.message}.",
+            "Give every argument of Model.__init__ a default.",
+        )
+    if seen.stage == "predict" and seen.error == "TypeError" and "predict()" in seen.message:
+        return (
+            f"Model.predict cannot be called with the images alone: {seen.message}.",
+            "Define `def predict(self, X)`.",
+        )
+    if seen.error == "AttributeError" and "'Model' object has no attribute 'predict'" in seen.message:
+        return "The class Model has no method predict.", "Define `def predict(self, X)`."
+    return None
+
+
+def _exit(seen: Seen) -> tuple[str, str] | None:
+    if seen.error == "SystemExit":
+        return f"{seen.place} ends the process (sys.exit).", "Remove the call."
+    if seen.error == "MemoryError":
+        return f"{seen.place} asks for more memory than there is.", "Predict in small batches."
+    return None
+
+
+def _syntax(seen: Seen) -> tuple[str, str] | None:
+    if seen.error in ("SyntaxError", "IndentationError", "TabError"):
+        # Python's message ends with the place, if it knows one (it does not where there are null bytes).
+        said = re.sub(r" \([^()]*, line \d+\)$", "", seen.message)
+        return f"{seen.place if seen.file else 'model.py'} is not valid Python: {said}.", "Correct the line."
+    if seen.error in ("NameError", "UnboundLocalError"):
+        return f"{seen.place} uses a name that is not defined: {seen.message}.", "Define or import it."
+    return None
+
+
+def _missing(seen: Seen) -> tuple[str, str] | None:
+    if seen.error == "missing":
+        found = sorted(seen.submission.rglob("model.py"), key=lambda path: (len(path.parts), path))
+        inner = [path.parent.relative_to(seen.submission) for path in found if "__MACOSX" not in path.parts]
+        if inner:
+            sentence = f"model.py is not at the root of the zip but in {inner[0]}/."
+            return sentence, f"Zip the contents of {inner[0]}/, not the folder."
+        other = sorted(path.name for path in seen.submission.iterdir() if path.name.lower() == "model.py")
+        if other:
+            return f"The file is called {other[0]}; the server looks for model.py.", "Rename it."
+        return "There is no model.py in the zip.", "Add model.py with the class Model."
+    if seen.error == "no-class":
+        return "model.py has no class Model.", "Define `class Model` with __init__(self) and predict(self, X)."
+    return None
+
+
+def _skew(seen: Seen) -> tuple[str, str] | None:
+    if re.search(
+        r"could not be deserialized|Unrecognized keyword argument|Unknown layer|Could not locate class", seen.message
+    ):
+        return (
+            f"{seen.place} loads a model file that this Keras cannot read: {seen.message[:200]}",
+            "Save it with the server's Keras version, or build the network in code and load weights only.",
+        )
+    return None
+
+
+EXPLANATIONS = (_missing, _syntax, _module, _network, _read_only, _path, _arguments, _exit, _skew)
+"""The first that knows an exception explains it."""
+
+
+def explain(seen: Seen) -> tuple[str, str] | None:
+    """(sentence, remedy) for an exception; None where nothing is known beyond its own message."""
+    return next((found for one in EXPLANATIONS if (found := one(seen))), None)
