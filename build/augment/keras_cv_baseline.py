@@ -56,16 +56,10 @@ class KerasCvBaseline:
 
     def __init__(self, recipe: Recipe):
         self._lock = threading.Lock()
-        depth = recipe.augmix_depth or [1, 3]
-        self._augmix = AugMix(
-            (0, 255),
-            severity=recipe.augmix_severity / 10,
-            num_chains=recipe.augmix_width,
-            chain_depth=depth,
-            alpha=recipe.augmix_alpha,
-            seed=0,
-            dtype="float32",
+        self._augmix = _augmix(
+            recipe.augmix_severity, recipe.augmix_alpha, recipe.augmix_width, recipe.augmix_depth or [1, 3]
         )
+        self._copies = _augmix(recipe.copies_severity, recipe.copies_alpha, recipe.copies_width, [1, 3])
         self._randaugment = RandAugment(
             (0, 255),
             augmentations_per_image=recipe.randaugment_operations,
@@ -76,12 +70,16 @@ class KerasCvBaseline:
         )
         self._functions = {
             layer: tf.function(layer.__call__, input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
-            for layer in (self._augmix, self._randaugment)
+            for layer in (self._augmix, self._copies, self._randaugment)
         }
 
     def augmix(self, images: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
         """keras_cv.layers.AugMix of uint8 images."""
         return self._call(self._augmix, images, rng)
+
+    def augmix_copies(self, images: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
+        """keras_cv.layers.AugMix with the settings of the balancing copies."""
+        return self._call(self._copies, images, rng)
 
     def randaugment(self, images: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
         """keras_cv.layers.RandAugment of uint8 images."""
@@ -102,6 +100,12 @@ class KerasCvBaseline:
                 generator.reset_from_seed(seed + number)
             augmented = self._functions[layer](tf.constant(images, tf.float32)).numpy()
         return np.clip(np.rint(augmented), 0, 255).astype(np.uint8)
+
+
+def _augmix(severity: float, alpha: float, width: int, depth: int | list[int]) -> AugMix:
+    return AugMix(
+        (0, 255), severity=severity / 10, num_chains=width, chain_depth=depth, alpha=alpha, seed=0, dtype="float32"
+    )
 
 
 def _seedable(layer) -> bool:

@@ -64,13 +64,7 @@ class Augmentation:
         copies = np.flatnonzero(copy) if copy is not None else np.empty(0, np.int64)
         if len(copies):
             x = x.copy()
-            mild = {
-                "severity": recipe.copies_severity,
-                "alpha": recipe.copies_alpha,
-                "width": recipe.copies_width,
-                "depth": 0,
-            }
-            x[copies] = augmix.augmix(x[copies], **mild, rng=rng)
+            x[copies] = self._augmix_copies(x[copies], rng)
 
         blocks = [x]
         if recipe.augmenter != "none":
@@ -168,6 +162,18 @@ class Augmentation:
             for cut in cuts:
                 occlusion.cut(image, cut)
         return out
+
+    def _augmix_copies(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        recipe = self.recipe
+        if self._keras_cv is not None:
+            return self._keras_cv.augmix_copies(images, rng=rng)
+        return augmix.augmix(
+            images,
+            severity=recipe.copies_severity,
+            alpha=recipe.copies_alpha,
+            width=recipe.copies_width,
+            rng=rng,
+        )
 
     def _augmix(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         recipe = self.recipe

@@ -1,0 +1,84 @@
+import dataclasses
+import time
+
+import numpy as np
+import pytest
+
+from build.augment.pipeline import Augmentation
+from build.bench.augment import cells
+from build.recipe import find
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),  # keras_cv is unmaintained
+]
+IMAGES = cells(16)
+LABELS = np.arange(16) % 8
+BASELINE = dataclasses.replace(
+    find("podium"),
+    augmenter="keras_cv",
+    flip=False,
+    geometry_probability=0.0,
+    augmix_probability=0.0,
+    randaugment_probability=0.0,
+    channel_shuffle_probability=0.0,
+    channel_shift_probability=0.0,
+    degrade_probability=0.0,
+    cutout_probability=0.0,
+)
+
+
+@pytest.fixture(scope="module")
+def augmentations() -> dict[str, Augmentation]:
+    """One object a step: each traces its layers once."""
+    recipes = {
+        "augmix": dataclasses.replace(BASELINE, augmix_probability=1.0),
+        "randaugment": dataclasses.replace(BASELINE, randaugment_probability=1.0),
+        "copies": BASELINE,
+    }
+    return {name: Augmentation(recipe, classes=8) for name, recipe in recipes.items()}
+
+
+def batch(augmentation: Augmentation, copy=None, *, seed: int = 1) -> np.ndarray:
+    return augmentation.batch(IMAGES, LABELS, copy, rng=np.random.default_rng(seed))[0]
+
+
+@pytest.mark.parametrize("name", ["augmix", "randaugment"])
+def test_keras_cvs_layers_are_selectable_and_draw_by_the_generator_alone(name, augmentations):
+    first = batch(augmentations[name])
+    assert first.shape == IMAGES.shape
+    assert first.dtype == np.uint8
+    assert (first != IMAGES).any((1, 2, 3)).mean() > 0.8
+    assert np.array_equal(first, batch(augmentations[name]))
+    assert not np.array_equal(first, batch(augmentations[name], seed=2))
+
+
+def test_the_same_image_comes_out_different_in_every_place_of_a_batch(augmentations):
+    same = np.repeat(IMAGES[:1], 16, axis=0)
+    x, _ = augmentations["augmix"].batch(same, LABELS, rng=np.random.default_rng(3))
+    assert len(np.unique(x.reshape(16, -1), axis=0)) == 16
+
+
+def test_balancing_copies_go_through_keras_cv_too_and_nothing_else_does(augmentations):
+    copy = LABELS < 3
+    x = batch(augmentations["copies"], copy)
+    assert np.array_equal(x[~copy], IMAGES[~copy])
+    assert (x[copy] != IMAGES[copy]).any((1, 2, 3)).all()
+    ours, _ = Augmentation(dataclasses.replace(BASELINE, augmenter="podium"), classes=8).batch(
+        IMAGES, LABELS, copy, rng=np.random.default_rng(1)
+    )
+    assert not np.array_equal(x[copy], ours[copy])
+
+
+def test_ours_takes_a_fraction_of_its_time(augmentations):
+    ours = Augmentation(dataclasses.replace(BASELINE, augmenter="podium", augmix_probability=1.0), classes=8)
+    times = []
+    for augmentation in (ours, augmentations["augmix"]):
+        batch(augmentation)
+        rounds = []
+        for _ in range(4):
+            start = time.process_time()
+            batch(augmentation)
+            rounds.append(time.process_time() - start)
+        times.append(min(rounds))
+    assert times[0] < times[1] / 3
