@@ -1,0 +1,196 @@
+"""From a weights file to labels: any input form gives the same labels, batches do not matter, memory stays flat."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from submission import weights
+from submission.contract import CLASSES, IMAGE_SHAPE
+from submission.inference import VIEWS, Predictor
+from submission.network import build, complete, variables
+
+ROOT = Path(__file__).resolve().parent.parent
+SPECS = {
+    "custom-cnn": {"network": "custom-cnn", "filters": 4},
+    "convnext": {"network": "convnext", "size": "atto"},
+    "efficientnet-lite": {"network": "efficientnet-lite", "size": "lite0"},
+}
+
+
+def write_network(path: Path, name: str, rng: np.random.Generator, **meta) -> Path:
+    """A weights file of a network with drawn weights, whose head is centred so that many classes are predicted."""
+    spec = complete(SPECS[name] | {"classes": len(CLASSES), "image_shape": list(IMAGE_SHAPE)})
+    arrays = {}
+    for weight, variable in variables(build(spec)).items():
+        shape = tuple(variable.shape)
+        if weight.endswith("/kernel"):
+            fan_in = np.prod(shape[:2]) if weight.split("/")[0].endswith("depthwise") else np.prod(shape[:-1])
+            arrays[weight] = rng.normal(0, np.sqrt(2 / fan_in), shape)
+        elif weight.endswith(("/gamma", "/moving_variance")):
+            arrays[weight] = rng.uniform(0.7, 1.3, shape)
+        else:
+            arrays[weight] = rng.normal(0, 0.1, shape)
+    weights.save(path, arrays, {"spec": spec, **meta}, storage="float32")
+    arrays["logits/bias"] = arrays["logits/bias"] - Predictor(path, views=1).logits(pictures(rng, 32)).mean(axis=0)
+    weights.save(path, arrays, {"spec": spec, **meta}, storage="float32")
+    return path
+
+
+def pictures(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Images of a few large coloured squares (noise alone would look all the same to a network)."""
+    images = rng.integers(0, 256, (count, 6, 6, 3), np.uint8).repeat(16, axis=1).repeat(16, axis=2)
+    shift = rng.integers(-30, 31, (count, 1, 1, 3))
+    return np.clip(images // 2 + 64 + shift, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module", params=SPECS)
+def predictor(request, tmp_path_factory) -> Predictor:
+    rng = np.random.default_rng(11)
+    return Predictor(write_network(tmp_path_factory.mktemp("weights") / "w.npz", request.param, rng))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Path:
+    return write_network(tmp_path_factory.mktemp("weights") / "w.npz", "custom-cnn", np.random.default_rng(12))
+
+
+def test_every_dtype_and_layout_gives_the_same_labels(predictor, rng):
+    images = pictures(rng, 65)
+    labels = predictor.labels(images)
+    assert labels.shape == (65,)
+    assert labels.dtype == np.int64
+    assert len(np.unique(labels)) >= 3
+    for dtype in (np.float32, np.float64, np.int32):
+        np.testing.assert_array_equal(predictor.labels(images.astype(dtype)), labels)
+    padded = np.zeros((65, 100, 100, 3), np.uint8)
+    padded[:, 2:98, 2:98] = images
+    np.testing.assert_array_equal(predictor.labels(padded[:, 2:98, 2:98]), labels)
+    np.testing.assert_array_equal(predictor.labels(np.asfortranarray(images)), labels)
+    np.testing.assert_array_equal(predictor.labels(images[::-1])[::-1], labels)
+    images.flags.writeable = False
+    np.testing.assert_array_equal(predictor.labels(images), labels)
+
+
+def test_labels_do_not_depend_on_the_company_of_an_image(predictor, rng):
+    images = pictures(rng, 65)
+    logits = predictor.logits(images)
+    scale = np.abs(logits).max()
+    for count in (1, 2, 63, 64):
+        np.testing.assert_allclose(predictor.logits(images[:count]), logits[:count], atol=1e-4 * scale)
+    order = rng.permutation(65)
+    np.testing.assert_allclose(predictor.logits(images[order]), logits[order], atol=1e-4 * scale)
+    np.testing.assert_array_equal(predictor.labels(images[order]), predictor.labels(images)[order])
+
+
+def test_the_logits_are_those_of_the_trained_network(predictor, small, rng):
+    images = pictures(rng, 3)
+    arrays, meta = weights.load(small)
+    model = build(meta["spec"], initialize=False)
+    for name, variable in variables(model).items():
+        variable.assign(arrays[name])
+    expected = np.asarray(model(images.astype(np.float32), training=False))
+    np.testing.assert_allclose(Predictor(small).logits(images), expected, atol=1e-4)
+
+
+def test_no_image_gives_no_label(small):
+    predictor = Predictor(small)
+    for dtype in (np.uint8, np.float64):
+        labels = predictor.labels(np.zeros((0, *IMAGE_SHAPE), dtype))
+        assert labels.shape == (0,)
+        assert labels.dtype == np.int64
+
+
+def test_views_are_the_symmetries_of_a_square_and_their_logits_are_averaged(small, rng):
+    images = pictures(rng, 5)
+    one = Predictor(small)
+    for count in (2, 4, 8):
+        turned = []
+        for transpose, flip_height, flip_width in VIEWS[:count]:
+            view = images.transpose(0, 2, 1, 3) if transpose else images
+            view = view[:, ::-1] if flip_height else view
+            turned.append(one.logits(view[:, :, ::-1] if flip_width else view))
+        averaged = Predictor(small, views=count).logits(images)
+        np.testing.assert_allclose(averaged, np.mean(turned, axis=0), atol=1e-4)
+        assert np.abs(averaged - turned[0]).max() > 1e-3
+        # Each set of views is a group: a flipped image has the same views.
+        np.testing.assert_allclose(Predictor(small, views=count).logits(images[:, :, ::-1]), averaged, atol=1e-4)
+    rotated = np.rot90(images, axes=(1, 2))
+    np.testing.assert_allclose(Predictor(small, views=8).logits(rotated), averaged, atol=1e-4)
+
+
+def test_views_and_batch_come_from_the_file_unless_given(tmp_path, rng):
+    path = write_network(tmp_path / "w.npz", "custom-cnn", rng, views=4, batch=16)
+    assert (Predictor(path).views, Predictor(path).batch) == (4, 16)
+    assert (Predictor(path, views=2, batch=8).views, Predictor(path, views=2, batch=8).batch) == (2, 8)
+    images = pictures(rng, 33)
+    np.testing.assert_allclose(Predictor(path, batch=8).logits(images), Predictor(path).logits(images), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"classes": 5}, "holds a network for 5 classes"),
+        ({"image_shape": [64, 64, 3]}, r"images \[64, 64, 3\], the contract asks for 8 classes"),
+    ],
+)
+def test_a_network_for_another_contract_is_refused(changes, sentence, tmp_path):
+    spec = complete(SPECS["custom-cnn"] | {"classes": 8, "image_shape": list(IMAGE_SHAPE)} | changes)
+    arrays = {name: variable.numpy() for name, variable in variables(build(spec)).items()}
+    weights.save(tmp_path / "w.npz", arrays, {"spec": spec}, storage="float32")
+    with pytest.raises(weights.WeightsError, match=sentence):
+        Predictor(tmp_path / "w.npz")
+
+
+@pytest.mark.parametrize(("name", "weight"), [("custom-cnn", "block_1_conv/bias"), ("convnext", "stem_norm/gamma")])
+def test_arrays_that_are_not_the_networks_are_refused(name, weight, tmp_path, rng):
+    path = write_network(tmp_path / "w.npz", name, rng)
+    arrays, meta = weights.load(path)
+    for changed, sentence in (
+        ({key: array for key, array in arrays.items() if key != weight}, f"lacks {weight}"),
+        (arrays | {"more/bias": np.zeros(3)}, "has more/bias too"),
+        (arrays | {weight: np.zeros(3)}, f"has another shape of {weight}"),
+    ):
+        weights.save(path, changed, meta, storage="float32")
+        with pytest.raises(weights.WeightsError, match=sentence):
+            Predictor(path)
+
+
+@pytest.mark.parametrize("meta", [{}, {"spec": None}, {"spec": {}}, {"spec": {"network": "resnet"}}, {"spec": []}])
+def test_a_file_that_names_no_network_is_refused(meta, tmp_path):
+    weights.save(tmp_path / "w.npz", {"a": np.zeros(2)}, meta, storage="float32")
+    with pytest.raises(weights.WeightsError, match="does not say which network it holds"):
+        Predictor(tmp_path / "w.npz")
+
+
+@pytest.mark.parametrize(("views", "batch"), [(3, 64), (16, 64), (1, -1)])
+def test_views_and_batches_that_cannot_be_are_refused(small, views, batch):
+    with pytest.raises(weights.WeightsError, match="Expected"):
+        Predictor(small, views=views, batch=batch)
+
+
+PROGRAM = """
+import resource, sys
+import numpy as np
+from submission.contract import IMAGE_SHAPE
+from submission.inference import Predictor
+
+predictor = Predictor(sys.argv[1])
+image = np.full((1, *IMAGE_SHAPE), 128, sys.argv[2])
+predictor.labels(np.broadcast_to(image, (256, *IMAGE_SHAPE)))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+predictor.labels(np.broadcast_to(image, (4000, *IMAGE_SHAPE)))  # takes no memory itself: all rows are one
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory in KiB as Linux does")
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+def test_memory_does_not_grow_with_the_images(small, dtype):
+    command = [sys.executable, "-c", PROGRAM, str(small), dtype]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
+    # One copy of the 4000 images would take 108 MiB as uint8, 432 as float32.
+    assert int(done.stdout) / 1024 < 50
