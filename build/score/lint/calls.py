@@ -9,6 +9,20 @@ OPENERS = frozenset(
     {"open", "load", "load_model", "load_weights", "Path", "read_csv", "loadtxt", "imread", "fromfile", "memmap", "File", "Interpreter"}
 )  # fmt: skip
 """Last names of calls whose first text argument is a file."""
+FILE_KEYWORDS = frozenset({"file", "filepath", "filename", "fname", "path", "model_path"})
+"""How that argument is called where it is given by name."""
+SHELLS = frozenset(
+    {
+        "os.system",
+        "os.popen",
+        "subprocess.run",
+        "subprocess.call",
+        "subprocess.check_call",
+        "subprocess.check_output",
+        "subprocess.Popen",
+    }
+)
+SHELL_DOWNLOADS = re.compile(r"\b(?:pip3?\b.{0,30}\binstall|wget|curl|gdown|git\b.{0,30}\bclone)\b", re.DOTALL)
 NETWORK_MODULES = frozenset(
     {"requests", "urllib", "socket", "http", "ftplib", "smtplib", "gdown", "wget", "huggingface_hub", "kagglehub", "httpx", "aiohttp"}
 )  # fmt: skip
@@ -28,6 +42,16 @@ def dotted(node: ast.AST) -> str:
     return ""
 
 
+def _text(node: ast.AST | None) -> str:
+    """The value of a literal text, else an empty string."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def _keyword(node: ast.Call, names: frozenset[str] | set[str]) -> ast.expr | None:
+    """The argument that is given by one of these names."""
+    return next((keyword.value for keyword in node.keywords if keyword.arg in names), None)
+
+
 class Calls(ast.NodeVisitor):
     """Walks through one module."""
 
@@ -36,9 +60,12 @@ class Calls(ast.NodeVisitor):
         self.found: list[Finding] = []
         self.images: set[str] = set()
         """Names of the argument that holds all images, within predict."""
+        self.moves = False
+        """Whether the module changes the working directory: relative paths may then be right."""
 
     def findings(self, tree: ast.AST) -> list[Finding]:
         """Findings on the whole module."""
+        self.moves = any(isinstance(node, ast.Call) and dotted(node.func).endswith("chdir") for node in ast.walk(tree))
         self.visit(tree)
         return self.found
 
@@ -74,15 +101,17 @@ class Calls(ast.NodeVisitor):
         """One call: by its last name."""
         name = dotted(node.func)
         last = name.rpartition(".")[2]
-        if (
-            last in OPENERS
-            and node.args
-            and isinstance(node.args[0], ast.Constant)
-            and isinstance(node.args[0].value, str)
-        ):
-            mode = node.args[1].value if len(node.args) > 1 and isinstance(node.args[1], ast.Constant) else "r"
-            if not (last == "open" and isinstance(mode, str) and set(mode) & set("wax")):
-                self.file(node, node.args[0].value)
+        if last in OPENERS:
+            first = node.args[0] if node.args else _keyword(node, FILE_KEYWORDS)
+            second = node.args[1] if len(node.args) > 1 else _keyword(node, {"mode"})
+            mode = _text(second) or "r"
+            if (path := _text(first)) and not (last == "open" and set(mode) & set("wax")):
+                self.file(node, path)
+        if name in SHELLS and node.args:
+            words = [_text(word) for word in ast.walk(node.args[0])]
+            if SHELL_DOWNLOADS.search(" ".join(filter(None, words))):
+                sentence = f"{name} downloads; the server may offer no network."
+                self.say(node, "network", "warning", sentence, "Put what it would download into the zip.")
         if last in DOWNLOADS:
             self.say(
                 node,
@@ -122,7 +151,7 @@ class Calls(ast.NodeVisitor):
             self.say(
                 node, "absolute-path", "error", sentence, "Put the file into the zip; open it by Path(__file__).parent."
             )
-        elif FILE_NAME.search(name) and isinstance(node.func, ast.Name | ast.Attribute) and dotted(node.func) != "Path":
+        elif FILE_NAME.search(name) and dotted(node.func).rpartition(".")[2] != "Path" and not self.moves:
             if name.removeprefix("./") in self.members:
                 sentence = (
                     f"{name!r} is opened relative to the working directory, which is not the submission's folder."

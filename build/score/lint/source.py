@@ -1,7 +1,6 @@
 """The source that model.py reaches: syntax, names, imports, the class Model, paths, downloads. Read, never run."""
 
 import ast
-import sys
 import warnings
 import zipfile
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from pyflakes import checker, messages
 
 from build.score.environment import ServerEnvironment
+from build.score.lint import newer
 from build.score.lint.calls import Calls
 from build.score.outcome import Finding
 from build.score.unpack import clean_parts
@@ -76,15 +76,11 @@ def parse(path: str, contents: bytes, environment: ServerEnvironment, findings: 
             Finding("syntax", "error", f"{path} is not valid Python: {reason}.", "Save it as plain text.", path)
         )
         return None
-    if environment.python < sys.version_info[:2]:
-        try:
-            ast.parse(contents, filename=path, feature_version=environment.python)
-        except SyntaxError as error:
-            server = ".".join(map(str, environment.python))
-            sentence = f"{path} needs a newer Python than the server's {server}: {error.msg}."
-            findings.append(
-                Finding("newer-python", "error", sentence, "Write it for the older Python.", path, error.lineno or 0)
-            )
+    if found := newer.fault(tree, contents, environment.python):
+        line, reason = found
+        server = ".".join(map(str, environment.python))
+        sentence = f"{path} needs a newer Python than the server's {server}: {reason}."
+        findings.append(Finding("newer-python", "error", sentence, "Write it for the older Python.", path, line))
     return Module(path, tree, contents.decode(errors="replace"))
 
 

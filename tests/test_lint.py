@@ -1,0 +1,224 @@
+import dataclasses
+import sys
+import tracemalloc
+import zipfile
+
+import pytest
+
+from build.score.environment import ServerEnvironment
+from build.score.lint import RUN_CANNOT_SHOW, lint
+from build.score.lint.newer import nested_quote
+from tests.conftest import ROOT
+from tests.submissions import GOOD, array, keras_file, model, pack
+
+SERVER = ServerEnvironment.read()
+CLASS = "\nclass Model:\n    def predict(self, X):\n        return X\n"
+
+
+def linted(folder, members, server=SERVER):
+    """(rule, severity, place) of every finding, in the order of the lint."""
+    found = lint(pack(folder / "submission.zip", members), server)
+    assert all(finding.message and (finding.remedy or finding.severity == "note") for finding in found), found
+    return [(finding.rule, finding.severity, finding.place) for finding in found]
+
+
+SOURCES = {
+    # source of model.py -> the finding's rule, severity and line
+    "import net.lost" + CLASS: ("missing-module", "error", 1),
+    "from net import lost" + CLASS: None,  # lost may be a name within net
+    "from . import layers" + CLASS: None,
+    "import keras_cv" + CLASS: ("absent-import", "error", 1),
+    "try:\n    import keras_cv\nexcept ImportError:\n    keras_cv = None" + CLASS: ("absent-import", "note", 2),
+    "if 0:\n    import torch" + CLASS: ("absent-import", "error", 2),
+    "import scipy.ndimage" + CLASS: ("assumed-import", "note", 1),
+    "import tensorflow as tf, numpy, json, h5py" + CLASS: None,
+    "from build.files import atomic" + CLASS: ("imports-build", "error", 1),
+    "import requests" + CLASS: ("network", "warning", 1),
+    "from urllib.request import urlretrieve" + CLASS: ("network", "warning", 1),
+    "from urllib.parse import quote" + CLASS: None,
+    "import os\nos.system('pip install keras_cv')" + CLASS: ("network", "warning", 2),
+    "import subprocess\nsubprocess.run(['wget', 'x'])" + CLASS: ("network", "warning", 2),
+    "import subprocess\nsubprocess.run(['ls', 'x'])" + CLASS: None,
+    "import keras\nm = keras.applications.ConvNeXtTiny()" + CLASS: ("network", "error", 2),
+    "import keras\nm = keras.applications.ConvNeXtTiny(weights='imagenet')" + CLASS: ("network", "error", 2),
+    "import keras\nm = keras.applications.ConvNeXtTiny(weights=None)" + CLASS: None,
+    "import keras\nm = keras.utils.get_file('a', 'https://b')" + CLASS: ("network", "warning", 2),
+    "import keras\nm = keras.models.load_model('weights.keras')" + CLASS: ("relative-path", "error", 2),
+    "import keras\nm = keras.models.load_model('./weights.keras')" + CLASS: ("relative-path", "error", 2),
+    "import keras\nm = keras.models.load_model(filepath='weights.keras')" + CLASS: ("relative-path", "error", 2),
+    "import keras\nm = keras.models.load_model('lost.keras')" + CLASS: ("missing-file", "error", 2),
+    "import keras\nm = keras.models.load_model('/content/drive/w.keras')" + CLASS: ("absolute-path", "error", 2),
+    "import keras\nm = keras.models.load_model('C:\\\\w.keras')" + CLASS: ("absolute-path", "error", 2),
+    "import keras\nm = keras.models.load_model('~/w.keras')" + CLASS: ("absolute-path", "error", 2),
+    "from pathlib import Path\nw = Path(__file__).parent / Path('weights.keras')" + CLASS: None,
+    "import os, keras\nos.chdir(os.path.dirname(__file__))\nm = keras.models.load_model('weights.keras')" + CLASS: None,
+    "f = open('log.txt', 'w')" + CLASS: None,
+    "f = open('log.txt', mode='w')" + CLASS: None,
+    "f = open('lost.txt')" + CLASS: ("missing-file", "error", 1),
+    "import sys\nsys.exit()" + CLASS: ("exit", "warning", 2),
+    "x = tfk_models.load" + CLASS: ("undefined-name", "error", 1),
+    "from numpy import *\nx = zeros(3)" + CLASS: None,
+    "def f():\n    print(a)\n    a = 1" + CLASS: ("undefined-name", "error", 2),
+    "x = [": ("syntax", "error", 1),
+    "# -*- coding: klingon -*-" + CLASS: ("syntax", "error", 0),
+    "class model:\n    pass": ("no-class", "error", 0),
+    "from net import layers as Model": None,
+    "from net.layers import *": None,
+    "import numpy\nModel = numpy.ndarray": None,
+    "try:\n    from net import Model\nexcept ImportError:\n    Model = None": None,
+    "class Model:\n    def forward(self, X):\n        pass": ("no-predict", "error", 1),
+    "class Base:\n    pass\nclass Model(Base):\n    pass": None,
+    "class Model:\n    predict = print": None,
+    "class Model:\n    async def predict(self, X):\n        pass": ("async", "error", 2),
+    "class Model:\n    def predict(self):\n        pass": ("predict-arguments", "error", 2),
+    "class Model:\n    def predict(self, X, y):\n        pass": ("predict-arguments", "error", 2),
+    "class Model:\n    def predict(self, X, *, y):\n        pass": ("predict-arguments", "error", 2),
+    "class Model:\n    def predict(self, X, y=1, *a, z=2, **k):\n        pass": None,
+    "class Model:\n    @staticmethod\n    def predict(X):\n        pass": None,
+    "class Model:\n    @staticmethod\n    def predict(X, y):\n        pass": ("predict-arguments", "error", 3),
+    "class Model:\n    def __init__(self, path):\n        pass\n    predict = print": ("init-arguments", "error", 2),
+    "class Model:\n    def __init__():\n        pass\n    predict = print": ("init-arguments", "error", 2),
+    "class Model:\n    def __init__(self, path='w'):\n        pass\n    predict = print": None,
+    "import tensorflow as tf\nclass Model:\n    def predict(self, X):\n        return tf.image.resize(X, (224, 224))": (
+        "whole-array", "warning", 4,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SOURCES)
+def test_a_fault_of_the_source_is_named_with_its_line_and_what_is_fine_is_not_named(text, tmp_path):
+    beside = {
+        "weights.keras": keras_file("3.4.1"),
+        "net/__init__.py": "Model = 1",
+        "net/layers.py": "",
+        "layers.py": "",
+    }
+    expected = SOURCES[text]
+    found = linted(tmp_path, {"model.py": text} | beside)
+    if expected is None:
+        assert found == []
+    else:
+        rule, severity, line = expected
+        assert found == [(rule, severity, f"model.py:{line}" if line else "model.py")]
+
+
+def test_modules_that_model_py_imports_are_read_too_and_others_are_not(tmp_path):
+    members = {
+        "model.py": "from net import head" + CLASS,
+        "net/__init__.py": "",
+        "net/head.py": "import numpy\nfrom .tail import x\nprint(nothing)",
+        "net/tail.py": "import torch\nx = 1",
+        "net/unused.py": "import cv2",
+    }
+    assert linted(tmp_path, members) == [
+        ("undefined-name", "error", "net/head.py:3"),
+        ("absent-import", "error", "net/tail.py:1"),
+    ]
+
+
+ARCHIVES = [
+    ({"submission/model.py": GOOD}, ("wrapper-folder", "error", "submission/model.py")),
+    ({"a/b/model.py": GOOD}, ("wrapper-folder", "error", "a/b/model.py")),
+    ({"Model.py": GOOD}, ("no-model", "error", "Model.py")),
+    ({"weights.npy": array(1)}, ("no-model", "error", "")),
+    ({"model.py": GOOD, "__MACOSX/._model.py": "x"}, ("junk", "warning", "__MACOSX/._model.py")),
+    ({"model.py": GOOD, "net/.DS_Store": "x"}, ("junk", "warning", "net/.DS_Store")),
+    ({"model.py": GOOD, ".git/HEAD": "x"}, ("stays-home", "warning", ".git/HEAD")),
+    ({"model.py": GOOD, "train.ipynb": "x"}, ("data", "note", "train.ipynb")),
+    ({"model.py": GOOD, "../x": "x"}, ("escaping-path", "warning", "../x")),
+    ({"model.py": GOOD, "/x": "x"}, ("escaping-path", "warning", "/x")),
+    ({"model.py": GOOD, "c:/x": "x"}, ("escaping-path", "warning", "c:/x")),
+    ({"model.py": GOOD, "a\\x": "x"}, ("backslash", "error", "a\\x")),
+    ({"model.py": GOOD, "numpy.py": ""}, ("shadowing", "warning", "numpy.py")),
+    ({"model.py": GOOD, "metadata": "command: rm"}, ("own-command", "warning", "metadata")),
+    ({"model.py": GOOD, "w.h5": ""}, ("empty-weights", "error", "w.h5")),
+    ({"model.py": GOOD, "w.h5": "version https://git-lfs.github.com/spec/v1\n"}, ("lfs-pointer", "error", "w.h5")),
+    ({"model.py": GOOD, "w.keras": "PK"}, ("bad-keras", "error", "w.keras")),
+    ({"model.py": GOOD, "w.keras": keras_file("99.1")}, ("newer-keras", "warning", "w.keras")),
+    ({"model.py": GOOD + "# w.keras", "w.keras": keras_file("99.1")}, ("newer-keras", "error", "w.keras")),
+    ({"model.py": GOOD + "# w.keras", "w.keras": keras_file("3.5.0")}, ("newer-keras", "warning", "w.keras")),
+    (
+        {"model.py": GOOD, "w.keras": keras_file("3.4.0", {"module": "keras_cv.layers"})},
+        ("absent-import", "error", "w.keras"),
+    ),
+    (
+        {"model.py": GOOD, "w.keras": keras_file("3.4.0", {"class_name": "Lambda"})},
+        ("lambda-layer", "warning", "w.keras"),
+    ),
+    ({"model.py": GOOD, "metadata": ""}, None),
+    ({"model.py": GOOD, "w.keras": keras_file("3.4.1"), "weights.npz": array([1])}, None),
+]
+
+
+@pytest.mark.parametrize(("members", "expected"), ARCHIVES)
+def test_a_fault_of_the_archive_is_named_with_its_member(members, expected, tmp_path):
+    assert linted(tmp_path, members) == ([expected] if expected else [])
+
+
+def test_errors_come_first(tmp_path):
+    found = linted(tmp_path, {"model.py": "import scipy, requests, torch" + CLASS})
+    assert [severity for _, severity, _ in found] == ["error", "warning", "note"]
+
+
+def test_what_is_to_be_uploaded_from_this_repository_has_no_finding(tmp_path):
+    paths = [ROOT / "model.py", *sorted((ROOT / "submission").glob("*.py"))]
+    assert linted(tmp_path, {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in paths}) == []
+
+
+def test_syntax_newer_than_the_server_is_told_apart_from_no_syntax_at_all(tmp_path):
+    old = dataclasses.replace(SERVER, python=(3, 9))
+    text = "def f(x):\n    match x:\n        case 1:\n            pass\n" + CLASS
+    assert linted(tmp_path, {"model.py": text}, old) == [("newer-python", "error", "model.py:2")]
+    assert "newer-python" in RUN_CANNOT_SHOW
+    assert linted(tmp_path, {"model.py": text}, SERVER) == []
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="this Python takes such a text for a syntax error itself")
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('a = 1\nx = f"{d["a"]}"', 2), ("x = f\"{'\\n'.join(a)}\"", 1), ('x = f"{a # c\n}"', 1), ('x = f"{\na}"', 1),
+        ("x = f\"{d['a']}\"", 0), ('x = f"""{d["a"]}\n{\na}"""', 0), ('x = f"{a:>{w}}\\n" + "q"', 0),
+    ],
+)  # fmt: skip
+def test_an_f_string_that_holds_its_own_quotes_needs_python_3_12(text, line):
+    assert nested_quote(text.encode()) == line
+
+
+def test_another_description_of_the_server_gives_other_findings(tmp_path):
+    server = dataclasses.replace(SERVER, certain=SERVER.certain | {"torch": "2.4"}, absent={})
+    assert linted(tmp_path, {"model.py": "import torch" + CLASS}, server) == []
+
+
+def test_weights_without_metadata_are_noted_where_they_are_large(tmp_path):
+    members = {"model.py": GOOD, "w.bin": bytes(range(256)) * 220_000}
+    assert linted(tmp_path, members) == [("copied-weights", "note", "")]
+    assert linted(tmp_path, members | {"metadata": ""}) == []
+
+
+def test_weights_are_not_read_into_memory(tmp_path):
+    with zipfile.ZipFile(tmp_path / "inner.keras", "w") as archive:
+        archive.writestr("metadata.json", '{"keras_version": "3.4.1"}')
+        archive.writestr("config.json", "{}")
+        archive.writestr("model.weights.h5", bytes(80 * 2**20))
+    path = pack(tmp_path / "z.zip", {"model.py": GOOD, "w.keras": (tmp_path / "inner.keras").read_bytes()})
+    tracemalloc.start()
+    assert lint(path, SERVER) == []
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40 * 2**20  # zipfile seeks in steps of 16 MiB
+
+
+@pytest.mark.parametrize(
+    "text", ["(" * 5000 + ")" * 5000, "-" * 20_000 + "1", "x" + ".a" * 20_000, "x = " + "1+" * 20_000 + "1"]
+)
+def test_a_source_nested_beyond_all_bounds_does_not_stop_the_lint(text, tmp_path):
+    found = lint(pack(tmp_path / "z.zip", {"model.py": text}), SERVER)
+    assert {finding.rule for finding in found} <= {"syntax", "deep-source", "no-class", "undefined-name"}
+
+
+def test_a_finding_is_one_printable_line(tmp_path):
+    found = lint(pack(tmp_path / "z.zip", {"model.py": model(), "a\x1b[2J\n\\b": "x"}), SERVER)
+    assert [finding.rule for finding in found] == ["backslash"]
+    assert found[0].message.isprintable()
+    assert found[0].file.isprintable()
