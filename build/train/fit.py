@@ -80,6 +80,11 @@ def train(
         return training.run_all()
 
 
+def _merit(row: dict) -> tuple[float, float]:
+    """What the best epoch has most of: the score, and among equals (few validation cells) the smaller loss."""
+    return row["score"], -row["validation_loss"] - row["perturbed_loss"]
+
+
 class Training:
     """One training's epochs. `state`, the timetable's costs and the learner's variables are all that must survive."""
 
@@ -188,7 +193,7 @@ class Training:
             "learning_rate": float(keras.ops.convert_to_numpy(learner.optimizer.learning_rate)),
             "images_per_second": 1 / watch.seconds_an_image,
         }
-        best = state.best is None or row["score"] > state.best["score"]
+        best = state.best is None or _merit(row) > _merit(state.best)
         if best:
             meta = {"spec": learner.spec, "recipe": self.recipe.name, "views": self.recipe.views}
             weights.save(self.run.weights_path, arrays, meta, storage="float32")

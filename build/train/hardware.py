@@ -141,7 +141,8 @@ def describe(recipe: Recipe, machine: Machine, decision: Decision) -> str:
     weights = {"none": "from scratch", "imagenet": "with ImageNet weights"}.get(
         decision.weights, f"with {decision.weights}"
     )
-    chosen = " (chosen by hardware)" if "auto" in (recipe.size, recipe.weights) else ""
+    sized = recipe.network == "convnext" and recipe.size == "auto"
+    chosen = " (chosen by hardware)" if sized or recipe.weights == "auto" else ""
     return (
         f"Machine: {machine.device}, keras on {machine.backend}. "
         f"Training {network} {weights}{chosen}, {decision.precision}, XLA {'on' if decision.xla else 'off'}."

@@ -19,7 +19,7 @@ from build.train.batches import PLAN, Batches, generator
 from build.train.classifier import Classifier, precision, set_learning, spec_of, strategy_of, undecayed
 from build.train.hardware import Decision
 from build.train.losses import Objective, accuracy
-from build.train.optimizers import build_optimizer
+from build.train.optimizers import build_optimizer, check_optimizer
 from build.train.progress import StopSignal, Watch, bar
 from submission import contract
 from submission import network as networks
@@ -36,6 +36,7 @@ class Learner:
         load_weights: fetch the decision's pretrained weights; False where a checkpoint follows.
         """
         self.recipe, self.decision, self.prepared, self.seed = recipe, decision, prepared, seed
+        check_optimizer(recipe)
         classes = len(contract.CLASSES)
         labels = prepared.cells.labels[prepared.split.train]
         self.plan = plan(labels, recipe, rng=generator(seed, PLAN), classes=classes)

@@ -82,6 +82,12 @@ class Lion(_Averaging, keras.optimizers.Lion):
 OPTIMIZERS = {"adamw": AdamW, "lion": Lion}
 
 
+def check_optimizer(recipe: Recipe) -> None:
+    """Raise UserError if the recipe names no known optimizer."""
+    if recipe.optimizer not in OPTIMIZERS:
+        raise UserError(f"Expected the optimizer {' or '.join(OPTIMIZERS)} in the recipe, got {recipe.optimizer!r}.")
+
+
 def build_optimizer(
     recipe: Recipe, phase: Phase, *, steps_per_epoch: int, undecayed: Iterable[keras.Variable]
 ) -> AdamW | Lion:
@@ -89,8 +95,7 @@ def build_optimizer(
 
     Raises UserError if the recipe names no known optimizer.
     """
-    if recipe.optimizer not in OPTIMIZERS:
-        raise UserError(f"Expected the optimizer {' or '.join(OPTIMIZERS)} in the recipe, got {recipe.optimizer!r}.")
+    check_optimizer(recipe)
     schedule = WarmupCosine(phase.learning_rate, phase.warmup_epochs * steps_per_epoch)
     optimizer = OPTIMIZERS[recipe.optimizer](
         schedule, weight_decay=recipe.weight_decay, ema_momentum=recipe.ema_momentum

@@ -1,0 +1,202 @@
+"""A training from its recipe to its run folder, on cells that are learned within seconds."""
+
+import dataclasses
+import json
+
+import cv2
+import numpy as np
+import pytest
+import toy_cells
+from toy_cells import RECIPE
+
+from build.data.split import Split
+from build.errors import UserError
+from build.runs import Run
+from build.train.fit import train
+from submission import contract, weights
+from submission import network as networks
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return toy_cells.prepared()
+
+
+@pytest.fixture(scope="module")
+def run(cells, tmp_path_factory):
+    """A finished training of six epochs."""
+    recipe = dataclasses.replace(RECIPE, epochs=6)
+    return train(recipe, cells, seed=0, root=tmp_path_factory.mktemp("runs"))
+
+
+def column(run, name):
+    return [float(row[name]) for row in run.history]
+
+
+def test_a_separable_problem_is_learned(run):
+    assert column(run, "loss")[-1] < 0.5 * column(run, "loss")[0]
+    assert max(column(run, "validation_accuracy")) == 1
+    assert run.facts["result"]["score"] == 1
+
+
+def test_the_kept_weights_are_those_that_were_measured(run, cells):
+    arrays, meta = weights.load(run.weights_path)
+    network = networks.build(meta["spec"], initialize=False)
+    for name, variable in networks.variables(network).items():
+        variable.assign(arrays[name])
+    rows = cells.split.validation
+    predicted = np.array(network(cells.cells.images[rows].astype(np.float32))).argmax(1)
+    accuracy = (predicted == cells.cells.labels[rows]).mean()
+    assert accuracy == pytest.approx(run.facts["result"]["validation_accuracy"])
+
+
+def test_the_best_epoch_has_the_best_score_and_among_equals_the_smallest_loss(run):
+    merits = []
+    for row in run.history:
+        numbers = {name: float(value) for name, value in row.items() if name != "phase"}
+        mean = (numbers["validation_accuracy"] + numbers["perturbed_accuracy"]) / 2
+        assert numbers["score"] == pytest.approx(mean)
+        merits.append((numbers["score"], -numbers["validation_loss"] - numbers["perturbed_loss"]))
+    assert run.facts["result"]["epoch"] == 1 + merits.index(max(merits))
+    assert [merit[0] for merit in merits].count(1) > 1  # equals there are
+
+
+def test_the_folder_says_how_it_was_made(run, cells):
+    facts = run.facts
+    assert facts["status"] == "finished"
+    assert facts["epochs"] == {"done": 6, "total": 6, "recipe": 6}
+    assert facts["seed"] == 0
+    assert facts["data"] == {"source": "toy", "sha256": cells.cells.sha256}
+    assert facts["versions"]["tensorflow"]
+    assert facts["decided"]["precision"] == "float32"
+    assert facts["classes"] == list(contract.CLASSES)
+    assert facts["images"] == {side: len(getattr(cells.split, side)) for side in ("train", "validation", "test")}
+    assert facts["counts"]["counts_seen"] == [10] * 8
+    assert run.recipe == dataclasses.replace(RECIPE, epochs=6)
+    loaded = Split.load(run.split_path)
+    np.testing.assert_array_equal(loaded.test, cells.split.test)
+    assert Run.open("latest", run.folder.parent) == run
+
+
+def test_history_has_a_line_an_epoch_and_the_learning_rate_ends_at_nothing(run):
+    assert [row["epoch"] for row in run.history] == list("123456")
+    assert column(run, "learning_rate")[-1] == pytest.approx(0, abs=1e-9)
+    assert all(0 < rate < 5e-3 for rate in column(run, "learning_rate")[:-1])
+    assert {row["side"] for row in run.history} == {"32"}
+
+
+def test_the_curves_are_a_picture_with_something_on_it(run):
+    picture = cv2.imread(str(run.curves_path))
+    assert picture.shape[1] > 1000
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
+
+
+def test_tensorboards_file_is_read_by_tensorflow_with_the_histories_numbers(run):
+    import tensorflow as tf
+
+    (path,) = run.tensorboard_path.iterdir()
+    # The dataset checks every record's two checksums.
+    records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+    events = [tf.compat.v1.Event.FromString(record) for record in records]
+    assert events[0].file_version == "brain.Event:2"
+    assert [event.step for event in events[1:]] == [1, 2, 3, 4, 5, 6]
+    for event, row in zip(events[1:], run.history, strict=True):
+        values = {value.tag: value.simple_value for value in event.summary.value}
+        assert values["score"] == pytest.approx(float(row["score"]), rel=1e-6)
+        assert values["validation_loss"] == pytest.approx(float(row["validation_loss"]), rel=1e-6)
+    times = [event.wall_time for event in events]
+    assert times == sorted(times)
+
+
+def test_another_seed_is_another_training_and_the_same_one_the_same(run, cells, tmp_path):
+    again, other = (train(run.recipe, cells, seed=seed, root=tmp_path) for seed in (0, 1))
+    assert again.weights_path.read_bytes() == run.weights_path.read_bytes()
+    assert column(again, "loss") == column(run, "loss")
+    assert column(other, "loss")[0] != column(run, "loss")[0]
+
+
+def test_early_stopping_ends_after_so_many_epochs_without_a_better_one(cells, tmp_path):
+    recipe = dataclasses.replace(RECIPE, epochs=30, patience=2, learning_rate=0.0, weight_decay=0.0)
+    run = train(recipe, cells, seed=0, root=tmp_path)  # nothing is learned: the first epoch stays the best
+    assert run.facts["status"] == "stopped early"
+    assert run.facts["result"]["epoch"] == 1
+    assert len(run.history) == 3
+
+
+def test_pretrained_weights_train_the_head_alone_and_then_the_last_layers(run, cells, tmp_path):
+    recipe = dataclasses.replace(
+        RECIPE, epochs=3, head_epochs=1, weights=str(run.weights_path), fine_tune_layers=4, patience=1, dropout=0.0
+    )
+    tuned = train(recipe, cells, seed=1, root=tmp_path)
+    assert [row["phase"] for row in tuned.history] == ["head", "fine-tune", "fine-tune"]
+    assert column(tuned, "validation_accuracy")[0] == 1  # it began where the other training ended
+    before, after = (weights.load(r.weights_path)[0] for r in (run, tuned))
+    from build.train import checkpoint
+    from build.train.learner import Learner
+
+    learner = Learner(recipe, _decision(tuned), cells, seed=1, load_weights=False)
+    learner.resume(tuned.checkpoint_path, None)
+    last = dict(zip(networks.variables(learner.network), checkpoint.snapshot(learner.network.weights), strict=True))
+    # Of the last four layers (block 2's ReLU, pool, dropout, logits) only the logits have weights.
+    changed = {name for name in before if (before[name] != last[name]).any()}
+    assert changed == {"logits/kernel", "logits/bias"}
+    assert after.keys() == before.keys()
+
+
+def _decision(run):
+    from build.train.hardware import Decision
+
+    return Decision(**run.facts["decided"])
+
+
+@pytest.mark.slow  # so long that a machine that does much else still has time for a few epochs
+def test_resolutions_change_on_the_way_and_a_budget_is_kept(cells, tmp_path):
+    recipe = dataclasses.replace(RECIPE, epochs=800, patience=0, minutes=0.6, resolutions=((16, 0.5), (32, 0.5)))
+    run = train(recipe, cells, seed=0, root=tmp_path)
+    total = run.facts["epochs"]["total"]
+    assert 2 <= total < 800
+    assert run.facts["status"] == "finished"
+    assert run.facts["minutes"] <= 0.75
+    sides = [row["side"] for row in run.history]
+    assert set(sides) == {"16", "32"}
+    assert sides == sorted(sides)
+    assert column(run, "learning_rate")[-1] == pytest.approx(0, abs=1e-9)  # the cosine ends with the shortened training
+
+
+def test_a_training_that_diverges_is_one_sentence_and_keeps_what_was_good(cells, tmp_path):
+    recipe = dataclasses.replace(RECIPE, learning_rate=1e30, warmup_epochs=0.0)
+    with pytest.raises(UserError, match=r"diverged in epoch 1 .*lower the recipe's learning rate") as error:
+        train(recipe, cells, seed=0, root=tmp_path)
+    assert "\n" not in str(error.value)
+    assert Run.open("latest", tmp_path).facts["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epochs": 0}, "at least 1 epoch"),
+        ({"optimizer": "sgd"}, "adamw or lion"),
+        ({"network": "resnet"}, "resnet"),
+        ({"dropout": 1.5}, "dropout"),
+        ({"balance": "somehow"}, "balance"),
+        ({"weights": "nowhere.npz"}, "nowhere.npz"),
+        ({"precision": "float8"}, "float8"),
+        ({"resolutions": ((32, 0.3),)}, "add up to 1"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_settings_that_cannot_work_are_one_sentence_and_leave_no_run(cells, tmp_path, changes, said):
+    with pytest.raises(UserError, match=said) as error:
+        train(dataclasses.replace(RECIPE, **changes), cells, seed=0, root=tmp_path / "runs")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_empty_side_of_the_split_is_one_sentence(cells, tmp_path):
+    split = dataclasses.replace(cells.split, validation=np.empty(0, np.int64))
+    with pytest.raises(UserError, match="validation_share"):
+        train(RECIPE, dataclasses.replace(cells, split=split), seed=0, root=tmp_path)
+
+
+def test_facts_are_plain_json(run):
+    assert json.loads(run.facts_path.read_text()) == run.facts
