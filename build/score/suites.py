@@ -8,6 +8,7 @@ condition take about 2 GB of disk; a condition's images never lie in memory toge
 """
 
 import hashlib
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -90,7 +91,7 @@ def load(name: str | Path) -> Suite:
 
 
 def definition(suite: Suite) -> str:
-    """Hex checksum of what the suite does: its source, the operations it is made of, OpenCV's version.
+    """Hex checksum of what the suite does: its source, the operations it is made of, the versions of what runs it.
 
     Two scores of one suite are comparable where this is equal; the cache is keyed by it.
     """
@@ -101,6 +102,9 @@ def definition(suite: Suite) -> str:
     digest = hashlib.sha256(cv2.__version__.encode())
     for path in files if suite.corruptions else ():
         digest.update(path.read_bytes())
+    for needed in sorted({corruption.needs for corruption in suite.corruptions if corruption.needs}):
+        if importlib.util.find_spec(needed) is not None:
+            digest.update(importlib.metadata.version(needed).encode())
     return digest.hexdigest()
 
 

@@ -32,12 +32,18 @@ def blur_gaussian_relative(image, sigma, *, rng):
 
 @lru_cache(maxsize=64)
 def disc(radius: float, alias_blur: float) -> np.ndarray:
-    """A disc that sums to 1, its edge softened by a 3x3 (radius > 8: 5x5) Gaussian; (k, k) float32."""
+    """A disc that sums to 1, its edge softened by a 3x3 (radius > 8: 5x5) Gaussian; (k, k) float32.
+
+    A radius below 2 pixels, which a small image gives, counts the share of each pixel that the disc covers: whole
+    pixels would make every radius below 1 the same, no blur at all.
+    """
     reach = math.ceil(radius) + (1 if radius <= 8 else 2)
-    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    sharp = (x**2 + y**2 <= radius**2).astype(np.float32)
+    parts = 1 if radius >= 2 else 16
+    step = (np.arange((2 * reach + 1) * parts) + 0.5) / parts - reach - 0.5
+    covered = (step[:, None] ** 2 + step**2 <= radius**2).astype(np.float32)
+    sharp = covered.reshape(2 * reach + 1, parts, 2 * reach + 1, parts).mean(axis=(1, 3))
     side = 3 if radius <= 8 else 5
-    return cv2.GaussianBlur(sharp / sharp.sum(), (side, side), alias_blur)
+    return cv2.GaussianBlur(sharp / sharp.sum(), (side, side), alias_blur, borderType=cv2.BORDER_CONSTANT)
 
 
 def blur_defocus(image, level, *, rng):

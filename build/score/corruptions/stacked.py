@@ -161,7 +161,7 @@ SUITE = Suite(
         Corruption(
             "microscope-chain",
             Layers((SLIDE, OPTICS, SENSOR)),
-            ((1, 0.25), (2, 0.25), (2, 0.4), (3, 0.4), (3, 0.6)),
+            ((1, 0.25), (2, 0.25), (2, 0.4), (3, 0.45), (3, 0.6)),
             operations_of(SLIDE, OPTICS, SENSOR),
             "the order of a picture's making: slide, lens, sensor",
         ),
