@@ -201,7 +201,9 @@ def test_weights_are_not_read_into_memory(tmp_path):
         archive.writestr("metadata.json", '{"keras_version": "3.4.1"}')
         archive.writestr("config.json", "{}")
         archive.writestr("model.weights.h5", bytes(80 * 2**20))
-    path = pack(tmp_path / "z.zip", {"model.py": GOOD, "w.keras": (tmp_path / "inner.keras").read_bytes()})
+    path = pack(
+        tmp_path / "z.zip", {"model.py": GOOD, "metadata": "", "w.keras": (tmp_path / "inner.keras").read_bytes()}
+    )
     tracemalloc.start()
     assert lint(path, SERVER) == []
     peak = tracemalloc.get_traced_memory()[1]
