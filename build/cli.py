@@ -238,8 +238,8 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"[bold red]error:[/] {error}")
         return 2
     except (click.Abort, KeyboardInterrupt) as interruption:
-        # build.runs.Interrupted has said how to go on; a bare Ctrl-C has nothing to say.
-        console.print(str(interruption) or "Interrupted.")
+        # build.runs.Interrupted says how to go on, and click wraps it; a bare Ctrl-C has nothing to say.
+        console.print(str(interruption.__cause__ or interruption) or "Interrupted.")
         return 130
     except click.ClickException as error:
         error.show()

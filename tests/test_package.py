@@ -22,7 +22,13 @@ from submission.network import build, complete, variables
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = dataclasses.replace(
-    find("smoke"), network="custom-cnn", depth=3, filters=4, minimum_held_out=0.5, minimum_perturbed=0.3, maximum_zip_mb=1.0
+    find("smoke"),
+    network="custom-cnn",
+    depth=3,
+    filters=4,
+    minimum_held_out=0.5,
+    minimum_perturbed=0.3,
+    maximum_zip_mb=1.0,
 )
 
 
@@ -186,7 +192,7 @@ def test_a_run_without_weights_is_one_sentence(here):
 def test_changed_cells_are_noticed(here, monkeypatch):
     facts = Run.open("latest").facts
     monkeypatch.setattr(Run, "facts", facts | {"data": facts["data"] | {"sha256": "0" * 64}})
-    with pytest.raises(UserError, match="are not those that run .* was trained on"):
+    with pytest.raises(UserError, match="are not those that run"):
         make()
 
 
@@ -195,7 +201,12 @@ def test_an_untrained_network_goes_all_the_way_and_misses_its_gates(here):
     """The real judge: the zip runs in a process that cannot see the repository."""
     command = [sys.executable, "-m", "build", "package", "--rows", "16", "--suites", "basic"]
     done = subprocess.run(
-        command, cwd=here, capture_output=True, text=True, timeout=300, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+        command,
+        cwd=here,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
     )
     assert done.returncode == 1, done.stderr
     facts = json.loads(Path("dist/scorecard.json").read_text())

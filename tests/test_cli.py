@@ -1,0 +1,127 @@
+"""The command line: help everywhere, one sentence and exit code 2 for a user's mistake, the exit codes of the judge."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from build import cli
+from build.score.leaderboard.store import Store
+from tests.submissions import good, model, small_bundle, source
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = ("train", "package", "score", "leaderboard", "inspect", "bundle")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command, capsys):
+    assert cli.main([command, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert f"python -m build {command}" in said
+    assert len(said) > 300
+
+
+def test_help_answers_without_the_framework():
+    code = (
+        "import sys; from build.cli import main; main(['train', '--help']);"
+        "print(sorted({'keras', 'tensorflow', 'cv2', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train", "--data", "missing.npz"], "missing.npz"),
+        (["train", "--recipe", "nonsense"], "There is no recipe named 'nonsense'"),
+        (["train", "--epochs", "0"], "--epochs"),
+        (["train", "--resume", "nowhere"], "Found no run 'nowhere'"),
+        (["package"], "There is no run yet"),
+        (["package", "--engine", "magic"], "--engine"),
+        (["score", "missing.zip"], "There is no zip at missing.zip"),
+        (["score"], "Missing argument"),
+        (["leaderboard", "--record", "abc", "0.5"], "There is no entry 'abc'"),
+        (["leaderboard", "--record", "abc", "high"], "a score from 0 to 1, got 'high'"),
+        (["leaderboard", "--rule", "Best"], "There is no rule 'Best'"),
+        (["inspect", "--data", "missing"], "missing"),
+        (["nonsense"], "No such command"),
+    ],
+)
+def test_a_user_s_mistake_is_one_sentence_and_exit_code_2(arguments, says, capsys):
+    assert cli.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert says in said.replace("\n", " ")
+    assert "Traceback" not in said
+
+
+def test_a_bad_file_of_images_is_one_sentence(capsys):
+    np.savez("bad.npz", images=np.zeros((20, 50, 50, 3), np.uint8), labels=np.zeros(20, np.int64))
+    assert cli.main(["train", "--data", "bad.npz"]) == 2
+    assert "(20, 50, 50, 3)" in capsys.readouterr().err.replace("\n", " ")
+    assert not Path("runs").exists()
+
+
+def test_score_is_0_for_a_zip_that_would_score(capsys, tmp_path):
+    zip_path = good(tmp_path / "s.zip")
+    assert cli.main(["score", str(zip_path), "--bundle", str(small_bundle(tmp_path)), "--json"]) == 0
+    out, said = capsys.readouterr()
+    verdict = json.loads(out)
+    assert verdict["exit_code"] == 0
+    assert verdict["outcome"]["scores"]["accuracy"] == pytest.approx(7 / 12)
+    assert said.strip().splitlines()[-1].startswith("It would score: accuracy 0.5833")
+
+
+def test_score_is_1_for_a_zip_that_would_fail_with_the_reason_as_the_last_line(capsys, tmp_path):
+    zip_path = source(model("return X"))(tmp_path / "s.zip")
+    assert cli.main(["score", str(zip_path), "--bundle", str(small_bundle(tmp_path))]) == 1
+    said = capsys.readouterr().err
+    assert said.strip().splitlines()[-1].startswith("It would fail: ")
+
+
+def test_score_judges_on_the_test_cells_of_a_source_and_the_leaderboard_learns_of_it(capsys, tmp_path):
+    zip_path = good(tmp_path / "mine.zip")
+    arguments = ["score", str(zip_path), "--data", "synthetic:160", "--suites", "basic", "--rows", "8", "--no-probes"]
+    assert cli.main(arguments) == 0
+    assert (
+        json.loads(Path("dist/judged/mine/scorecard.json").read_text())["suites"]["basic"]["n"] == 30 * 10
+    )  # every class at least once
+    entry = Store().entries()[0]
+    assert cli.main(["leaderboard", "--record", entry.id[:4], "0.42"]) == 0
+    assert "0.42" in capsys.readouterr().out
+    assert "mine.zip" in Path("dist/leaderboard.html").read_text()
+    assert cli.main(["score", str(zip_path), "--bundle", "b", "--data", "synthetic"]) == 2
+
+
+def test_inspect_shows_what_was_found(capsys):
+    assert cli.main(["inspect", "--data", "synthetic:160"]) == 0
+    said = capsys.readouterr().err
+    assert "Lymphocyte" in said
+    assert "160" in said
+
+
+def test_a_competition_bundle_is_accepted_by_the_unpacker_s_rules(capsys, tmp_path):
+    from build.score.competition import check
+
+    assert (
+        cli.main(["bundle", "--data", "synthetic:320", "--rows", "8", "--out", "b.zip", "--start", "2026-01-05"]) == 0
+    )
+    assert capsys.readouterr().out.strip() == "b.zip"
+    assert [finding for finding in check(Path("b.zip"), tmp_path / "scratch") if finding.severity == "error"] == []
+
+
+def test_ctrl_c_is_exit_code_130(monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt("Interrupted; go on with: python -m build train --resume x")
+
+    monkeypatch.setattr("build.data.prepare.prepare", interrupted)
+    assert cli.main(["inspect"]) == 130
+    assert "--resume x" in capsys.readouterr().err

@@ -1,0 +1,129 @@
+"""The judge's door: a verdict for any zip, a scorecard and a leaderboard entry from a rehearsal, and what is printed of them."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from build.errors import UserError
+from build.score import transcript
+from build.score.held_out import HeldOut, Rows
+from build.score.judge import judge
+from build.score.leaderboard.store import Store
+from build.score.rehearsal import rehearse
+from submission.contract import IMAGE_SHAPE
+from tests.submissions import LABELS, cells, good, model, small_bundle, source
+
+
+@pytest.fixture
+def held() -> HeldOut:
+    """40 random images, which the good submission labels right in 30 cases."""
+    rng = np.random.default_rng(4)
+    images = rng.integers(0, 256, (40, *IMAGE_SHAPE), np.uint8)
+    labels = images.reshape(40, -1).astype(np.int64).sum(axis=1) % 8
+    labels[:10] = (labels[:10] + 1) % 8
+    return HeldOut(Rows(images, np.arange(40)), labels, 0, "random images")
+
+
+def rehearsed(zip_path: Path, held: HeldOut, folder: Path, **options):
+    places = {"store": Store(folder / "store"), "cache": folder / "suites", "scratch": folder / "scratch"}
+    return rehearse(
+        zip_path, held, submission={"team": "us"}, rows=16, suites=("held-out", "basic"), **places, **options
+    )
+
+
+def printed(verdict, card=None) -> str:
+    console = Console(record=True, width=160, soft_wrap=True, file=io.StringIO())
+    transcript.show(verdict, console, card)
+    return console.export_text()
+
+
+def test_a_good_zip_would_score_and_leaves_no_scratch(tmp_path):
+    verdict = judge(good(tmp_path / "s.zip"), [cells(tmp_path)], scratch=tmp_path / "scratch")
+    assert verdict.exit_code == 0
+    assert verdict.outcome.scores["accuracy"] == pytest.approx(7 / 12)
+    assert verdict.sentence.startswith("It would score: accuracy 0.5833")
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert verdict.timing["largest_set"] > 12
+    assert json.loads(json.dumps(verdict.to_dict()))["exit_code"] == 0
+
+
+def test_a_bundle_of_one_s_own_is_rehearsed_without_test_images(tmp_path):
+    verdict = judge(good(tmp_path / "s.zip"), bundle=small_bundle(tmp_path), scratch=tmp_path / "scratch")
+    assert verdict.outcome.scores["accuracy"] == pytest.approx(7 / 12)
+
+
+def test_the_last_line_of_a_failure_says_why_and_what_to_change(tmp_path):
+    zip_path = source(model("return 1 / 0"))(tmp_path / "s.zip")
+    verdict = judge(zip_path, [cells(tmp_path)], scratch=tmp_path / "scratch")
+    assert verdict.exit_code == 1
+    lines = printed(verdict).strip().splitlines()
+    assert lines[-1].startswith("It would fail: ")
+    assert "ZeroDivisionError" in lines[-1]
+    assert any("The server would show" in line for line in lines)
+
+
+def test_a_model_that_draws_lots_scores_with_a_warning(tmp_path):
+    zip_path = source(model("return np.random.default_rng().integers(0, 8, len(X))"))(tmp_path / "s.zip")
+    verdict = judge(zip_path, [cells(tmp_path)], scratch=tmp_path / "scratch")
+    assert verdict.exit_code == 0
+    assert "nondeterministic" in {finding.rule for finding in verdict.findings}
+    quick = judge(zip_path, [cells(tmp_path)], scratch=tmp_path / "scratch", probes=False)
+    assert "nondeterministic" not in {finding.rule for finding in quick.findings}
+
+
+def test_what_a_recipe_declares_is_no_warning(tmp_path):
+    predict = f"shift = int(np.asarray(X).astype(np.int64).sum() % 8); return ({LABELS} + shift) % 8"
+    zip_path = source(model(predict))(tmp_path / "s.zip")
+    declared = judge(zip_path, [cells(tmp_path)], scratch=tmp_path / "scratch", adapts=True)
+    silent = judge(zip_path, [cells(tmp_path)], scratch=tmp_path / "scratch")
+    assert {f.severity for f in silent.findings if f.rule == "batch-dependent"} == {"warning"}
+    assert {f.severity for f in declared.findings if f.rule == "batch-dependent"} == {"note"}
+
+
+def test_the_judge_wants_images_or_a_bundle(tmp_path):
+    zip_path = good(tmp_path / "s.zip")
+    with pytest.raises(UserError, match="either test images or a competition bundle"):
+        judge(zip_path, scratch=tmp_path)
+    with pytest.raises(UserError, match="There is no zip at"):
+        judge(tmp_path / "none.zip", [cells(tmp_path)], scratch=tmp_path)
+
+
+def test_a_rehearsal_gives_a_scorecard_an_entry_and_pages(tmp_path, held):
+    rehearsal = rehearsed(good(tmp_path / "s.zip"), held, tmp_path, probes=False)
+    assert rehearsal.card["suites"]["held-out"]["accuracy"] == pytest.approx(0.75)
+    assert rehearsal.card["perturbed_accuracy"] == pytest.approx(
+        np.mean([row["accuracy"] for row in rehearsal.card["suites"]["basic"]["conditions"]])
+    )
+    assert rehearsal.card["submission"]["zip_bytes"] == (tmp_path / "s.zip").stat().st_size
+    entry = Store(tmp_path / "store").find(rehearsal.entry)
+    assert entry.suites["held-out"] == pytest.approx(0.75)
+    rehearsal.write(tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "scorecard.json").read_text())["seed"] == 0
+    assert "<html" in (tmp_path / "out" / "scorecard.html").read_text()
+    text = printed(rehearsal.verdict, rehearsal.card)
+    assert "0.750" in text
+    assert "Immature granulocytes" in text
+
+
+def test_a_failing_zip_has_a_scorecard_without_scores(tmp_path, held):
+    rehearsal = rehearsed(source(model("return None"))(tmp_path / "s.zip"), held, tmp_path)
+    assert rehearsal.verdict.exit_code == 1
+    assert rehearsal.card["suites"] == {}
+    assert Store(tmp_path / "store").find(rehearsal.entry).facts["status"] == "Failed"
+    rehearsal.write(tmp_path / "out")
+    assert "It would fail" in printed(rehearsal.verdict, rehearsal.card).strip().splitlines()[-1]
+
+
+def test_rows_are_read_when_they_are_asked_for():
+    images = np.arange(5 * 2 * 2 * 3, dtype=np.uint8).reshape(5, 2, 2, 3)
+    rows = Rows(images, np.array([4, 1, 3]))
+    assert rows.shape == (3, 2, 2, 3)
+    np.testing.assert_array_equal(rows[0], images[4])
+    np.testing.assert_array_equal(rows[1:], images[[1, 3]])
+    np.testing.assert_array_equal(rows[np.array([2, 0])], images[[3, 4]])
+    np.testing.assert_array_equal(Rows(rows, np.array([2]))[0], images[3])
+    np.testing.assert_array_equal(np.stack(list(rows)), images[[4, 1, 3]])
