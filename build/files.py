@@ -50,7 +50,8 @@ def sha256(path: Path) -> str:
 def arrays(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an npz without pickles. OSError where it cannot be read, ValueError where it is not whole."""
     try:
-        with np.load(path) as held:
+        # np.load would leave a file open that it opened itself and found to be damaged.
+        with Path(path).open("rb") as file, np.load(file) as held:
             return dict(held)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, SyntaxError, TypeError, AttributeError) as error:
         # RuntimeError: a header that claims encryption or an unknown method; the last two: an npy file, which has no arrays.
