@@ -1,0 +1,44 @@
+"""The noxfile: every session explains itself in one sentence and reaches the command of its name."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from build import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+TREE = ast.parse((ROOT / "noxfile.py").read_text())
+SESSIONS = {
+    node.name: node
+    for node in TREE.body
+    if isinstance(node, ast.FunctionDef) and any("session" in ast.dump(one) for one in node.decorator_list)
+}
+
+
+def test_every_command_has_its_session():
+    assert set(cli.app.commands) | {"tests", "bench"} == set(SESSIONS)
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_a_session_s_docstring_is_one_sentence(name):
+    text = ast.get_docstring(SESSIONS[name])
+    assert "\n" not in text
+    assert text.endswith(".")
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_a_session_runs_in_the_shared_environment(name):
+    """A backend of its own would install TensorFlow once more for every session."""
+    (decorator,) = SESSIONS[name].decorator_list
+    assert {keyword.arg: keyword.value.value for keyword in decorator.keywords} == {"venv_backend": "none"}
+
+
+@pytest.mark.parametrize("name", sorted(cli.app.commands))
+def test_a_session_calls_the_command_of_its_name(name):
+    (call,) = [
+        node
+        for node in ast.walk(SESSIONS[name])
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "podium"
+    ]
+    assert call.args[1].value == name
