@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+from rich.markup import escape
 
 from build.console import console
 from build.errors import UserError
@@ -21,7 +22,11 @@ data_option = click.option(
     "or synthetic[:N].",
 )
 seed_option = click.option(
-    "--seed", type=int, default=0, show_default=True, help="Same seed: same split, batches and weights."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Same seed: same split, batches and weights.",
 )
 engine_option = click.option(
     "--engine",
@@ -89,7 +94,7 @@ def show_data(prepared) -> None:
 
     from build.data.report import ClassRow, summary
 
-    table = Table(title=f"Cells of {prepared.cells.source}")
+    table = Table(title=f"Cells of {escape(prepared.cells.source)}")
     table.add_column("class")
     for column in ClassRow._fields[1:]:
         table.add_column(column, justify="right")
@@ -206,7 +211,7 @@ def inspect(data: str, seed: int) -> None:
     for column, justify in (("reason", "left"), ("count", "right"), ("first example", "left")):
         table.add_column(column, justify=justify)
     for row in reasons(prepared):
-        table.add_row(row.reason, f"{row.count:,}", row.example)
+        table.add_row(row.reason, f"{row.count:,}", escape(row.example))
     if table.rows:
         console.print(table)
 
@@ -235,7 +240,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         result = app.main(args=arguments, prog_name="python -m build", standalone_mode=False)
     except UserError as error:
-        console.print(f"[bold red]error:[/] {error}")
+        console.print("[bold red]error:[/]", escape(str(error)))
         return 2
     except (click.Abort, KeyboardInterrupt) as interruption:
         # build.runs.Interrupted says how to go on, and click wraps it; a bare Ctrl-C has nothing to say.
