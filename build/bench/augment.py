@@ -28,14 +28,26 @@ BATCH, SIDE, ROUNDS = 64, 96, 15
 PAPER = {"severity": 3.0, "alpha": 1.0, "width": 3, "depth": 0}
 TARGET = 0.2
 """Processor milliseconds an image that AugMix may take, so that two cores feed a GPU at 10,000 images/s."""
+BUSY = 0.7
+"""Load for each core from which the table says that wall times are not to be trusted."""
 Batch = Callable[[np.ndarray], object]
 
 
 def main() -> None:
     """Measure, print two tables, write runs/bench/augment.json."""
     console.print(f"[bold]Augmentation[/] of {BATCH} images at {SIDE}x{SIDE}: {turns.machine()}")
+    if (load := turns.load()) > BUSY:
+        console.print(
+            f"Other work wants {load:.1f} times this machine's cores: processor times hold, images a second by the trainer "
+            "are too low."
+        )
     images = cells(BATCH)
-    facts = {"machine": turns.machine(), "augmix": compare(images), "batches": throughput(images)}
+    facts = {
+        "machine": turns.machine(),
+        "load": round(load, 2),
+        "augmix": compare(images),
+        "batches": throughput(images),
+    }
     console.print(f"Written to {turns.save('augment', facts)}.")
 
 

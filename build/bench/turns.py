@@ -73,6 +73,12 @@ def machine() -> str:
     )
 
 
+def load() -> float:
+    """Programs that wanted a processor in the last minute, for each core at hand; 0 where the system does not say."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return os.getloadavg()[0] / cores if hasattr(os, "getloadavg") else 0.0
+
+
 def save(subject: str, facts: dict) -> Path:
     """Write `facts` to runs/bench/SUBJECT.json below the working folder, atomically; returns the path."""
     path = RESULTS / f"{subject}.json"
