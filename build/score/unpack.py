@@ -57,6 +57,15 @@ def _make_again(sentence: str, rule: str, server: str = "failed", file: str = ""
     return Refusal(rule, sentence, "Make the archive again with `zip` or Python's zipfile.", server, file)
 
 
+def extracted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The members that `extractall` reads, in the order in which their files come to stay: of several with one name only the last."""
+    found: dict[str, zipfile.ZipInfo] = {}
+    for member in archive.infolist():
+        found.pop(member.filename, None)
+        found[member.filename] = member
+    return list(found.values())
+
+
 def open_archive(path: Path) -> zipfile.ZipFile | Refusal:
     """The opened archive, or why it is none."""
     if not path.stat().st_size:
@@ -74,13 +83,17 @@ def _first_line(error: Exception) -> str:
 
 def refusal(archive: zipfile.ZipFile) -> Refusal | None:
     """Why the archive must not or cannot be unpacked, judged from its directory alone; None where nothing speaks against it."""
-    members = archive.infolist()
+    members = extracted(archive)
+    if any(not member.filename for member in members):  # before is_dir, which some Pythons cannot answer then
+        return Refusal("bad-name", "A member of the archive has no name.", "Make the zip anew.", "stuck")
     if not any(not member.is_dir() for member in members):
         return Refusal("no-files", "The archive holds no files.", "Put model.py and its weights into it.", "scoring")
     if len(members) > MOST_MEMBERS:
         sentence = f"The archive has {len(members)} members; the judge stops at {MOST_MEMBERS}."
         return Refusal("too-many-members", sentence, "Leave out what the submission does not need.", "judge")
     for member in members:
+        if member.is_dir():
+            continue  # made without a look at what is stored with it
         if member.flag_bits & ENCRYPTED:
             sentence = f"{shown(member.filename)} is encrypted."
             return Refusal("encrypted", sentence, "Make the zip without a password.", "stuck", member.filename)
@@ -157,7 +170,7 @@ def extract(archive: zipfile.ZipFile, folder: Path) -> Refusal | None:
     As on the worker, `..` and a leading `/` are dropped from names, and a link becomes a file that holds its target.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for member in archive.infolist():
+    for member in extracted(archive):
         target = folder.joinpath(*clean_parts(member.filename))
         try:
             if member.is_dir():
@@ -207,7 +220,8 @@ def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: BinaryIO | No
 
 def damage(archive: zipfile.ZipFile) -> Refusal | None:
     """The first member whose contents cannot be read back, or have another checksum; nothing is written."""
-    return next((found for member in archive.infolist() if (found := _copy(archive, member, None))), None)
+    members = (member for member in extracted(archive) if not member.is_dir())
+    return next((found for member in members if (found := _copy(archive, member, None))), None)
 
 
 def unpack(path: Path, folder: Path) -> Refusal | None:

@@ -5,7 +5,7 @@ import zipfile
 from collections import Counter
 
 from build.score.outcome import Finding
-from build.score.unpack import clean_parts, shown
+from build.score.unpack import clean_parts, extracted, shown
 
 JUNK = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
 HOME = (
@@ -126,7 +126,7 @@ def _metadata(archive: zipfile.ZipFile, files: set[str], members: list[zipfile.Z
         return [
             Finding("copied-weights", "note", sentence, "Add an empty file called metadata to the root of the zip.")
         ]
-    last = next(member for member in reversed(members) if "/".join(clean_parts(member.filename)) == name)
+    last = next(member for member in reversed(extracted(archive)) if "/".join(clean_parts(member.filename)) == name)
     with archive.open(last) as file:
         text = file.read(10_000)
     if b"command" not in text:

@@ -11,7 +11,7 @@ from build.score.environment import ServerEnvironment
 from build.score.lint import newer
 from build.score.lint.calls import Calls
 from build.score.outcome import Finding
-from build.score.unpack import clean_parts
+from build.score.unpack import clean_parts, extracted
 
 MOST_BYTES = 2 * 2**20
 """A larger source file is not looked at."""
@@ -29,7 +29,7 @@ class Module:
 
 def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list[Finding], list[str]]:
     """Findings on model.py and every module of the zip that it imports, directly or not; and the texts of these modules."""
-    members = {"/".join(clean_parts(member.filename)): member for member in archive.infolist() if not member.is_dir()}
+    members = {"/".join(clean_parts(member.filename)): member for member in extracted(archive) if not member.is_dir()}
     if "model.py" not in members:
         return [], []
     findings: list[Finding] = []

@@ -5,7 +5,7 @@ import zipfile
 
 from build.score.environment import ServerEnvironment, version
 from build.score.outcome import Finding
-from build.score.unpack import STREAM_ERRORS
+from build.score.unpack import STREAM_ERRORS, extracted
 
 SUFFIXES = (".keras", ".h5", ".hdf5", ".npz", ".npy", ".tflite", ".pb", ".pt", ".pth", ".pkl", ".onnx")
 LFS = b"version https://git-lfs.github.com/spec/"
@@ -15,7 +15,7 @@ MOST_CONFIG = 20 * 2**20
 def look(archive: zipfile.ZipFile, environment: ServerEnvironment, loads: bool) -> list[Finding]:
     """Findings on every weight file. `loads`: whether the source speaks of .keras files; if not, a newer one does no harm."""
     findings = []
-    for member in archive.infolist():
+    for member in extracted(archive):
         name = member.filename
         if member.is_dir() or not name.lower().endswith(SUFFIXES):
             continue
