@@ -51,7 +51,7 @@ class Predictor:
         arrays, meta = load(path)
         try:
             spec = complete(meta["spec"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise WeightsError(
                 f"The weights file {path} does not say which network it holds ({error}); save it with a spec."
             ) from error
