@@ -22,6 +22,8 @@ from loading import Stopped, attempt, load, write_json
 GROWTH_SECONDS = 2.0
 """How long the memory check may take at the speed seen before."""
 GROWTH_IMAGES = 512
+GENERATED = "__autograph_generated_file"
+"""Files that TensorFlow leaves in the temporary folder by itself."""
 
 
 def differing(one, other):
@@ -36,6 +38,7 @@ def foreign_modules(submission):
     homes = [paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"], sys.base_prefix, sys.prefix]
     homes += [submission, os.path.dirname(os.path.abspath(__file__)), "/usr/lib/python3", "/opt/server"]
     homes += [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
+    homes.append(tempfile.gettempdir())  # private and empty at the start: TensorFlow's autograph writes modules there
     homes = [os.path.realpath(home) + os.sep for home in homes]
     found = {}
     for name, module in list(sys.modules.items()):
@@ -178,6 +181,7 @@ class Probes:
         """Modules from elsewhere, files left behind, threads of memory."""
         after = files_below(*self.watched)
         changed = sorted(path for path, state in after.items() if self.before.get(path) != state)
+        changed = [path for path in changed if not os.path.basename(path).startswith(GENERATED)]
         return {
             "modules": foreign_modules(self.submission),
             "inside": [
