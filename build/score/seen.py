@@ -8,6 +8,11 @@ from collections.abc import Mapping, Sequence
 ENHANCEMENTS = ("brightness", "contrast", "saturation", "sharpness")
 AUGMIX = ("autocontrast", "equalize", "posterize", "solarize", "rotation", "shear", "translation")
 """Hendrycks et al. 2020, section 3: AugMix leaves out what ImageNet-C measures."""
+DEGRADATIONS = ("blur", "defocus", "motion blur", "noise", "shot noise", "jpeg", "pixelate")
+POOL_NAMES = {"rotate": "rotation", "solarize_add": "solarize"} | {
+    f"{kind}_{axis}": word for kind, word in (("shear", "shear"), ("translate", "translation")) for axis in "xy"
+}
+"""Names of a recipe's `randaugment_pool` where they differ from the suites' words."""
 
 TRAINED_WITH: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("geometry_probability", "rotation"), ("rotation",)),
@@ -17,10 +22,12 @@ TRAINED_WITH: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("augmix_probability",), AUGMIX),
     (("jsd_weight",), AUGMIX),
     (("randaugment_probability", "randaugment_operations"), AUGMIX + ENHANCEMENTS),
+    (("stain_probability", "stain"), ("hue", "saturation")),
     (("channel_shuffle_probability",), ("channel shuffle",)),
     (("channel_shift_probability", "channel_shift"), ("channel shift",)),
-    (("degrade_probability",), ("blur", "noise", "jpeg", "pixelate")),
+    (("degrade_probability", "degrade_strength"), DEGRADATIONS),
     (("cutout_probability", "cutout_size"), ("occlusion",)),
+    (("grid_probability",), ("grid mask", "occlusion")),
 )
 """(recipe fields that must all be above zero, operations that the training then uses)."""
 
@@ -33,7 +40,8 @@ def operations_trained_with(recipe: Mapping | None) -> tuple[str, ...] | None:
     if recipe.get("augmenter", "podium") != "none":
         for fields, operations in TRAINED_WITH:
             if all((recipe.get(field) or 0) > 0 for field in fields):
-                used.update(operations)
+                pool = recipe.get("randaugment_pool") if fields[0] == "randaugment_probability" else ()
+                used.update((POOL_NAMES.get(name, name) for name in pool) if pool else operations)
     if recipe.get("balance") in ("augment", "both"):
         used.update(AUGMIX)
     # A recipe may name more: a trainer with operations that this table does not know.
