@@ -132,3 +132,11 @@ def test_a_grid_covers_a_quarter_at_most_and_reaches_every_side(rng):
     assert min(shares) > 0.02
     assert max(shares) < 0.4
     assert 0.08 < np.mean(shares) < 0.2
+
+
+def test_noise_covers_pictures_larger_than_its_bank():
+    grey = np.full((640, 640, 3), 128, np.uint8)
+    noisy = degradations.noise(grey, ("gaussian", 20.0, 0.9)).astype(float)
+    assert noisy[-32:].std() == pytest.approx(20, rel=0.1)
+    occlusion.cut(grey, occlusion.Holes([(0, 640, 0, 640)], 0.5))
+    assert grey[-32:].std() > 40
