@@ -1,0 +1,125 @@
+"""The scorecard's page: whole in itself, shows what the card says, escapes what it is given."""
+
+import base64
+
+import browser
+import cv2
+import judged
+import numpy as np
+import pytest
+
+from build.score import drawing
+from build.score.page import size
+from build.score.scorecard import write_html
+
+ASKED = judged.conditions()
+
+
+@pytest.fixture
+def pictures(rng) -> np.ndarray:
+    return rng.integers(0, 256, (120, 24, 24, 3), np.uint8)
+
+
+def explain(images, labels):
+    assert images.dtype == np.uint8
+    assert labels.dtype == np.int64
+    return np.tile(np.linspace(0, 1, 6), (len(images), 6, 1))
+
+
+def written(path, card, **given) -> str:
+    write_html(card, path, **given)
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_page_is_whole_in_itself_and_shows_the_cards_numbers(tmp_path, pictures):
+    card = judged.card(ASKED, judged.answers(ASKED, {"held-out": 0.9, "basic": 0.7, "stacked": 0.6}))
+    html = written(tmp_path / "card.html", card, images=pictures, explain=explain)
+    assert browser.outside(html) == []
+    for suite in card["suites"].values():
+        assert f"{100 * suite['accuracy']:.1f}\N{NO-BREAK SPACE}%" in html
+    assert f"{card['forecast']['score']:.2f}" in html
+    assert html.count("data:image/png;base64,") == 2 * 24
+    assert "Grad-CAM" in html
+    assert "trained with rotation, equalize" in html
+    assert "prefers-color-scheme: dark" in html
+    assert card["submission"]["zip_sha256"] in html
+    assert html.count('class="curve"') == 3
+
+
+def test_without_images_there_is_no_gallery_and_without_an_explanation_no_heat(tmp_path, pictures):
+    card = judged.card(ASKED, judged.answers(ASKED, 0.7))
+    assert "data:image" not in written(tmp_path / "a.html", card)
+    html = written(tmp_path / "b.html", card, images=pictures)
+    assert html.count("data:image/png;base64,") == 24
+    assert "Grad-CAM" not in html
+
+
+def test_a_failures_page_says_the_step_the_reason_and_the_remedy(tmp_path):
+    outcome = {"status": "failed", "step": "prediction", "reason": "It <fell> over.", "remedy": "Hold it."}
+    outcome["findings"] = [
+        {"rule": "x", "severity": "error", "message": "No <model>.", "remedy": "Add it.", "file": "a.py", "line": 3}
+    ]
+    html = written(tmp_path / "card.html", judged.card([], {}, outcome=outcome))
+    assert "in the prediction step: It &lt;fell&gt; over." in html
+    assert "What to change: Hold it." in html
+    assert "No &lt;model&gt;." in html
+    assert "a.py:3" in html
+
+
+def test_what_a_team_writes_cannot_become_code(tmp_path):
+    bad = "<script>alert(1)</script>"
+    html = written(tmp_path / "card.html", judged.card(ASKED, judged.answers(ASKED, 0.7), team=bad, file=bad, run=bad))
+    assert "<script" not in html
+
+
+def test_a_page_against_a_baseline_shows_the_ratios(tmp_path):
+    given = judged.answers(ASKED, 0.7)
+    card = judged.card(ASKED, given)
+    card["baseline"] = {
+        "name": "older",
+        "suites": {"basic": {"mean_corruption_error": 0.87, "relative_corruption_error": None}},
+        "not_compared": {"stacked": "the baseline was not judged on it"},
+    }
+    html = written(tmp_path / "card.html", card)
+    assert "0.87 / –" in html
+    assert 'title="the baseline was not judged on it"' in html
+
+
+def test_heat_covers_most_where_it_is_highest():
+    image = np.full((24, 24, 3), 200, np.uint8)
+    cold, hot = (drawing.heat_over(image, np.full((3, 3), heat))[0, 0] for heat in (0.0, 1.0))
+    assert np.abs(cold - 0.85 * 200).max() <= 2  # inferno begins black, at a cover of 0.15
+    assert np.abs(hot - (0.2 * 200 + 0.8 * np.array([252, 255, 164]))).max() <= 2
+    left_to_right = drawing.heat_over(image, np.tile([0.0, 1.0], (2, 1)))
+    assert np.array_equal(left_to_right[5, 0], cold)
+    assert np.array_equal(left_to_right[5, -1], hot)
+    assert np.array_equal(drawing.heat_over(image, np.full((3, 3), np.nan))[0, 0], cold)
+
+
+def test_a_pictures_data_address_decodes_to_the_picture(pictures):
+    data = base64.b64decode(drawing.data_address(pictures[0]).partition(",")[2])
+    back = cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    assert np.array_equal(back, pictures[0])
+
+
+def test_a_curves_title_is_escaped():
+    drawn = drawing.severity_curve('a "b" <c>', [(0, 1.0, 0.9, 1.0), (1, 0.5, 0.4, 0.6)], [(0, 1.0), (1, 0.6)])
+    assert "<c>" not in drawn
+    assert drawn.count("<circle") == 2
+
+
+def test_sizes_are_in_units_that_show_them():
+    assert [size(count) for count in (1200, 99_999, 12_300_000)] == ["1.2 kB", "100.0 kB", "12.3 MB"]
+
+
+def test_chromium_renders_the_page_without_a_request_or_an_error(tmp_path, pictures):
+    card = judged.card(ASKED, judged.answers(ASKED, 0.7))
+    write_html(card, tmp_path / "card.html", images=pictures, explain=explain)
+    shot = tmp_path / "card.png"
+    browser.run(tmp_path, (tmp_path / "card.html").as_uri(), f"--screenshot={shot}", "--window-size=1200,1600")
+    picture = cv2.imread(str(shot))
+    assert picture.shape[:2] == (1600, 1200)
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 500
+    html, console = browser.dom(tmp_path, (tmp_path / "card.html").as_uri())
+    assert console == []
+    assert html.count("<img") == 48
