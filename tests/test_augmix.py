@@ -67,6 +67,8 @@ def test_draws_follow_the_paper(rng):
     # Beta(1, 1) and Dirichlet(1, 1, 1): means 1/2 and 1/6, standard deviations of a uniform and of their product.
     assert np.allclose(draws.weights.mean(0), [1 / 2, 1 / 6, 1 / 6, 1 / 6], atol=0.02)
     assert draws.weights[:, 0].std() == pytest.approx(1 / np.sqrt(12), abs=0.01)
+    shares = draws.weights[:, 1:] / draws.weights[:, 1:].sum(1, keepdims=True)
+    assert np.allclose(shares.std(0), 1 / np.sqrt(18), atol=0.01)
 
 
 def test_the_reports_setting_mixes_half_and_half_with_few_chains(rng):

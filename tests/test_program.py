@@ -28,6 +28,15 @@ def test_tables_in_a_row_are_the_same_to_the_byte_as_one_after_the_other():
         assert np.array_equal(program.run(image, steps), step_by_step(image, steps))
 
 
+@pytest.mark.parametrize(
+    "between", [("saturation", 0.4), ("pixelate", 0.2), ("sharpness", 2.5)], ids=lambda step: step[0]
+)
+def test_a_histogram_is_taken_anew_after_what_tables_cannot_follow(between):
+    steps = [("equalize", 0), between, ("equalize", 0), ("autocontrast", 0)]
+    for image in CELLS[:4]:
+        assert np.array_equal(program.run(image, steps), step_by_step(image, steps))
+
+
 def test_a_table_after_a_warp_is_the_same_as_before_it_but_for_interpolation():
     steps = [("rotate", 25.0), ("brightness", 20.0), ("channel_shift", np.array([10.0, 0.0, -15.0]))]
     for image in CELLS[:6] // 2 + 40:  # nothing is clipped: the mean of clipped values is not the clipped mean
