@@ -120,6 +120,13 @@ def test_chromium_renders_the_page_without_a_request_or_an_error(tmp_path, pictu
     picture = cv2.imread(str(shot))
     assert picture.shape[:2] == (1600, 1200)
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 500
-    html, console = browser.dom(tmp_path, (tmp_path / "card.html").as_uri())
-    assert console == []
-    assert html.count("<img") == 48
+    assert browser.dom(tmp_path, (tmp_path / "card.html").as_uri()).count("<img") == 48
+
+
+def test_a_page_that_asks_the_network_is_noticed(tmp_path):
+    page = tmp_path / "bad.html"
+    page.write_text('<img src="http://podium.invalid/a.png"><script>nothing()</script>')
+    _, console, asked = browser.run(tmp_path, page.as_uri(), "--dump-dom")
+    assert [line for line in asked if "podium.invalid/a.png" in line]
+    assert "nothing is not defined" in console[0]
+    assert browser.outside(page.read_text()) == ["http://podium.invalid/a.png"]
