@@ -43,42 +43,43 @@ class Kind:
     """How far the nucleus lies from the middle, as a share of the room it has."""
 
 
-PURPLE, DARK, ORANGE, VIOLET = (92, 38, 118), (60, 28, 92), (206, 112, 98), (150, 92, 160)
+PURPLE, DARK, PINK, VIOLET = (92, 34, 128), (56, 20, 112), (188, 102, 122), (132, 84, 156)
 KINDS = {
     "basophil": Kind(
-        radius=(24, 34), rough=0.03, cytoplasm=(196, 150, 190), mottle=8, nucleus="lobes", lobes=(1, 3),
-        share=(0.68, 0.85), stain=(96, 52, 134), chromatin=12,
-        granules=(Granules((200, 320), (0.8, 1.6), DARK, over=True),),
+        radius=(25, 36), rough=0.05, cytoplasm=(168, 114, 164), mottle=10, nucleus="lobes", lobes=(1, 3),
+        share=(0.68, 0.88), stain=(84, 34, 134), chromatin=14,
+        granules=(Granules((200, 340), (0.8, 1.7), DARK, over=True),),
     ),
     "eosinophil": Kind(
-        radius=(29, 37), rough=0.03, cytoplasm=(224, 164, 150), mottle=6, nucleus="lobes", lobes=(2, 3),
-        share=(0.62, 0.76),
-        granules=(Granules((150, 230), (1.2, 1.9), ORANGE), Granules((10, 40), (1.0, 1.6), (228, 176, 160))),
+        radius=(29, 37), rough=0.035, cytoplasm=(204, 138, 150), mottle=7, nucleus="lobes", lobes=(2, 3),
+        share=(0.74, 0.9), stain=(74, 30, 134), chromatin=20,
+        granules=(Granules((180, 300), (0.9, 1.5), PINK), Granules((20, 60), (0.8, 1.3), (220, 168, 176))),
     ),
     "erythroblast": Kind(
-        radius=(20, 30), rough=0.04, cytoplasm=(176, 158, 188), mottle=4, nucleus="disc", share=(0.5, 0.72),
-        stain=(60, 34, 100), chromatin=24, off_centre=0.5,
+        radius=(19, 31), rough=0.045, cytoplasm=(166, 144, 182), mottle=6, nucleus="disc", share=(0.5, 0.76),
+        stain=(62, 26, 118), chromatin=20, off_centre=0.6,
     ),
     "immature granulocytes": Kind(
-        radius=(29, 44), rough=0.05, cytoplasm=(186, 156, 200), mottle=7, nucleus="kidney", share=(0.64, 0.82),
-        stain=(106, 54, 136), chromatin=17, off_centre=0.6,
+        radius=(28, 42), rough=0.05, cytoplasm=(166, 130, 176), mottle=9, nucleus="kidney", share=(0.64, 0.84),
+        stain=(82, 32, 138), chromatin=22, off_centre=0.7,
         granules=(Granules((80, 220), (0.5, 0.95), PURPLE), Granules((10, 90), (0.5, 0.9), PURPLE, over=True)),
     ),
     "lymphocyte": Kind(
-        radius=(19, 27), rough=0.03, cytoplasm=(150, 150, 206), mottle=5, nucleus="disc", share=(0.82, 0.95),
-        stain=(72, 42, 120), chromatin=20, off_centre=0.5,
+        radius=(20, 29), rough=0.045, cytoplasm=(140, 128, 192), mottle=6, nucleus="disc", share=(0.8, 0.95),
+        stain=(68, 28, 128), chromatin=20, off_centre=0.5,
     ),
     "monocyte": Kind(
-        radius=(32, 44), rough=0.09, cytoplasm=(170, 162, 198), mottle=7, nucleus="kidney", share=(0.55, 0.72),
-        stain=(112, 66, 142), chromatin=16, vacuoles=10, off_centre=0.4,
-        granules=(Granules((0, 40), (0.5, 0.8), VIOLET),),
+        radius=(33, 44), rough=0.08, cytoplasm=(150, 126, 176), mottle=10, nucleus="kidney", share=(0.6, 0.78),
+        stain=(92, 38, 142), chromatin=22, vacuoles=14, off_centre=0.5,
+        granules=(Granules((0, 50), (0.5, 0.8), VIOLET),),
     ),
     "neutrophil": Kind(
-        radius=(29, 38), rough=0.03, cytoplasm=(224, 192, 206), mottle=6, nucleus="lobes", lobes=(3, 5),
-        share=(0.6, 0.75), granules=(Granules((50, 120), (0.5, 0.9), (186, 138, 176)),),
+        radius=(29, 38), rough=0.035, cytoplasm=(214, 172, 188), mottle=8, nucleus="lobes", lobes=(3, 5),
+        share=(0.7, 0.86), stain=(70, 28, 132), chromatin=20,
+        granules=(Granules((70, 150), (0.5, 0.9), (174, 122, 164)),),
     ),
     "platelet": Kind(
-        radius=(7, 16), rough=0.12, cytoplasm=(184, 160, 200), mottle=8, nucleus="none",
-        granules=(Granules((20, 70), (0.6, 1.3), (104, 58, 142)),),
+        radius=(7, 16), rough=0.06, cytoplasm=(158, 112, 172), mottle=14, nucleus="none",
+        granules=(Granules((40, 110), (0.6, 1.2), (98, 44, 142)),),
     ),
 }  # fmt: skip

@@ -16,7 +16,7 @@ OVERSAMPLING = 2
 SUBPIXEL = 4
 """Bits after the point in coordinates that OpenCV draws at."""
 
-BACKGROUND = np.array((252, 231, 204), np.float32)
+BACKGROUND = np.array((250, 228, 202), np.float32)
 BLUISH = np.array((216, 212, 232), np.float32)
 BLUISH_SHARE = 0.03
 """Another microscope's light, as among the real cells (453 of 17,092)."""
@@ -114,15 +114,19 @@ def outline(middle: np.ndarray, radius: float, rough: float, *, rng: np.random.G
 def _red_cells(canvas: Canvas, middle: np.ndarray, radius: float) -> None:
     """Discs with a pale middle that take light away, so that overlaps are darker."""
     rng = canvas.rng
-    size = canvas.uniform((13, 17)) * canvas.scale
+    size = canvas.uniform((14, 18)) * canvas.scale
     strength = canvas.uniform((0.75, 1.2))
     absorbed = (strength * np.array(RED_CELL) + rng.normal(0, 0.012, 3)).astype(np.float32)
-    pallor = canvas.uniform((0.4, 1.0))
-    for _ in range(rng.integers(3, 12)):
+    pallor = canvas.uniform((0.55, 1.05))
+    drawn = np.empty((0, 2))
+    for _ in range(rng.integers(3, 20)):
         at = rng.uniform(-0.1, 1.1, 2) * (canvas.width, canvas.height)
         a, b = size * rng.uniform(0.85, 1.15), size * rng.uniform(0.8, 1.1)
-        if np.hypot(*(at - middle)) < radius + 0.55 * size:
+        # In a smear most cells lie beside each other; some overlap.
+        apart = 1.75 if rng.random() < 0.85 else 0.9
+        if np.hypot(*(at - middle)) < radius + 0.55 * size or (np.hypot(*(drawn - at).T) < apart * size).any():
             continue
+        drawn = np.vstack([drawn, at])
         reach = max(a, b) + 2
         x0, x1 = (int(v) for v in np.clip([at[0] - reach, at[0] + reach], 0, canvas.width))
         y0, y1 = (int(v) for v in np.clip([at[1] - reach, at[1] + reach], 0, canvas.height))
@@ -139,10 +143,12 @@ def _red_cells(canvas: Canvas, middle: np.ndarray, radius: float) -> None:
 
 @lru_cache(maxsize=512)
 def _profile(pallor: float, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Absorption of a red cell over its squared relative radius: pale middle, thick rim, soft edge."""
+    """Absorption of a red cell over its squared relative radius: pale middle, thick rim, soft edge; never below 0, where
+    light would be added and pixels would wrap.
+    """
     t = np.linspace(0, 1.15, 64)
     body = (1 - pallor * np.exp(-((t / 0.5) ** 2))) * (1 + 0.35 * np.exp(-(((t - 0.88) / 0.12) ** 2)))
-    return t**2, body * np.clip((1 - t) * size / 3 + 0.5, 0, 1)
+    return t**2, np.maximum(body, 0) * np.clip((1 - t) * size / 3 + 0.5, 0, 1)
 
 
 def _white_cell(canvas: Canvas, kind: Kind, middle: np.ndarray, radius: float) -> None:
@@ -247,7 +253,7 @@ def _platelet(canvas: Canvas, middle: np.ndarray, radius: float) -> None:
     rng = canvas.rng
     edge = outline(middle, radius, kind.rough, rng=rng, waves=9)
     colour = np.array(kind.cytoplasm, np.float32) + canvas.tint + rng.normal(0, 6, 3).astype(np.float32)
-    canvas.cover(canvas.mask(edge), colour, kind.mottle * canvas.noise(1.3 * canvas.scale / 2), rng.uniform(0.6, 0.9))
+    canvas.cover(canvas.mask(edge), colour, kind.mottle * canvas.noise(1.3 * canvas.scale / 2), rng.uniform(0.65, 0.95))
     for granules in kind.granules:
         share = min(1.0, radius / (10 * canvas.scale))
         few = Granules(
@@ -255,7 +261,7 @@ def _platelet(canvas: Canvas, middle: np.ndarray, radius: float) -> None:
             granules.radius,
             granules.colour,
         )
-        _dots(canvas, few, middle + 0.75 * (edge - middle), middle)
+        _dots(canvas, few, middle + 0.9 * (edge - middle), middle)
 
 
 def _photograph(canvas: Canvas, shape: tuple[int, int]) -> np.ndarray:
