@@ -31,6 +31,8 @@ WORDS = {
     "traces": "a look at what was left behind",
 }
 """Check -> what the probe did when it broke off."""
+BREACHES = ("nothing", "type", "dtype", "one-hot", "column", "shape", "length", "nan", "float", "range")
+"""Kinds of programs/labels.py."""
 
 
 @dataclass
@@ -101,7 +103,9 @@ def judge_record(record: dict, *, adapts: bool) -> Probed:
     found = Probed()
     checks = record.get("checks")
     checks = (
-        {name: value for name, value in checks.items() if isinstance(value, dict)} if isinstance(checks, dict) else {}
+        {name: value for name, value in checks.items() if name in WORDS and isinstance(value, dict)}
+        if isinstance(checks, dict)
+        else {}
     )
 
     def say(rule: str, severity: str, sentence: str, remedy: str = "") -> None:
@@ -109,7 +113,8 @@ def judge_record(record: dict, *, adapts: bool) -> Probed:
 
     breach = checks.get("returns", {}).get("breach")
     if isinstance(breach, list) and len(breach) == 3:
-        say(f"returns-{breach[0]}", "error", str(breach[1]), str(breach[2]))
+        kind = str(breach[0])
+        say(f"returns-{kind if kind in BREACHES else 'value'}", "error", str(breach[1]), str(breach[2]))
     if checks.get("returns", {}).get("changed_input") is True:
         say("changes-input", "warning", "Model.predict changes the images that it is given.", "Work on a copy.")
     returned = checks.get("returns", {}).get("type")

@@ -188,7 +188,10 @@ class Probes:
                 os.path.relpath(path, self.submission) for path in changed if path.startswith(self.submission + os.sep)
             ][:20],
             "outside": [
-                path for path in changed if not path.startswith(self.submission + os.sep) and ".keras" not in path
+                os.path.join(os.path.basename(folder), os.path.relpath(path, folder))
+                for folder in self.watched[1:]
+                for path in changed
+                if path.startswith(folder + os.sep) and ".keras" not in path
             ][:20],
             "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }

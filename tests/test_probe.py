@@ -1,0 +1,171 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from build.score import probe, reports, sandbox
+from build.score.environment import ServerEnvironment
+from build.score.sandbox import Limits
+from build.score.worker import Settings
+from tests.conftest import ROOT
+from tests.submissions import GOOD, LABELS, cells, model
+
+SERVER = ServerEnvironment.read()
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> np.ndarray:
+    return probe.sample([cells(tmp_path_factory.mktemp("images")).images_path], 12)
+
+
+def probed(folder: Path, text: str, images: np.ndarray, engine: str = "plain", seconds: float = 30.0, **options):
+    """What the probes find of this model.py."""
+    (folder / "submission").mkdir()
+    (folder / "submission" / "model.py").write_text(text)
+    how = Settings(sandbox.engine(engine), "2026-03", Limits(seconds), SERVER)
+    return probe.probe(how, folder / "submission", images, classes=8, work=folder / "work", **options)
+
+
+def rules(found) -> dict[str, str]:
+    return {finding.rule: finding.message for finding in found.findings}
+
+
+def test_a_model_that_does_as_asked_has_no_finding_and_is_measured(tmp_path, images):
+    found = probed(tmp_path, GOOD, images, engine="auto")
+    assert found.findings == []
+    assert found.failure is None
+    assert found.images_per_second > 10
+    # The sum over int64 copies every pixel in eight bytes.
+    assert found.growth_bytes_per_image == pytest.approx(96 * 96 * 3 * 8, rel=0.5)
+    assert found.seconds > 0
+
+
+MODELS = {
+    "folder-dependent": (
+        model(init="self.shift = len(os.getcwd()) % 7 + 1", predict=f"return ({LABELS} + self.shift) % 8"),
+        "In another working directory 12 of 12 images get another label.",
+    ),
+    "layout-dependent": (
+        model(predict=f"return ({LABELS} + X.flags.c_contiguous) % 8"),
+        "In another memory layout 12 of 12 images get another label.",
+    ),
+    "writes-outside": (
+        model(init="import tempfile\nopen(tempfile.gettempdir() + '/left.bin', 'w').write('x')"),
+        "It leaves files in the temporary or home folder: tmp/left.bin.",
+    ),
+    "writes-inside": (
+        model(init="from pathlib import Path\nPath(__file__).with_name('cache.npy').write_text('x')"),
+        "It writes into its own folder: cache.npy.",
+    ),
+    "foreign-module": (
+        model(top=f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r}); import conftest"),
+        "The module conftest is loaded from */tests/conftest.py, outside of the zip and the packages.",
+    ),
+    "probe-broke-off": (
+        model(predict=f"if len(X) < 12:\n    os._exit(3)\nreturn {LABELS}"),
+        "The probes broke off at the images alone and in two parts: the process ended with exit code 3.",
+    ),
+    "fails-batch": (
+        model(predict=f"if len(X) == 1:\n    X.squeezed()\nreturn {LABELS}"),
+        "With the images alone and in two parts, Model.predict raised AttributeError: 'numpy.ndarray' object has no "
+        "attribute 'squeezed' (model.py, line 7).",
+    ),
+    "fails-dtype": (
+        model(predict="return (X & 7).max(axis=(1, 2, 3)).astype(np.int64)"),
+        "With the images as floats, Model.predict raised TypeError: *",
+    ),
+    "empty": (
+        model(predict="return np.zeros(max(1, len(X)), np.int64)"),
+        "Without images Model.predict returns shape (1,), not (0,).",
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", MODELS)
+def test_a_dependence_or_trace_is_found_and_named(rule, tmp_path, images):
+    text, says = MODELS[rule]
+    found = rules(probed(tmp_path, text, images))
+    assert set(found) == {rule}
+    assert re.fullmatch(re.escape(says).replace(r"\*", ".*"), found[rule])
+
+
+def test_a_call_that_never_ends_breaks_the_probes_off_and_what_was_found_before_is_kept(tmp_path, images):
+    text = model(predict=f"while not X.flags.c_contiguous: pass\nreturn ({LABELS} + (X.dtype == np.uint8)) % 8")
+    found = rules(probed(tmp_path, text, images, seconds=2.5))
+    assert set(found) == {"dtype-dependent", "probe-broke-off"}
+    assert found["probe-broke-off"].startswith("The probes broke off at another memory layout: ")
+
+
+def test_what_a_recipe_declares_is_a_note(tmp_path, images):
+    text = model(predict="return np.full(len(X), len(X) % 8)")
+    found = probed(tmp_path, text, images, adapts=True)
+    batch = next(finding for finding in found.findings if finding.rule == "batch-dependent")
+    assert batch.severity == "note"
+    assert "adapts" in batch.message
+
+
+def test_a_first_call_that_fails_is_the_failure_of_the_prediction_step(tmp_path, images):
+    found = probed(tmp_path, model(predict="return X.lost"), images)
+    assert found.failure.step == "prediction"
+    assert "'lost'" in found.failure.reason
+
+
+def test_a_sample_is_taken_evenly_from_all_files(tmp_path):
+    paths = []
+    for number in range(3):
+        paths.append(tmp_path / f"{number}.npy")
+        np.save(
+            paths[-1],
+            np.full((10, 2, 2, 3), number, np.uint8) + 10 * np.arange(10, dtype=np.uint8)[:, None, None, None],
+        )
+    taken = probe.sample(paths, 8)[:, 0, 0, 0]
+    assert [list(taken % 10).count(number) for number in range(3)] == [3, 3, 2]
+    assert {0, 90} <= set(taken - taken % 10)  # first and last image of a file
+    assert len(probe.sample(paths[:1], 4)) == 4
+    assert set(probe.sample(paths, 2)[:, 0, 0, 0] % 10) == {0, 2}
+
+
+def test_the_forecast_scales_the_time_of_prediction_and_not_that_of_the_start():
+    found = probe.forecast(10.0, {"a": 20.0, "b": 20.0}, {"a": 100, "b": 300}, 600.0, 5000)
+    assert found == {
+        "startup_seconds": 10.0, "seconds_per_1000": 100.0, "largest_set": 5900,
+        "hidden_images": 5000, "hidden_seconds": 510.0, "hidden_fits": True,
+    }  # fmt: skip
+    assert probe.forecast(10.0, {"a": 20.0}, {"a": 100}, 600.0, 5000)["hidden_fits"] is False
+    assert probe.forecast(700.0, {"a": 20.0}, {"a": 100}, 600.0, None)["largest_set"] == 0
+    assert probe.forecast(1.0, {}, {}, 600.0, 5000)["seconds_per_1000"] is None
+
+
+FIELDS = ("checks", "failure", "breach", "modules", "inside", "shape", "differing", "parts", "images", "type")
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 10**30) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(
+        st.sampled_from([*FIELDS, *probe.WORDS]),
+        inner, max_size=5,
+    ),
+    max_leaves=30,
+)  # fmt: skip
+
+
+@given(
+    st.dictionaries(st.sampled_from(["checks", "running", "failure"]), JSON),
+    st.dictionaries(st.sampled_from([*probe.WORDS]), JSON),
+)
+@settings(derandomize=True, database=None, deadline=None, max_examples=200)
+def test_whatever_a_submission_writes_in_the_place_of_the_record_is_judged(record, checks):
+    for one in (record, record | {"checks": checks}):
+        for finding in probe.judge_record(one, adapts=False).findings:
+            assert finding.message.isprintable()
+            assert re.fullmatch("[a-z-]+", finding.rule)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"a": NaN}', "[" * 5000, "9" * 5000, "\x00"])
+def test_a_record_that_is_no_object_counts_as_absent(text, tmp_path):
+    (tmp_path / "record.json").write_text(text)
+    assert set(reports.read_json(tmp_path / "record.json")) <= {"a"}
+    (tmp_path / "link.json").symlink_to("/etc/passwd")
+    assert reports.read_json(tmp_path / "link.json") == {}
+    assert reports.read_json(tmp_path) == {}
