@@ -104,7 +104,8 @@ def test_the_memory_limit_kills(name, group, tmp_path, monkeypatch):
 
 
 @on_each_engine
-def test_memory_of_children_counts_too(name, tmp_path):
+def test_memory_of_children_counts_too(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(MemoryGroup, "create", classmethod(lambda cls, limit: None))
     source = f"""
 import subprocess, sys
 children = [subprocess.Popen([sys.executable, "-c", {MEMORY + "time.sleep(20)"!r}, "8"]) for _ in range(3)]

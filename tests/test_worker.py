@@ -199,7 +199,9 @@ def test_several_tasks_run_one_after_the_other_and_the_first_failure_stands(tmp_
     outcome = rehearse(tmp_path, programs=programs, tasks=tasks, phases=[phase])
     assert outcome.scores == {"a/accuracy": 1.0, "b/accuracy": 0.0}
     broken = {"scoring_b": bundles.scores("sys.exit('b is broken')")}
+    tasks = [*tasks, task | {"index": 2, "name": "c"}]
     tasks[1] |= {"scoring_program": "scoring_b/"}
+    phase["tasks"] = [0, 1, 2]
     outcome = rehearse(tmp_path / "broken", programs=programs | broken, tasks=tasks, phases=[phase])
     assert outcome.status == "failed"
     assert "b is broken" in outcome.reason
@@ -249,8 +251,10 @@ def test_a_zip_in_the_bundle_and_relative_paths_work(tmp_path, monkeypatch):
 
 
 def test_nothing_is_written_into_the_bundle_or_beside_the_zip(tmp_path):
+    ingestion = bundles.ingestion("import extra\n" + bundles.INGESTION) | {"extra.py": ""}
     for engine in ("auto", "plain"):
-        rehearse(tmp_path / engine, engine=engine)
+        outcome = rehearse(tmp_path / engine, programs={"ingestion_program": ingestion}, engine=engine)
+        assert outcome.status == "scored"
         assert sorted(path.name for path in (tmp_path / engine).iterdir()) == ["bundle", "submission.zip", "work"]
         assert not list((tmp_path / engine / "bundle").rglob("__pycache__"))
 
