@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from build.score import probe, reports, sandbox
+from build.score.bundle import write_program
 from build.score.environment import ServerEnvironment
 from build.score.sandbox import Limits
 from build.score.worker import Settings
@@ -169,3 +172,14 @@ def test_a_record_that_is_no_object_counts_as_absent(text, tmp_path):
     (tmp_path / "link.json").symlink_to("/etc/passwd")
     assert reports.read_json(tmp_path / "link.json") == {}
     assert reports.read_json(tmp_path) == {}
+
+
+def test_the_interpreters_own_folder_is_not_searched_for_traces(tmp_path):
+    program = write_program("probe_program", tmp_path / "program")
+    for name in ("env/lib/a.py", "cache/b.bin"):
+        (tmp_path / "home" / name).parent.mkdir(parents=True)
+        (tmp_path / "home" / name).write_text("x")
+    lines = f"import sys; sys.path.insert(0, {str(program)!r}); import probe; sys.prefix = sys.argv[1] + '/env'"
+    lines += "; print([path[len(sys.argv[1]):] for path in probe.files_below(sys.argv[1])])"
+    call = [sys.executable, "-c", lines, str(tmp_path / "home")]
+    assert subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip() == "['/cache/b.bin']"

@@ -49,10 +49,13 @@ def foreign_modules(submission):
 
 
 def files_below(*folders):
-    """Path -> (size, time of change) of every file below the folders."""
+    """Path -> (size, time of change) of every file below the folders, the interpreter's own left out."""
+    # An environment below HOME or /tmp has tens of thousands of files, and the sandbox shows it read-only.
+    interpreter = {os.path.realpath(prefix) for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix)}
     found = {}
     for folder in folders:
-        for parent, _, names in os.walk(folder):
+        for parent, inner, names in os.walk(folder):
+            inner[:] = [name for name in inner if os.path.realpath(os.path.join(parent, name)) not in interpreter]
             for name in names:
                 path = os.path.join(parent, name)
                 try:
