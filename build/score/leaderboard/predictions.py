@@ -58,7 +58,8 @@ def save_predictions(path: Path, conditions: Sequence, predictions: Mapping) -> 
 def load_predictions(path: Path) -> Predictions:
     """Read what `save_predictions` wrote; UserError where it is absent or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here: numpy leaves its own file open where the archive is damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Predictions(
                 tuple(map(str, arrays["keys"])),
                 tuple(map(str, arrays["definitions"])),
