@@ -173,12 +173,11 @@ def standing(
     A failed submission never posts scores, so it displaces nothing. `rule` is a key of RULES.
     """
     strategy, board, past = RULES[rule], {}, []
-    known = {submission.id: submission for submission in history}
-    assert len(known) == len(history), "two submissions bear one id"
+    assert len({submission.id for submission in history}) == len(history), "two submissions bear one id"
     events = [(one.created, 0, one) for one in history] + [(one.when, 1, one) for one in actions]
     for _, _, event in sorted(events, key=lambda item: item[:2]):
         if isinstance(event, Action):
-            board = act(board, event, known, strategy)
+            board = act(board, event, {one.id: one for one in past}, strategy)
         else:
             past.append(event)
             if event.scored:
