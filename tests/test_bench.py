@@ -86,6 +86,7 @@ def test_whole_batches_are_measured_alone_and_through_the_trainer(monkeypatch, p
     assert "1,234" in printed.getvalue()
 
 
+@pytest.mark.slow
 def test_the_trainers_threads_hand_out_every_image(monkeypatch):
     monkeypatch.setattr(augment, "BATCH", 8)
     speed = augment.trainer_speed(augment.find("podium"), augment.cells(16), np.arange(16) % 8, batches=4)

@@ -59,20 +59,18 @@ class Draws:
     """(B, k + 1) float32, rows sum to 1: the image itself, then its chains."""
 
 
-def check(*, severity: float, alpha: float, width: int, depth: int) -> None:
-    """Raise UserError unless 0 <= severity <= 10, alpha > 0, width >= 1 and depth >= 0."""
-    if not 0 <= severity <= 10:
-        raise UserError(
-            f"AugMix severity is a level from 0 to 10 (the paper: 1 to 3), got {severity}; correct the recipe."
-        )
-    if not alpha > 0:
-        raise UserError(
-            f"AugMix alpha, the concentration of its mixing weights, must be above 0, got {alpha}; correct the recipe."
-        )
-    if width < 1 or depth < 0:
-        raise UserError(
-            f"AugMix needs a width of 1 or more and a depth of 0 or more, got {width} and {depth}; correct the recipe."
-        )
+def check(*, severity: float, alpha: float, width: int, depth: int, prefix: str = "augmix") -> None:
+    """Raise UserError unless 0 <= severity <= 10, alpha > 0, width >= 1 and depth >= 0; `prefix` begins the names of the
+    recipe's fields.
+    """
+    for field, value, right, meaning in (
+        ("severity", severity, 0 <= severity <= 10, "a level from 0 to 10 (the paper: 1 to 3)"),
+        ("alpha", alpha, alpha > 0, "the concentration of the mixing weights, above 0"),
+        ("width", width, width >= 1, "a number of chains, 1 or more"),
+        ("depth", depth, depth >= 0, "the length of a chain, or 0 to draw it"),
+    ):
+        if not right:
+            raise UserError(f"Recipe field {prefix}_{field} is {meaning}, got {value}; correct the recipe.")
 
 
 def draw(count: int, *, severity: float, alpha: float, width: int, depth: int, rng: np.random.Generator) -> Draws:

@@ -60,4 +60,4 @@ def check(recipe: Recipe) -> None:
         raise UserError(f"Recipe field randaugment_pool names {unknown[0]!r}; known are {', '.join(randaugment.POOL)}.")
     for prefix, depth in (("copies", 0), ("augmix", recipe.augmix_depth)):
         settings = {name: getattr(recipe, f"{prefix}_{name}") for name in ("severity", "alpha", "width")}
-        augmix.check(**settings, depth=depth)
+        augmix.check(**settings, depth=depth, prefix=prefix)
