@@ -82,6 +82,16 @@ def test_with_views_the_loss_is_that_of_the_first_plus_the_weighted_consistency(
     np.testing.assert_allclose(loss, plain + 12 * consistency, rtol=1e-4)
 
 
+def test_the_objective_is_the_same_inside_a_graph(rng):
+    import tensorflow as tf
+
+    objective = Objective(class_weight=[1, 2, 1, 1], label_smoothing=0.1, jsd_weight=12)
+    logits = rng.normal(0, 2, (5, 3, 4)).astype(np.float32)
+    labels = np.eye(4, dtype=np.float32)[[0, 1, 2, 3, 0]]
+    traced = tf.function(objective.call, input_signature=[tf.TensorSpec([None, 4]), tf.TensorSpec([None, 3, 4])])
+    np.testing.assert_allclose(traced(labels, logits).numpy(), np.array(objective.call(labels, logits)), rtol=1e-5)
+
+
 def test_accuracy_looks_at_the_plain_view_and_at_a_mixed_images_larger_share():
     labels = np.array([[0.4, 0.6], [0.6, 0.4], [1, 0]], np.float32)
     plain = np.array([[0, 1], [0, 1], [2, 1]], np.float32)

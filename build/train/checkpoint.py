@@ -70,7 +70,7 @@ def load_variables(path: Path, network: Sequence[keras.Variable], optimizer: Seq
 
 def _read(path: Path, prefix: str) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files if name.startswith(prefix)}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(

@@ -3,6 +3,7 @@
 model.compile(loss=Objective(class_weight=plan.class_weight, label_smoothing=0.1, jsd_weight=12.0), metrics=[accuracy])
 """
 
+import math
 from collections.abc import Sequence
 
 import keras
@@ -43,7 +44,7 @@ def jensen_shannon(log_p):
     log_p: log-probabilities (B, views, K). Returns (B,), between 0 and log(views). In logarithms throughout, so that neither a
     vanishing probability nor a sure one needs clipping.
     """
-    log_mixture = ops.logsumexp(log_p, axis=1, keepdims=True) - float(ops.log(float(log_p.shape[1])))
+    log_mixture = ops.logsumexp(log_p, axis=1, keepdims=True) - math.log(log_p.shape[1])
     return ops.mean(ops.sum(ops.exp(log_p) * (log_p - log_mixture), axis=-1), axis=1)
 
 
