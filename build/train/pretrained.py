@@ -226,7 +226,8 @@ def _convnext(size: str) -> Callable[..., keras.Model]:
     return getattr(keras.applications, f"ConvNeXt{'XLarge' if size == 'xlarge' else size.title()}")
 
 
-def _convnext_arrays(source: keras.Model, size: str) -> dict[str, np.ndarray]:
+def convnext_arrays(source: keras.Model, size: str) -> dict[str, np.ndarray]:
+    """The weights of the ConvNeXt of keras.applications named convnext_SIZE, by the names and in the layout of ours."""
     prefix = f"convnext_{size}"
     # The stem and the downsamplings are networks within the network.
     found = {layer.name: layer for outer in source.layers for layer in (outer, *getattr(outer, "layers", ()))}
@@ -284,6 +285,6 @@ def _mobilenet_top(_: None, classes: int) -> list[tuple[int, ...]]:
 
 
 DONORS = {
-    "convnext": Donor(_convnext, _convnext_arrays, _convnext_top),
+    "convnext": Donor(_convnext, convnext_arrays, _convnext_top),
     "mobilenet-v3-large": Donor(_mobilenet, _mobilenet_arrays, _mobilenet_top),
 }
