@@ -78,13 +78,15 @@ class Recipe:
     mix_probability: float = 0.5
     # --- network ----------------------------------------------------------------------------------------------------
     network: str = "convnext"
-    """"convnext", "mobilenet-v3-large" or "custom-cnn"."""
+    """"convnext", "efficientnet-lite", "mobilenet-v3-large" or "custom-cnn"."""
     size: str = "auto"
-    """A ConvNeXt size, or "auto": by hardware (printed)."""
+    """A ConvNeXt size (atto ... xlarge), an EfficientNet-Lite size (lite0 ... lite2), or "auto": by hardware (printed)."""
     weights: str = "auto"
     """"none", "imagenet", a path, or "auto": imagenet where a GPU is found, else none (printed)."""
     stem_patch: int = 4
     """ConvNeXt's first stride in pixels: 4, or 2 for four times the work."""
+    upsample: float = 1.0
+    """EfficientNet-Lite: factor by which images are enlarged first, since its weights were learned at 224 to 260 pixels."""
     layer_scale: float = 1e-6
     """ConvNeXt's first value of each residual branch's factor."""
     depth: int = 3

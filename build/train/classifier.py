@@ -47,6 +47,7 @@ def spec_of(recipe: Recipe, decision: Decision, *, classes: int, image_shape: tu
         "size": decision.size,
         "stem_patch": recipe.stem_patch,
         "layer_scale": recipe.layer_scale,
+        "upsample": recipe.upsample,
         "stochastic_depth": recipe.stochastic_depth,
         "depth": recipe.depth,
         "filters": recipe.filters,

@@ -17,6 +17,8 @@ from build.recipe import Recipe
 
 BASE_GPU_GIB = 30
 """GPU memory from which ConvNeXt base is fine-tuned rather than tiny: base at 96 px and batch 64 needs about 15 GiB."""
+SIZED = ("convnext", "efficientnet-lite")
+"""Networks that come in sizes."""
 PUBLISHED = ("tiny", "small", "base", "large", "xlarge")
 """ConvNeXt sizes with ImageNet weights in keras.applications."""
 BFLOAT16_CAPABILITY = (8, 0)
@@ -105,7 +107,9 @@ def decide(recipe: Recipe, machine: Machine) -> Decision:
     if recipe.xla not in ("auto", "on", "off"):
         raise UserError(f"Expected xla auto, on or off in the recipe, got {recipe.xla!r}.")
     size = recipe.size
-    if size == "auto":
+    if size == "auto" and recipe.network == "efficientnet-lite":
+        size = "lite2" if gpu else "lite0"
+    elif size == "auto":
         size = "atto" if not gpu else "base" if machine.gpu_gib >= BASE_GPU_GIB else "tiny"
     weights = recipe.weights
     if weights == "auto":
@@ -137,11 +141,11 @@ def _precision(machine: Machine) -> str:
 
 def describe(recipe: Recipe, machine: Machine, decision: Decision) -> str:
     """Two sentences for people: the machine, and what was decided from it."""
-    network = f"{recipe.network} {decision.size}" if recipe.network == "convnext" else recipe.network
+    network = f"{recipe.network} {decision.size}" if recipe.network in SIZED else recipe.network
     weights = {"none": "from scratch", "imagenet": "with ImageNet weights"}.get(
         decision.weights, f"with {decision.weights}"
     )
-    sized = recipe.network == "convnext" and recipe.size == "auto"
+    sized = recipe.network in SIZED and recipe.size == "auto"
     chosen = " (chosen by hardware)" if sized or recipe.weights == "auto" else ""
     return (
         f"Machine: {machine.device}, keras on {machine.backend}. "
