@@ -251,8 +251,10 @@ def choose(answered: Mapping[str, Predictions], *, rng: np.random.Generator, hid
     if len(names) == 1:
         return [*sentences, "Judge both zips with the same data, seed and suites to compare them."]
     if len(names) > 2:
-        chances = chances_of_first(align([answered[name] for name in names], names), rng=rng, hidden=hidden)
-        order = np.argsort(-chances, kind="stable")
+        suites = align([answered[name] for name in names], names)
+        chances = chances_of_first(suites, rng=rng, hidden=hidden)
+        # Those without a chance stand in the order of their answers.
+        order = np.lexsort((-sum(suite.right.mean(axis=0) for suite in suites), -chances))
         shown = ", ".join(f"{names[i]} {chances[i]:.0%}" for i in order)
         sentences.append(f"Chance of ranking first on a re-drawn hidden set of {hidden:,} images: {shown}.")
         names = [names[i] for i in order[:2]]

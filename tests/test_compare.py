@@ -1,0 +1,153 @@
+"""Two entries on the same images: McNemar, bootstrap, chances of ranking first, plain advice."""
+
+import judged
+import numpy as np
+import pytest
+from scipy.stats import binomtest, norm
+
+from build.errors import UserError
+from build.score.leaderboard import compare as module
+from build.score.leaderboard.compare import Suite, align, bootstrap, chances_of_first, choose, compare
+from build.score.leaderboard.predictions import Predictions, load_predictions, save_predictions
+
+ASKED = judged.conditions(images=400, rows=120)
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Answers as the store keeps them: through the file and back."""
+
+    def keep(given, asked=ASKED) -> Predictions:
+        save_predictions(tmp_path / "answers.npz", asked, given)
+        return load_predictions(tmp_path / "answers.npz")
+
+    return keep
+
+
+def wrong_at(images: set[int], asked=ASKED) -> dict[str, np.ndarray]:
+    """Answers that are wrong about those images in every condition, right otherwise."""
+    return {one.key: np.where(np.isin(one.rows, list(images)), (one.labels + 1) % 3, one.labels) for one in asked}
+
+
+def test_mcnemar_counts_the_answers_that_only_one_got_right(stored, rng):
+    first, second = stored(wrong_at({1, 2, 3})), stored(wrong_at({3, *range(10, 22)}))
+    result = compare(first, second, names=("a", "b"), rng=rng, draws=50)
+    held_out = result.suites[0]
+    assert held_out.suite == "held-out"
+    assert (held_out.only_first, held_out.only_second) == (12, 2)
+    assert held_out.p == pytest.approx(binomtest(2, 14, 0.5).pvalue)
+    assert held_out.difference == pytest.approx((397 - 387) / 400)
+    assert held_out.low < held_out.difference < held_out.high
+    assert result.suites[1].p is None  # an image is asked about ten times: the test's answers would not be independent
+    assert "McNemar p = 0.013 (12 against 2)" in "\n".join(result.lines())
+
+
+def test_the_bootstrap_draws_images_not_answers(rng):
+    image = np.repeat(np.arange(100), 10)
+    by_image = np.repeat(rng.normal(0, 1, 100), 10)
+    low, high = bootstrap(image, by_image, rng=rng)
+    expected = 1.96 * by_image[::10].std() / np.sqrt(100)
+    assert (high - low) / 2 == pytest.approx(expected, rel=0.15)
+    low, high = bootstrap(np.arange(1000), by_image, rng=rng)
+    assert (high - low) / 2 == pytest.approx(expected / np.sqrt(10), rel=0.15)
+
+
+def test_the_bootstrap_interval_covers_the_truth(rng):
+    inside = 0
+    for _ in range(120):
+        gain = rng.normal(0.02, 0.3, 80)
+        low, high = bootstrap(np.arange(80), gain, rng=rng, draws=400)
+        inside += low <= 0.02 <= high
+    assert 0.88 * 120 <= inside <= 119
+
+
+def test_a_clearly_better_entry_is_to_be_submitted(stored, rng):
+    good, bad = stored(judged.answers(ASKED, 0.9, seed=1)), stored(judged.answers(ASKED, 0.6, seed=2))
+    result = compare(bad, good, names=("bad", "good"), rng=rng, draws=300)
+    assert result.chances[1] > 0.99
+    assert result.advice.startswith("Submit good: it ranks first in 100%")
+
+
+def test_entries_that_differ_in_a_few_answers_are_told_to_be_alike(stored, rng):
+    same = judged.answers(ASKED, 0.8, seed=1)
+    other = {key: called.copy() for key, called in same.items()}
+    for key, image in (("basic.blur.1", 0), ("stacked.chains.2", 5)):
+        other[key][image] = (other[key][image] + 1) % 3
+    result = compare(stored(same), stored(other), names=("a", "b"), rng=rng, draws=300)
+    assert result.advice.startswith("No difference that 1,000 images could show")
+    assert "save the slot" in result.advice
+    assert 0.2 < result.chances[0] < 0.8
+
+
+def test_entries_with_the_same_answers_have_no_difference_at_all(stored, rng):
+    given = stored(judged.answers(ASKED, 0.8))
+    result = compare(given, given, names=("a", "b"), rng=rng, draws=50)
+    assert result.advice == "No difference at all: a and b give the same answers; submit either."
+    assert result.chances == (0.5, 0.5)
+    assert all(one.p in (None, 1.0) for one in result.suites)
+
+
+def test_a_probable_gain_is_said_to_be_probable(rng):
+    """Chances between the two limits, whatever the entries."""
+    suites = [Suite("basic", np.arange(500), np.stack([np.arange(500) < 400, np.arange(500) < 415], axis=1))]
+    advice = module.advise(("a", "b"), suites, np.array([0.15, 0.85]), 1000)
+    assert advice.startswith("b is probably better (85%), not surely")
+    assert module.advise(("a", "b"), suites, np.array([0.03, 0.97]), 1000).startswith("Submit b")
+
+
+def test_the_images_that_would_tell_are_those_of_two_standard_errors():
+    right = np.zeros((1000, 2), bool)
+    right[:100, 0] = right[100:180, 1] = True  # 10 % against 8 %, disagreeing on 18 %
+    advice = module.advise(("a", "b"), [Suite("basic", np.arange(1000), right)], np.array([0.6, 0.4]), 1000)
+    needed = int(np.ceil(4 * (0.18 - 0.02**2) / 0.02**2))
+    assert f"about {needed:,} images would be needed" in advice
+    assert "+2.0 points" in advice
+
+
+def test_the_chance_of_ranking_first_is_that_of_drawn_sets(rng):
+    """Independent answers at 80 and 78 %, one suite: the chance is known from the normal approximation."""
+    right = np.stack([rng.random(20_000) < 0.80, rng.random(20_000) < 0.78], axis=1)
+    shares = right.mean(axis=0)
+    chances = chances_of_first([Suite("stacked", np.arange(20_000), right)], rng=rng, hidden=1000, draws=1500)
+    spread = np.sqrt((shares * (1 - shares)).sum() / 1000 + (shares * (1 - shares)).sum() / 20_000)
+    assert chances.sum() == pytest.approx(1)
+    assert chances[0] == pytest.approx(norm.cdf((shares[0] - shares[1]) / spread), abs=0.05)
+
+
+def test_images_as_they_are_take_no_part_in_the_chances_where_there_are_perturbed_ones(rng):
+    clean = Suite("held-out", np.arange(100), np.tile([True, False], (100, 1)))
+    perturbed = Suite("basic", np.arange(100), np.tile([False, True], (100, 1)))
+    assert chances_of_first([clean, perturbed], rng=rng, draws=20).tolist() == [0, 1]
+    assert chances_of_first([clean], rng=rng, draws=20).tolist() == [1, 0]
+
+
+def test_only_conditions_of_one_definition_are_paired(stored):
+    mine = stored(judged.answers(ASKED, 0.8))
+    others = judged.conditions(images=400, rows=120, definition="other")
+    theirs = stored(judged.answers(others, 0.8), others)
+    with pytest.raises(UserError, match="a and b were not judged on the same images"):
+        align((mine, theirs), ("a", "b"))
+    fewer = [one for one in ASKED if one.suite != "stacked"]
+    assert [one.name for one in align((mine, stored(judged.answers(fewer, 0.8), fewer)), ("a", "b"))] == [
+        "held-out",
+        "basic",
+    ]
+
+
+def test_among_several_the_two_likeliest_are_compared_and_strangers_are_named(stored, rng):
+    others = judged.conditions(images=400, rows=120, definition="other")
+    answered = {
+        "worst": stored(judged.answers(ASKED, 0.5, seed=1)),
+        "best": stored(judged.answers(ASKED, 0.9, seed=2)),
+        "stranger": stored(judged.answers(others, 0.99), others),
+        "second": stored(judged.answers(ASKED, 0.8, seed=3)),
+    }
+    said = choose(answered, rng=rng)
+    assert said[0] == "stranger was judged on other images than worst and is not compared."
+    assert said[1].startswith(
+        "Chance of ranking first on a re-drawn hidden set of 1,000 images: best 100%, second 0%, worst 0%"
+    )
+    assert said[2] == "best against second, on the same images:"
+    assert said[-1].startswith("Submit best")
+    alone = choose({name: answered[name] for name in ("worst", "stranger")}, rng=rng)
+    assert alone[-1].startswith("Judge both zips with the same data")
