@@ -39,14 +39,20 @@ def draw(history: list[dict], path: Path, title: str) -> None:
     ]
     for axis in (loss, accuracy, rate):
         for row in changes:
-            axis.axvline(row["epoch"] - 0.5, color="lightgrey", linewidth=1)
+            axis.axvline(row["epoch"] - 0.5, color="silver", linewidth=1, linestyle="--", zorder=0)
         axis.set_xlabel("epoch")
         axis.grid(alpha=0.3)
         axis.xaxis.get_major_locator().set_params(integer=True)
-    for row in changes:
-        text = f"{row['phase']}, {row['side']} px"
-        rate.annotate(
-            text, (row["epoch"] - 0.5, 0.98), xycoords=("data", "axes fraction"), fontsize=7, rotation=90, va="top"
+    for row in [history[0], *changes]:
+        loss.annotate(
+            f"{row['phase']}, {row['side']} px",
+            (row["epoch"] - 0.5, 0.02),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, 0),
+            textcoords="offset points",
+            fontsize=7,
+            rotation=90,
+            va="bottom",
         )
     for axis in (loss, accuracy):
         axis.legend(fontsize=8, frameon=False)
