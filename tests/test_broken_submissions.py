@@ -1,4 +1,6 @@
+import dataclasses
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ from build.score import sandbox
 from build.score.environment import ServerEnvironment
 from build.score.judge import judge
 from tests.broken import KINDS, Broken
-from tests.submissions import cells
+from tests.submissions import cells, model, source
 
 SERVER = ServerEnvironment.read()
 
@@ -65,3 +67,46 @@ def test_of_each_kind_the_judge_names_the_step_and_says_the_sentence(name, tmp_p
     check(kind, judged(kind, tmp_path, images))
     assert not list((tmp_path / "scratch").iterdir())
     assert [path.name for path in tmp_path.iterdir() if path.name != "scratch"] == ["submission.zip"]
+
+
+@pytest.mark.parametrize(
+    "name", ["kills its parent", "weights missing", "absent package", "imports build", "reserved name", "memory hog"]
+)
+def test_a_plain_process_is_judged_by_the_same_sentence(name, tmp_path, images):
+    kind = dataclasses.replace(KINDS[name], engine="plain")
+    verdict = judged(kind, tmp_path, images)
+    check(kind, verdict)
+    assert verdict.outcome.engine == "plain"
+
+
+DAEMON = """
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        note()
+        time.sleep(60)
+    os._exit(0)
+os.wait()
+"""
+SURVIVORS = {"daemon": DAEMON, "that kills its parent": "note()\nos.kill(os.getppid(), 9)\ntime.sleep(60)"}
+
+
+@pytest.mark.parametrize("name", SURVIVORS)
+def test_no_process_survives(name, tmp_path, images):
+    # Plain is the engine whose processes can be seen from here, and the weaker one.
+    note = f"def note():\n    open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
+    kind = Broken(source(model(init=note + SURVIVORS[name] + "\ntime.sleep(0.2)")), "", "", engine="plain")
+    judged(kind, tmp_path, images)
+    process = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 5
+    while alive(process) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not alive(process)
+
+
+def alive(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except OSError:
+        return False
+    return state != b"Z"

@@ -26,7 +26,7 @@ OUTPUT_TICK = 0.25
 MOST_FILES = 200_000
 """Files a program may leave; counting them costs time too."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
-PR_SET_CHILD_SUBREAPER = 36
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 CALL_PATIENCE = 20.0
 """Seconds to wait for a container engine to end a container."""
 GRACE = 0.25
@@ -127,6 +127,8 @@ def start(spec: dict) -> tuple[int, int]:
         return child, reading
     try:
         os.setsid()
+        # A plain process can kill this supervisor, its parent; it is not to outlive that.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         for group in spec["cgroups"]:
             with open(group, "w") as file:
                 file.write(str(os.getpid()))
