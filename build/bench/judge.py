@@ -6,7 +6,7 @@ Wall seconds of whole processes, in turns, median of rounds; processor seconds b
 change. The probes are further calls of the model and not the judge's own work: they are measured apart, once. Results also go to
 runs/bench/judge.json.
 
-Expected on two cores of an EPYC 9004: bare 20 s, the judge 1 s more.
+Expected on two cores of an EPYC 9004: 7 processor seconds bare, 1.6 more under the judge, 19 with the probes.
 """
 
 import os
@@ -76,7 +76,10 @@ def measure(folder: Path) -> dict:
     rounds = [(clocked(bare), clocked(judged)) for _ in range(ROUNDS)]
     probing = clocked(lambda: judged(probes=True))
     (bare_wall, bare_cpu), (judge_wall, judge_cpu) = np.median(rounds, axis=0)
-    added, allowed = judge_wall - bare_wall, TARGET_SECONDS + TARGET_SHARE * bare_wall
+    added = {"wall": judge_wall - bare_wall, "processor": judge_cpu - bare_cpu}
+    allowed = {
+        kind: TARGET_SECONDS + TARGET_SHARE * bare for kind, bare in (("wall", bare_wall), ("processor", bare_cpu))
+    }
     table = Table("Run", title=f"Median of {ROUNDS} rounds, engine {engines[0]}", title_justify="left")
     for head in ("wall s", "processor s"):
         table.add_column(head, justify="right", no_wrap=True)
@@ -84,18 +87,20 @@ def measure(folder: Path) -> dict:
     table.add_row("judge without probes", f"{judge_wall:.2f}", f"{judge_cpu:.2f}", style="bold green")
     table.add_row("judge with probes (once)", f"{probing[0]:.2f}", f"{probing[1]:.2f}")
     console.print(table)
-    verdict = "met" if added <= allowed else "[red]missed[/]"
-    console.print(
-        f"Target: at most {TARGET_SECONDS:g} s + {TARGET_SHARE:.0%}: {verdict} ({added:.2f} of {allowed:.2f} s added)."
-    )
+    for kind in added:
+        verdict = "met" if added[kind] <= allowed[kind] else "[red]missed[/]"
+        console.print(
+            f"Target: at most {TARGET_SECONDS:g} s + {TARGET_SHARE:.0%} in {kind} time: {verdict} "
+            f"({added[kind]:.2f} of {allowed[kind]:.2f} s added)."
+        )
     return {
         "engine": engines[0],
         "images": IMAGES,
         "bare": {"wall_s": round(bare_wall, 2), "cpu_s": round(bare_cpu, 2)},
         "judge": {"wall_s": round(judge_wall, 2), "cpu_s": round(judge_cpu, 2)},
         "judge_with_probes": {"wall_s": round(probing[0], 2), "cpu_s": round(probing[1], 2)},
-        "added_s": round(added, 2),
-        "allowed_s": round(allowed, 2),
+        "added_s": {kind: round(seconds, 2) for kind, seconds in added.items()},
+        "allowed_s": {kind: round(seconds, 2) for kind, seconds in allowed.items()},
     }
 
 
