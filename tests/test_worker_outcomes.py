@@ -183,15 +183,13 @@ os.mkdir(os.path.join(output, "locked"), 0o000)
 def test_a_package_that_the_server_lacks_is_missing_for_the_submission_only(tmp_path):
     server = ServerEnvironment("tiny", "", (3, 12), certain={"numpy": ""}, assumed={}, absent={"yaml": "Do without."})
     files = {"model.py": "import json, own, yaml\n" + bundles.MODEL, "own.py": ""}
-    programs = {
-        "ingestion_program": bundles.ingestion("import yaml\n" + bundles.INGESTION),
-        "scoring_program": bundles.scoring("import yaml\n" + bundles.SCORING),
-    }
+    programs = {"scoring_program": bundles.scoring("import yaml\n" + bundles.SCORING)}
     outcome = rehearse(tmp_path / "with", files, programs=programs, environment=server)
     assert outcome.status == "failed"
     assert last_line(log(outcome, "prediction", "ingestion", "stderr")) == "ModuleNotFoundError: No module named 'yaml'"
     assert rehearse(tmp_path / "without", files, programs=programs).status == "scored"
     files["model.py"] = "import json, own\n" + bundles.MODEL
+    programs["ingestion_program"] = bundles.ingestion("import yaml\n" + bundles.INGESTION)
     assert rehearse(tmp_path / "good", files, programs=programs, environment=server).status == "scored"
 
 
