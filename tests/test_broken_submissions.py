@@ -8,7 +8,8 @@ import pytest
 from build.score import sandbox
 from build.score.environment import ServerEnvironment
 from build.score.judge import judge
-from tests.broken import KINDS, Broken
+from tests.broken import Broken
+from tests.broken_predictions import KINDS
 from tests.submissions import cells, model, source
 
 SERVER = ServerEnvironment.read()
