@@ -180,6 +180,26 @@ os.mkdir(os.path.join(output, "locked"), 0o000)
     assert "link, pipe" in outcome.findings[0].message
 
 
+def test_folders_of_any_depth_and_permission_do_not_break_the_judge(tmp_path):
+    deep = """
+import tempfile
+def dig(folder):
+    os.chdir(folder)
+    for _ in range(3000):
+        os.mkdir("d")
+        os.chdir("d")
+dig(output)
+dig(tempfile.gettempdir())
+os.chmod(tempfile.gettempdir(), 0)
+os.chmod(output, 0)
+"""
+    ingestion = bundles.ingestion(bundles.INGESTION + deep)
+    outcome = rehearse(tmp_path, {"model.py": bundles.MODEL, "metadata": ""}, programs={"ingestion_program": ingestion})
+    assert outcome.scores == {"accuracy": 1.0}, outcome.reason
+    assert "d/... (over 15 folders deep)" in outcome.findings[0].message
+    assert max(len(path.relative_to(tmp_path).parts) for path in tmp_path.rglob("*")) < 40
+
+
 def test_a_package_that_the_server_lacks_is_missing_for_the_submission_only(tmp_path):
     server = ServerEnvironment("tiny", "", (3, 12), certain={"numpy": ""}, assumed={}, absent={"yaml": "Do without."})
     files = {"model.py": "import json, own, yaml\n" + bundles.MODEL, "own.py": ""}

@@ -60,7 +60,8 @@ def measure(folder: Path) -> dict:
         # As the sandbox has it: no accelerator, no word.
         env = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
         call = [sys.executable, "-c", BARE, str(submission), str(condition.images_path), str(bare_labels)]
-        subprocess.run(call, check=True, env=env, capture_output=True)
+        # A session of its own, as the sandbox has: a busy kernel shares its time among sessions.
+        subprocess.run(call, check=True, env=env, capture_output=True, start_new_session=True)
 
     def judged(*, probes: bool = False) -> None:
         verdict = judge(

@@ -12,8 +12,11 @@ from build.score.competition import Task
 from build.score.environment import ServerEnvironment
 from build.score.outcome import Failure, Log
 from build.score.sandbox import Command, Engine, Execution, Limits, Mount, run_together
+from build.score.sandbox.launch import discard
 
 SERVER_ENVIRONMENT = Path(__file__).parent / "programs" / "server_environment"
+MOST_DEPTH = 15
+"""Folders within one another that an output may have: names of 255 bytes stay below the system's 4096 a path."""
 SHOWN_LOG = 200_000
 """Characters of each log that an outcome keeps: the first and the last half."""
 
@@ -157,6 +160,7 @@ def run_job(
             continue
         commands[kind] = Command(kind, argv, tuple(mounts), folder / "containers", env=env)
     executions = run_together(settings.engine, list(commands.values()), settings.limits, tick=tick)
+    job.removed = transfer(output)
     job.executions = dict(zip(commands, executions, strict=True))
     for kind, execution in job.executions.items():
         job.logs.append(Log(step, kind, "stdout", _log(execution.stdout)))
@@ -167,9 +171,11 @@ def run_job(
 def transfer(output: Path) -> list[str]:
     """Remove from `output` what a zip and its unpacking would not carry as it is (links, pipes, sockets); returns their names.
 
-    The submission made these entries: nothing here follows a link or opens anything.
+    The submission made these entries: nothing here follows a link or opens anything. Folders deeper than MOST_DEPTH go too: their
+    paths may be longer than the system takes. What is left can be read by the judge, whatever its permissions were.
     """
     removed = []
+    output.chmod(0o755)
     queue = [output]
     while queue:
         for entry in list(queue.pop().iterdir()):
@@ -177,6 +183,10 @@ def transfer(output: Path) -> list[str]:
                 entry.unlink()
                 removed.append(str(entry.relative_to(output)))
             elif entry.is_dir():
+                if len(entry.relative_to(output).parts) > MOST_DEPTH:
+                    discard(entry)
+                    removed.append(f"{entry.relative_to(output).parts[0]}/... (over {MOST_DEPTH} folders deep)")
+                    continue
                 entry.chmod(0o755)
                 queue.append(entry)
             else:
@@ -186,7 +196,6 @@ def transfer(output: Path) -> list[str]:
 
 def push_output(job: Job) -> Failure | None:
     """What the worker does with a job's output at its end: it adds its own file `metadata`, a reserved name."""
-    job.removed = transfer(job.output)
     reserved = job.output / "metadata"
     if reserved.exists():
         return diagnose.reserved_metadata(job.step)

@@ -14,7 +14,7 @@ from build.errors import UserError
 from build.score import diagnose, metadata, reports, scores
 from build.score.competition import Competition, Task, load
 from build.score.environment import ServerEnvironment
-from build.score.job import Settings, push_output, run_job, transfer
+from build.score.job import Settings, push_output, run_job
 from build.score.outcome import Failure, Outcome
 from build.score.sandbox import Engine, Limits
 from build.score.sandbox import engine as engine_called
@@ -58,7 +58,6 @@ def rehearse(settings: Settings, competition: Competition, task: Task, submissio
     outcome.seconds["scoring"] = scoring.seconds
     if failure := diagnose.stopped(scoring, settings):
         return outcome.fail(diagnose.because(cause, failure))
-    transfer(scoring.output)
     problem = diagnose.scoring_cause(scoring, settings.era)
     # The worker of 2024 ignores how the scoring program ends and looks for its scores only.
     if problem and settings.era != "2024-11":

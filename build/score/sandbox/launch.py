@@ -26,6 +26,14 @@ def prepare(command: Command) -> Path:
     return command.folder
 
 
+def discard(folder: Path) -> None:
+    """Remove a folder that a submission could write to: any depth, any permissions, no link followed."""
+    # Not shutil.rmtree: before Python 3.13 it calls itself for every level, and a thousand levels end it.
+    for call in (["rm", "-rf", "--"], ["chmod", "-R", "u+rwx", "--"], ["rm", "-rf", "--"]):
+        if not subprocess.run([*call, str(folder)], capture_output=True).returncode and call[0] == "rm":
+            return
+
+
 @dataclass
 class Supervised:
     """A process under the supervisor."""
@@ -62,6 +70,8 @@ class Supervised:
                 found["cause"] = "memory"
             self.group.remove()
             self.group = None
+        for name in SCRATCH_FOLDERS:
+            discard(folder / name)
         if not self.measures_memory:
             found["peak_mib"] = None
         return Execution(stdout=folder / "stdout", stderr=folder / "stderr", **found)
