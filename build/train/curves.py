@@ -40,10 +40,12 @@ def draw(history: list[dict], path: Path, title: str) -> None:
     for axis in (loss, accuracy, rate):
         for row in changes:
             axis.axvline(row["epoch"] - 0.5, color="silver", linewidth=1, linestyle="--", zorder=0)
+        axis.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
         axis.set_xlabel("epoch")
         axis.grid(alpha=0.3)
         axis.xaxis.get_major_locator().set_params(integer=True)
     for row in [history[0], *changes]:
+        # Not part of the layout: a text at the edge would squeeze the axes.
         loss.annotate(
             f"{row['phase']}, {row['side']} px",
             (row["epoch"] - 0.5, 0.02),
@@ -53,7 +55,7 @@ def draw(history: list[dict], path: Path, title: str) -> None:
             fontsize=7,
             rotation=90,
             va="bottom",
-        )
+        ).set_in_layout(False)
     for axis in (loss, accuracy):
         axis.legend(fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=10)

@@ -1,0 +1,50 @@
+"""Learning curves: a picture after any number of epochs."""
+
+import cv2
+import numpy as np
+import pytest
+
+from build.train import curves
+
+
+def history(count):
+    return [
+        {
+            "epoch": number,
+            "phase": "head" if number <= 2 else "fine-tune",
+            "side": 64 if number < 5 else 96,
+            "loss": 2 / number,
+            "validation_loss": 1.5 / number,
+            "accuracy": 1 - 0.9 / number,
+            "validation_accuracy": 1 - 0.5 / number,
+            "perturbed_accuracy": 1 - 0.7 / number,
+            "score": number,
+            "learning_rate": 0.001 / number,
+        }
+        for number in range(1, count + 1)
+    ]
+
+
+def colours(path):
+    """How many pixels of the picture have a strong colour: lines, not text and grid."""
+    picture = cv2.imread(str(path)).astype(int)
+    return int((np.ptp(picture, axis=-1) > 100).sum())
+
+
+@pytest.mark.parametrize("count", [1, 2, 6, 80])
+def test_a_picture_after_any_number_of_epochs(tmp_path, count):
+    curves.draw(history(count), tmp_path / "curves.png", "run: finished")
+    assert cv2.imread(str(tmp_path / "curves.png")).shape == (418, 1320, 3)
+    assert colours(tmp_path / "curves.png") > (100 if count == 1 else 1000)
+
+
+def test_before_the_first_epoch_there_is_none(tmp_path):
+    curves.draw([], tmp_path / "curves.png", "run: interrupted")
+    assert not (tmp_path / "curves.png").exists()
+
+
+def test_a_loss_that_is_no_number_is_left_out(tmp_path):
+    rows = history(6)
+    rows[3]["validation_loss"] = float("nan")
+    curves.draw(rows, tmp_path / "curves.png", "run")
+    assert colours(tmp_path / "curves.png") > 1000
