@@ -137,6 +137,12 @@ WARNED = {
         "weights.keras was written by Keras 99.0.1; the server's Keras 3.4.1 cannot load it.",
         "newer-keras",
     ),
+    "newer numpy": Broken(
+        source(model(f"return ({LABELS}) + (np.bool(0))")),
+        "environment",
+        "model.py:5: numpy.bool is newer than the server's numpy 1.26.4.",
+        "newer-api",
+    ),
     "binary on stdout": Broken(
         source(
             model(

@@ -3,6 +3,7 @@ import sys
 import tracemalloc
 import zipfile
 
+import numpy as np
 import pytest
 
 from build.score.environment import ServerEnvironment
@@ -69,6 +70,15 @@ SOURCES = {
     "class Model:\n    def forward(self, X):\n        pass": ("no-predict", "error", 1),
     "class Base:\n    pass\nclass Model(Base):\n    pass": None,
     "class Model:\n    predict = print": None,
+    "for i in (1, 2):\n    class Model:\n        predict = print": None,
+    "import keras\nx = keras.layers.RandAugment()" + CLASS: ("newer-api", "error", 2),
+    "from tensorflow import keras as k\nx = k.layers.RandAugment()" + CLASS: ("newer-api", "error", 2),
+    "from tensorflow.keras import layers as l\nx = l.RandAugment()" + CLASS: ("newer-api", "error", 2),
+    "import tensorflow as tf\nx = tf.keras.layers.RandAugment()" + CLASS: ("newer-api", "error", 2),
+    "from keras.layers import Dense, RandAugment" + CLASS: ("newer-api", "error", 1),
+    "import numpy as np\nx = np.unstack" + CLASS: ("newer-api", "error", 2),
+    "import numpy as np\ntry:\n    x = np.concat\nexcept AttributeError:\n    x = np.concatenate" + CLASS: ("newer-api", "note", 3),
+    "import keras\nx = keras.layers.RandomFlip()\ny = x.layers.RandAugment" + CLASS: None,
     "class Model:\n    async def predict(self, X):\n        pass": ("async", "error", 2),
     "class Model:\n    def predict(self):\n        pass": ("predict-arguments", "error", 2),
     "class Model:\n    def predict(self, X, y):\n        pass": ("predict-arguments", "error", 2),
@@ -116,6 +126,11 @@ def test_modules_that_model_py_imports_are_read_too_and_others_are_not(tmp_path)
     ]
 
 
+def pickled(module: str) -> bytes:
+    """A .npy file of objects, pickled by a numpy that has this module."""
+    return array(np.array([{"a": np.ones(2)}], object)).replace(b"numpy._core.multiarray", module.encode())
+
+
 ARCHIVES = [
     ({"submission/model.py": GOOD}, ("wrapper-folder", "error", "submission/model.py")),
     ({"a/b/model.py": GOOD}, ("wrapper-folder", "error", "a/b/model.py")),
@@ -145,6 +160,8 @@ ARCHIVES = [
         {"model.py": GOOD, "w.keras": keras_file("3.4.0", {"class_name": "Lambda"})},
         ("lambda-layer", "warning", "w.keras"),
     ),
+    ({"model.py": GOOD, "weights.npy": pickled("numpy._core.multiarray")}, ("newer-numpy", "error", "weights.npy")),
+    ({"model.py": GOOD, "weights.npy": pickled("numpy.core.multiarray")}, None),
     ({"model.py": GOOD, "metadata": ""}, None),
     ({"model.py": GOOD, "w.keras": keras_file("3.4.1"), "weights.npz": array([1])}, None),
 ]

@@ -30,6 +30,9 @@ class ServerEnvironment:
     For Keras 3.4.1, tried with a small convolutional network: files of 3.5 to 3.12 load, files of 3.13, 3.14 and 3.15 do not.
     """
 
+    later: frozenset[str] = frozenset()
+    """Dotted names, such as keras.layers.RandAugment, that newer versions of its packages have and its own have not."""
+
     @classmethod
     def read(cls, path: Path | None = None) -> "ServerEnvironment":
         """The description at `path`, by default the competition's. UserError where it is not one."""
@@ -41,12 +44,14 @@ class ServerEnvironment:
                 name: {str(key): str(value) for key, value in values[name].items()}
                 for name in ("certain", "assumed", "absent")
             }
+            later = {f"{module}.{name}" for module, names in values.get("later", {}).items() for name in names}
             return cls(
                 str(values["name"]),
                 str(values.get("image", "")),
                 (major, minor),
                 **tables,
                 keras_files_fail_from=str(values.get("keras_files_fail_from", "")),
+                later=frozenset(later),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(

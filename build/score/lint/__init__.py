@@ -12,7 +12,7 @@ from build.score.lint import archive, source, weights
 from build.score.outcome import SEVERITIES, Finding
 from build.score.unpack import Refusal, damage, open_archive, refusal
 
-RUN_CANNOT_SHOW = frozenset({"newer-keras", "newer-python"})
+RUN_CANNOT_SHOW = frozenset({"newer-keras", "newer-python", "newer-api", "newer-numpy"})
 """Rules whose faults a rehearsal on this machine would not meet, because its own versions differ from the server's."""
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pyflakes import checker, messages
 
 from build.score.environment import ServerEnvironment
-from build.score.lint import newer
+from build.score.lint import later, newer
 from build.score.lint.calls import Calls
 from build.score.outcome import Finding
 from build.score.unpack import clean_parts, extracted
@@ -53,6 +53,7 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list
             findings += _names(module)
             findings += _imports(module, members, environment)
             findings += Calls(module.path, frozenset(members)).findings(module.tree)
+            findings += later.look(module.path, module.tree, environment)
             if path == "model.py":
                 findings += _model(module)
         except RecursionError:
@@ -243,7 +244,7 @@ def _model(module: Module) -> list[Finding]:
     return findings
 
 
-def _bound(node: ast.stmt) -> list[str]:
+def _bound(node: ast.AST) -> list[str]:
     """Names that a top-level statement binds, as far as that can be seen; "*" for a star import."""
     if isinstance(node, ast.ImportFrom | ast.Import):
         return [alias.asname or alias.name for alias in node.names]
@@ -252,6 +253,9 @@ def _bound(node: ast.stmt) -> list[str]:
         return [target.id for target in targets if isinstance(target, ast.Name)]
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [node.name]
-    if isinstance(node, ast.If | ast.Try):
-        return [name for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt) for name in _bound(child)]
-    return []
+    inner = (
+        child
+        for child in ast.iter_child_nodes(node)
+        if isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case)
+    )
+    return [name for child in inner for name in _bound(child)]

@@ -10,6 +10,8 @@ from build.score.unpack import STREAM_ERRORS, extracted
 SUFFIXES = (".keras", ".h5", ".hdf5", ".npz", ".npy", ".tflite", ".pb", ".pt", ".pth", ".pkl", ".onnx")
 LFS = b"version https://git-lfs.github.com/spec/"
 MOST_CONFIG = 20 * 2**20
+HEAD = 2**16
+"""Bytes within which a pickle names the modules that it needs first."""
 
 
 def look(archive: zipfile.ZipFile, environment: ServerEnvironment, loads: bool) -> list[Finding]:
@@ -23,10 +25,16 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment, loads: bool) 
             findings.append(Finding("empty-weights", "error", f"{name} is empty.", "Save the weights again.", name))
             continue
         with archive.open(member) as file:
-            head = file.read(len(LFS))
-        if head == LFS:
+            head = file.read(HEAD)
+        if head.startswith(LFS):
             sentence = f"{name} is a Git LFS pointer, not the weights."
             findings.append(Finding("lfs-pointer", "error", sentence, "Run `git lfs pull` before packaging.", name))
+        elif b"numpy._core" in head and version(environment.certain.get("numpy", "2")) < (2,):
+            sentence = (
+                f"{name} is pickled by numpy 2, which the server's numpy {environment.certain['numpy']} cannot read."
+            )
+            remedy = "Save plain arrays, without objects in them."
+            findings.append(Finding("newer-numpy", "error", sentence, remedy, name))
         elif name.lower().endswith(".keras"):
             findings += _keras(archive, member, environment, loads)
     return findings
