@@ -140,7 +140,7 @@ WARNED = {
     "newer numpy": Broken(
         source(model(f"return ({LABELS}) + (np.bool(0))")),
         "environment",
-        "model.py:5: numpy.bool is newer than the server's numpy 1.26.4.",
+        "model.py:6: numpy.bool is newer than the server's numpy 1.26.4.",
         "newer-api",
     ),
     "binary on stdout": Broken(
