@@ -225,3 +225,23 @@ def test_the_backgrounds_alone_do_not_give_the_class_away(drawn):
     images, labels = drawn
     frame = np.concatenate([images[:, :4], images[:, -4:]], 1)
     assert accuracy(np.stack([colour_histogram(image) for image in frame]), labels) < 1.8 / K
+
+
+def test_nuclei_have_the_form_that_their_kind_says():
+    kinds = synthetic.kinds_of_classes()
+    numbers = {
+        kind: np.mean(
+            [
+                shape_numbers(painting.paint(kind, (96, 96), rng=np.random.default_rng([row, index])))
+                for index in range(20)
+            ],
+            axis=0,
+        )
+        for row, kind in enumerate(kinds)
+    }
+    filled, edge = ({kind: line[column] for kind, line in numbers.items()} for column in (2, 3))
+    for bitten in ("monocyte", "immature granulocytes", "neutrophil", "eosinophil"):
+        for round_one in ("lymphocyte", "erythroblast"):
+            assert filled[bitten] < filled[round_one] - 0.3, (bitten, round_one, filled)
+    assert min(edge["neutrophil"], edge["eosinophil"]) > edge["monocyte"] > edge["lymphocyte"]
+    assert numbers["platelet"][0] < min(line[0] for kind, line in numbers.items() if kind != "platelet") / 2
