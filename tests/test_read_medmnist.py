@@ -1,6 +1,9 @@
 """BloodMNIST through a package like medmnist whose file lies on this disk: no network, no PyTorch."""
 
 import hashlib
+import importlib.util
+import sys
+import urllib.error
 
 import numpy as np
 import pytest
@@ -93,3 +96,21 @@ def test_medmnist_without_its_package_says_how_to_get_it(tmp_path, monkeypatch):
     with pytest.raises(UserError) as caught:
         read("medmnist:bloodmnist", seed=0, cache=tmp_path / "cache")
     assert "pip install --no-deps medmnist" in sentence(caught)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("medmnist") is None, reason="the optional medmnist package is absent")
+@pytest.mark.parametrize("size", [64, 128, 224])
+def test_the_real_package_knows_bloodmnist_in_every_size_and_its_names_are_the_contracts(tmp_path, monkeypatch, size):
+    asked, loaded = [], set(sys.modules)
+
+    def no_network(url, timeout):
+        asked.append(url)
+        raise urllib.error.URLError("no network in this test")
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    with pytest.raises(UserError) as caught:
+        read(f"medmnist:bloodmnist@{size}", seed=0, cache=tmp_path / "cache")
+    assert "no network in this test" in sentence(caught)
+    assert f"bloodmnist_{size}.npz" in asked[0]
+    assert not {"torch", "medmnist"} & (set(sys.modules) - loaded)

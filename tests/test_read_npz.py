@@ -142,3 +142,29 @@ def test_reading_holds_no_second_copy_of_the_images_in_memory(tmp_path):
     tracemalloc.stop()
     assert len(cells) == 1500
     assert peak < size / 2, f"{peak / 2**20:.0f} MiB for {size / 2**20:.0f} MiB of images"
+
+
+def test_an_npz_that_may_not_be_opened_is_refused_as_such(tmp_path, monkeypatch):
+    path = npz(tmp_path)
+
+    def refuse(self, *arguments, **options):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(UserError) as caught:
+        read(path, seed=0, cache=tmp_path / "cache")
+    assert "cannot be read (Permission denied)" in sentence(caught)
+
+
+def test_no_flipped_byte_of_the_archives_directory_ends_in_a_traceback_or_in_other_pixels(tmp_path):
+    path = npz(tmp_path, labels=np.arange(16, dtype=np.uint8) % K)
+    whole = path.read_bytes()
+    start = whole.index(b"PK\x01\x02")
+    for at in range(start, len(whole)):
+        path.write_bytes(flip_byte(whole, at))
+        try:
+            cells = read(path, seed=0, cache=tmp_path / "cache")
+        except UserError:
+            continue
+        assert cells.images[15, 95, 95, 2] == some_images(16)[15, 95, 95, 2]
+        assert cells.labels.tolist() == some_labels(16).tolist()
