@@ -16,6 +16,8 @@ from submission import weights
 SMALLEST_SIDE = 6
 """The last layer with maps of at least this side is looked at: a ConvNeXt's final 3x3 maps of a 96-pixel image show a
 corner of the image, but no part of a cell."""
+BATCH = 32
+"""Images whose layers are held at once for their gradients."""
 
 
 def explainer(weights_path: Path) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -34,6 +36,13 @@ def explainer(weights_path: Path) -> Callable[[np.ndarray, np.ndarray], np.ndarr
     inner = keras.Model(model.inputs, [features[-1].output, model.output])
 
     def explain(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        parts = [
+            explain_batch(images[start : start + BATCH], labels[start : start + BATCH])
+            for start in range(0, len(images), BATCH)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, *features[-1].output.shape[1:3]), np.float32)
+
+    def explain_batch(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         with tf.GradientTape() as tape:
             pixels = tf.constant(np.asarray(images, np.float32))
             tape.watch(pixels)
