@@ -52,6 +52,11 @@ def test_the_bootstrap_draws_images_not_answers(rng):
     assert (high - low) / 2 == pytest.approx(expected / np.sqrt(10), rel=0.15)
 
 
+def test_the_bootstrap_weighs_an_image_by_its_answers(rng):
+    image = np.repeat([0, 1, 2], [1, 5, 50])
+    assert bootstrap(image, np.ones(56), rng=rng) == pytest.approx((1, 1))
+
+
 def test_the_bootstrap_interval_covers_the_truth(rng):
     inside = 0
     for _ in range(120):
@@ -112,6 +117,13 @@ def test_the_chance_of_ranking_first_is_that_of_drawn_sets(rng):
     spread = np.sqrt((shares * (1 - shares)).sum() / 1000 + (shares * (1 - shares)).sum() / 20_000)
     assert chances.sum() == pytest.approx(1)
     assert chances[0] == pytest.approx(norm.cdf((shares[0] - shares[1]) / spread), abs=0.05)
+
+
+def test_the_chance_counts_images_not_answers(rng):
+    """21 images against 19, 50 answers each: as 40 images go that says little, as 2,000 answers would go a lot."""
+    image = np.repeat(np.arange(40), 50)
+    right = np.stack([image < 21, image >= 21], axis=1)
+    assert 0.52 < chances_of_first([Suite("stacked", image, right)], rng=rng, draws=1500)[0] < 0.75
 
 
 def test_images_as_they_are_take_no_part_in_the_chances_where_there_are_perturbed_ones(rng):

@@ -136,6 +136,8 @@ def test_a_day_is_the_utc_date_wherever_the_team_sits():
     rome = at(120).astimezone(timezone(timedelta(hours=14)))  # already tomorrow there
     assert quota(history, owner="us", phase="dev", now=rome, per_day=5).used_today == 3
     assert quota(history, owner="us", phase="dev", now=at(12 * 60), per_day=5).used_today == 0
+    east = [Submission("s", "us", at(0).astimezone(timezone(timedelta(hours=14))))]
+    assert quota(east, owner="us", phase="dev", now=at(9), per_day=5).used_today == 1
 
 
 def test_failures_other_teams_and_other_phases_do_not_count():
@@ -146,8 +148,8 @@ def test_failures_other_teams_and_other_phases_do_not_count():
         one("final", 3, 0.5, phase="final"),
         one("running", 4, None, status="Running"),
     ]
-    assert quota(history, owner="us", phase="dev", now=at(9), per_day=2).left == 0
-    assert quota(history, owner="us", phase="final", now=at(9), per_day=2).left == 1
+    assert quota(history, owner="us", phase="dev", now=at(9), per_day=5).left == 3
+    assert quota(history, owner="us", phase="final", now=at(9), per_day=5).left == 4
 
 
 def test_what_is_used_up_says_when_the_next_slot_comes():
