@@ -106,6 +106,7 @@ def test_what_lies_in_the_cache_is_not_made_again_but_what_is_damaged_is(tmp_pat
     after = stamps(make(["basic"], tmp_path))
     assert {key for key in after if after[key] != before[key]} == {one.key for one in made[3:6]}
     assert made[3].images_path.read_bytes() == whole
+    assert [len(np.load(one.images_path)) for one in made[4:6]] == [12, 12]
 
 
 def test_other_images_labels_or_rows_do_not_meet_in_the_cache(tmp_path):
