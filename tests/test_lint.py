@@ -78,6 +78,7 @@ SOURCES = {
     "from keras.layers import Dense, RandAugment" + CLASS: ("newer-api", "error", 1),
     "import numpy as np\nx = np.unstack" + CLASS: ("newer-api", "error", 2),
     "import numpy as np\ntry:\n    x = np.concat\nexcept AttributeError:\n    x = np.concatenate" + CLASS: ("newer-api", "note", 3),
+    "import numpy as np\nx = dict().np.unstack" + CLASS: None,
     "import keras\nx = keras.layers.RandomFlip()\ny = x.layers.RandAugment" + CLASS: None,
     "class Model:\n    async def predict(self, X):\n        pass": ("async", "error", 2),
     "class Model:\n    def predict(self):\n        pass": ("predict-arguments", "error", 2),

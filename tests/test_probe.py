@@ -47,6 +47,10 @@ def test_a_model_that_does_as_asked_has_no_finding_and_is_measured(tmp_path, ima
 
 
 MODELS = {
+    "nondeterministic": (
+        model(predict="return np.random.default_rng().integers(0, 8, len(X))"),
+        "Two calls with the same images differ for * of 12.",
+    ),
     "folder-dependent": (
         model(init="self.shift = len(os.getcwd()) % 7 + 1", predict=f"return ({LABELS} + self.shift) % 8"),
         "In another working directory 12 of 12 images get another label.",

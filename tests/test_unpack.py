@@ -53,6 +53,25 @@ def test_a_link_becomes_a_file_that_holds_its_target_and_the_last_of_two_members
     assert (tmp_path / "twice" / "model.py").read_text() == GOOD
 
 
+def test_of_members_of_one_name_only_the_last_is_read_and_it_is_written_last(tmp_path):
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name, text in (("model.py", "damaged"), ("/model.py", "second"), ("model.py", GOOD)):
+            archive.writestr(name, text)
+    (tmp_path / "z.zip").write_bytes((tmp_path / "z.zip").read_bytes().replace(b"damaged", b"DAMAGED"))
+    assert unpack(tmp_path / "z.zip", tmp_path / "ours") is None
+    assert tree(tmp_path / "ours") == extracted(tmp_path / "z.zip", tmp_path / "theirs") == {"model.py": GOOD.encode()}
+
+
+def test_what_is_stored_with_a_folder_does_not_matter(tmp_path):
+    contents = bytearray(pack(tmp_path / "z.zip", {"net/": "", "model.py": GOOD}).read_bytes())
+    central = contents.index(b"PK\x01\x02")
+    struct.pack_into("<HH", contents, central + 8, 1, 97)  # encrypted, by an unknown method
+    (tmp_path / "z.zip").write_bytes(contents)
+    assert unpack(tmp_path / "z.zip", tmp_path / "ours") is None
+    assert tree(tmp_path / "ours") == extracted(tmp_path / "z.zip", tmp_path / "theirs")
+
+
 @pytest.mark.parametrize("name", UPLOAD)
 def test_a_refused_archive_leaves_nothing_behind_and_fails_on_the_worker_as_said(name, tmp_path):
     path = UPLOAD[name].write(tmp_path / "z.zip")
