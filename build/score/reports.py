@@ -33,8 +33,13 @@ def write_json(path: Path, values: dict) -> None:
 
 def number(value: object) -> float | None:
     """`value` where it is a finite number of at least 0."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
-    return float(value) if good else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:  # JSON's whole numbers have any length
+        return None
+    return found if math.isfinite(found) and found >= 0 else None
 
 
 def failure(output: Path) -> dict[str, str]:

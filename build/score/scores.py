@@ -72,11 +72,13 @@ def read(
         if isinstance(value, bool) or not isinstance(value, int | float):
             sentence = f"The score {key!r} is {str(value)[:50]!r}, not a number."
             return {}, Failure("scores", sentence, silent, "Write numbers only."), []
+        if isinstance(value, int):  # of any length, and a float holds 308 digits
+            value = max(-LARGEST, min(LARGEST, value))
         if not math.isfinite(value):
             sentence = f"The score {key!r} is {value}, which the worker cannot send."
             return {}, Failure("scores", sentence, silent, "Let the scoring program write finite numbers."), []
         if abs(value) >= LARGEST:
-            sentence = f"The score {key!r} is {value:g}; the site stores numbers below 1e10."
+            sentence = f"The score {key!r} is {found[key]!s:.20}; the site stores numbers below 1e10."
             return {}, Failure("scores", sentence, silent, "Scale it."), []
         scores[str(key)] = float(value)
     stored = {key: value for key, value in scores.items() if key in columns}
