@@ -137,7 +137,14 @@ def test_a_narrow_terminal_gets_fewer_suites_and_names_are_not_markup(tmp_path):
     store.add(judged.card(asked, judged.answers(asked, 0.8), team="[/bold]x"), asked)
     board = build(store)
     assert "geometry" in [column.header for column in table(board).columns]
-    assert "geometry" not in [column.header for column in table(board, 100).columns]
+    assert "geometry" not in [column.header for column in table(board, 90).columns]
+    for width in (80, 90, 100, 130, 170):
+        output = Console(file=io.StringIO(), width=width)
+        output.print(table(board, width))
+        lines = output.file.getvalue().splitlines()
+        assert max(map(len, lines)) <= width
+        assert any(re.match(r" +1  Harry", line) for line in lines), lines[:6]
+        assert any("  abababab" in line and re.search(r"0\.\d\d\.\.0\.\d\d", line) for line in lines)
     output = Console(file=io.StringIO(), width=190)
     output.print(table(board))
     assert "[/bold]x" in output.file.getvalue()

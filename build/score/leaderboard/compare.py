@@ -75,7 +75,7 @@ class Comparison:
                 f"{100 * one.difference:+5.1f} points ({100 * one.low:+.1f} to {100 * one.high:+.1f}){test}"
             )
         rows.append(
-            f"  first on a re-drawn hidden set of {self.hidden:,} images: "
+            f"  first of the two on a re-drawn hidden set of {self.hidden:,} images: "
             f"{first} {self.chances[0]:.0%}, {second} {self.chances[1]:.0%}"
         )
         return [*rows, self.advice]
