@@ -5,6 +5,9 @@ import pytest
 
 from build.score.metadata import read, split, substitute
 
+MERGES = "a0: &a0 {k: v}\n" + "".join(f"a{i + 1}: &a{i + 1} {{<<: [{', '.join([f'*a{i}'] * 20)}]}}\n" for i in range(9))
+"""Some 20 ** 9 merges in a thousand characters."""
+
 
 @pytest.mark.parametrize(
     ("files", "as_program", "as_ingestion"),
@@ -22,7 +25,9 @@ from build.score.metadata import read, split, substitute
         ({"metadata.yaml": "{broken: ["}, "skip", "refuse"),
         ({"metadata.yaml": b"\xff\xfe\x00"}, "skip", "refuse"),
         ({"metadata.yaml": "command: [python, x.py]"}, "skip", "refuse"),
-        ({"metadata.yaml": "[" * 5000}, "skip", "refuse"),
+        ({"metadata.yaml": "[" * 50_000}, "skip", "refuse"),
+        ({"metadata.yaml": MERGES}, "skip", "refuse"),
+        ({"metadata.yaml": "- " * 20_000}, "skip", "refuse"),
         ({"metadata/inner.txt": "a folder of that name"}, "skip", "refuse"),
         ({"inner/metadata.yaml": "command: python x.py"}, "copy", "refuse"),
     ],

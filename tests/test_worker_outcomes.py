@@ -146,10 +146,12 @@ def test_a_command_that_cannot_be_split_is_a_failure(tmp_path):
 
 
 def test_a_command_that_does_not_exist_is_a_failure(tmp_path):
-    programs = {"scoring_program": bundles.program("", "Rscript scoring.R", "scoring.R")}
-    outcome = rehearse(tmp_path, programs=programs)
-    assert (outcome.status, outcome.step) == ("failed", "scoring")
-    assert "Rscript" in outcome.reason
+    for engine in ("auto", "plain"):
+        for kind, step in (("scoring_program", "scoring"), ("ingestion_program", "prediction")):
+            programs = {kind: bundles.program("", "Rscript it.R", "it.R")}
+            outcome = rehearse(tmp_path / engine / kind, programs=programs, engine=engine)
+            assert (outcome.status, outcome.step) == ("failed", step)
+            assert "Rscript" in outcome.reason
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -185,9 +187,9 @@ def test_folders_of_any_depth_and_permission_do_not_break_the_judge(tmp_path):
 import tempfile
 def dig(folder):
     os.chdir(folder)
-    for _ in range(3000):
-        os.mkdir("d")
-        os.chdir("d")
+    for _ in range(1200):
+        os.mkdir("deep")
+        os.chdir("deep")
 dig(output)
 dig(tempfile.gettempdir())
 os.chmod(tempfile.gettempdir(), 0)
@@ -196,7 +198,7 @@ os.chmod(output, 0)
     ingestion = bundles.ingestion(bundles.INGESTION + deep)
     outcome = rehearse(tmp_path, {"model.py": bundles.MODEL, "metadata": ""}, programs={"ingestion_program": ingestion})
     assert outcome.scores == {"accuracy": 1.0}, outcome.reason
-    assert "d/... (over 15 folders deep)" in outcome.findings[0].message
+    assert "deep/... (over 15 folders deep)" in outcome.findings[0].message
     assert max(len(path.relative_to(tmp_path).parts) for path in tmp_path.rglob("*")) < 40
 
 

@@ -112,8 +112,11 @@ def prediction_cause(job, settings, submission: Path, input_data: Path | None) -
         remedy = remedy or "The traceback is in the prediction step's log above; correct the submission."
         return Failure("prediction", sentence, shows, remedy)
     for source, execution in job.executions.items():
+        what = "ingestion program" if source == "ingestion" else "submission's own command"
+        if execution.exit_code is None:
+            sentence = f"The {what} could not be started: {execution.detail}."
+            return Failure("prediction", sentence, shows, "Name a command that is there.")
         if execution.exit_code:
-            what = "ingestion program" if source == "ingestion" else "submission's own command"
             said = last_line(job.text(source, "stderr"))
             sentence = f"The {what} ended with {_code(execution.exit_code)}" + (f": {said}" if said else ".")
             return Failure("prediction", sentence, shows, "The traceback is in the prediction step's log above.")

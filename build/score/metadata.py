@@ -14,7 +14,9 @@ ERAS = ("2024-11", "2026-03")
 """Workers that can be emulated: the one of the 2024/25 competition and the newest one read."""
 NAMES = ("metadata.yaml", "metadata")
 """In the order in which the worker looks."""
-_MOST_BYTES = 1 << 20
+_MOST_BYTES = 1 << 16
+_MOST_BRACKETS, _MOST_MERGES = 200, 8
+"""YAML takes quadratic time for nested brackets and exponential for merges; no honest metadata has as many."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,10 @@ def read(folder: Path | None, kind: str) -> Metadata:
         return Metadata("refuse", message="Program directory missing 'metadata.yaml/metadata'")
     try:
         with (folder / name).open("rb") as file:
-            found = yaml.safe_load(file.read(_MOST_BYTES).decode())
+            text = file.read(_MOST_BYTES).decode()
+        if text.count("[") + text.count("{") > _MOST_BRACKETS or text.count("<<") > _MOST_MERGES:
+            raise ValueError("too many brackets or merges")
+        found = yaml.safe_load(text)
         command = found.get("command") if isinstance(found, dict) else None
     except (yaml.YAMLError, OSError, UnicodeDecodeError, RecursionError, ValueError):
         command = None
