@@ -123,8 +123,6 @@ def _assign(network: keras.Model, arrays: dict[str, np.ndarray], source: str) ->
     kept = [
         name for name in targets if name.startswith(HEAD) and _shape(arrays.get(name)) != tuple(targets[name].shape)
     ]
-    if kept:
-        kept = [name for name in targets if name.startswith(HEAD)]
     for name, variable in targets.items():
         if name not in kept and _shape(arrays.get(name)) != tuple(variable.shape):
             found = f"has shape {arrays[name].shape}" if name in arrays else "is missing"
