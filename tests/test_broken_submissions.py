@@ -70,14 +70,18 @@ def test_of_each_kind_the_judge_names_the_step_and_says_the_sentence(name, tmp_p
     assert [path.name for path in tmp_path.iterdir() if path.name != "scratch"] == ["submission.zip"]
 
 
-@pytest.mark.parametrize(
-    "name", ["kills its parent", "weights missing", "absent package", "imports build", "reserved name", "memory hog"]
-)
+@pytest.mark.parametrize("name", ["weights missing", "absent package", "imports build", "reserved name", "memory hog"])
 def test_a_plain_process_is_judged_by_the_same_sentence(name, tmp_path, images):
     kind = dataclasses.replace(KINDS[name], engine="plain")
     verdict = judged(kind, tmp_path, images)
     check(kind, verdict)
     assert verdict.outcome.engine == "plain"
+
+
+def test_a_plain_process_that_kills_its_supervisor_is_told(tmp_path, images):
+    says = "The process that watches over the submission was killed, most likely by the submission."
+    kind = dataclasses.replace(KINDS["kills its parent"], engine="plain", says=says)
+    check(kind, judged(kind, tmp_path, images))
 
 
 DAEMON = """

@@ -113,6 +113,9 @@ def prediction_cause(job, settings, submission: Path, input_data: Path | None) -
         return Failure("prediction", sentence, shows, remedy)
     for source, execution in job.executions.items():
         what = "ingestion program" if source == "ingestion" else "submission's own command"
+        if execution.cause == "lost":
+            sentence = "The process that watches over the submission was killed, most likely by the submission."
+            return Failure("prediction", sentence, shows, "Remove calls of os.kill and the like.")
         if execution.exit_code is None:
             sentence = f"The {what} could not be started: {execution.detail}."
             return Failure("prediction", sentence, shows, "Name a command that is there.")

@@ -61,7 +61,7 @@ class Execution:
     exit_code: int | None
     """As an engine reports it (128 + n after signal n); None where it never started."""
     cause: str
-    """"exit", "time", "memory", "output", "processes", "stopped" (the judge was) or "start" (see `detail`)."""
+    """"exit", "time", "memory", "output", "processes", "stopped" (the judge was), "start" or "lost" (see `detail`)."""
     seconds: float
     peak_mib: float | None
     """None where the engine cannot measure it."""

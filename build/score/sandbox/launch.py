@@ -59,7 +59,7 @@ class Supervised:
         except ValueError:
             found = {
                 "exit_code": None,
-                "cause": "start",
+                "cause": "lost",
                 "seconds": 0.0,
                 "peak_mib": 0.0,
                 "survivors": 0,
