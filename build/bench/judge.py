@@ -6,7 +6,7 @@ Wall seconds of whole processes, in turns, median of rounds; processor seconds b
 change. The probes are further calls of the model and not the judge's own work: they are measured apart, once. Results also go to
 runs/bench/judge.json.
 
-Expected on two cores of an EPYC 9004: 7 processor seconds bare, 1.6 more under the judge, 19 with the probes.
+Expected on two cores of an EPYC 9004: 7 processor seconds bare, about 1 more under the judge, 14 with the probes.
 """
 
 import os
