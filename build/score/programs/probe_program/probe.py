@@ -9,6 +9,7 @@ It only records; which of it is a fault is decided by build/score/probe.py. Need
 
 import json
 import os
+import re
 import resource
 import sys
 import sysconfig
@@ -194,7 +195,8 @@ class Probes:
                 os.path.join(os.path.basename(folder), os.path.relpath(path, folder))
                 for folder in self.watched[1:]
                 for path in changed
-                if path.startswith(folder + os.sep) and ".keras" not in path
+                # Settings and caches (fonts, kernels) are the libraries' own, not the submission's.
+                if path.startswith(folder + os.sep) and not re.search(r"/\.(keras|cache|config)/", path)
             ][:20],
             "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
