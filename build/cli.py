@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from build.console import console
+from build.console import console, muffled
 from build.errors import UserError
 
 SYNTHETIC_NOTICE = (
@@ -82,7 +82,11 @@ def train(
     prepared = prepare(data, chosen, seed=seed)
     show_data(prepared)
 
-    from build.train.fit import train as fit  # imports the framework: after the data was found to be good
+    with muffled():  # imports the framework: after the data was found to be good
+        from build.train import hardware
+        from build.train.fit import train as fit
+
+        hardware.find()  # the first look at the devices is the talkative one
 
     run = fit(chosen, prepared, seed=seed, resume=run, epochs=epochs)
     click.echo(run.folder)

@@ -1,5 +1,9 @@
 """Where the program speaks: one console on standard error for progress, plain standard output for results."""
 
+import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +19,32 @@ if not console.is_terminal:
 
 
 @contextmanager
+def muffled() -> Iterator[None]:
+    """Hold back what libraries write on file descriptor 2: TensorFlow's notices on import, which no setting stops.
+
+    Where an NVIDIA driver is installed they may say why a GPU is not found, so nothing is held back there; and an exception lets
+    all of it out.
+    """
+    if shutil.which("nvidia-smi"):
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+@contextmanager
 def bar(description: str, total: int | None, unit: str = "images") -> Iterator[Progress]:
     """Progress bar with rate-based ETA. Yields (progress); call `progress.advance(progress.task_ids[0], n)`."""
     columns = (
@@ -26,6 +56,7 @@ def bar(description: str, total: int | None, unit: str = "images") -> Iterator[P
         TextColumn("ETA"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    # Where there is no terminal a transient bar would leave an empty line and nothing else.
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         progress.add_task(description, total=total)
         yield progress

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from build.console import console
+from build.console import console, muffled
 from build.errors import UserError
 from build.files import atomic, sha256
 from build.recipe import Recipe
@@ -192,9 +192,10 @@ def _say(rehearsal: Rehearsal, found: list[Gate], dist: Path, force: bool) -> in
 
 def _explainer(run: Run):
     """A Grad-CAM of the run's network for the scorecard's worst images."""
-    from build.gradcam import explainer  # imports the framework: only after the zip was judged without it
+    from build.gradcam import explainer
 
-    return explainer(run.weights_path)
+    with muffled():  # imports the framework: only after the zip was judged without it
+        return explainer(run.weights_path)
 
 
 def _table(found: list[Gate]) -> Table:
