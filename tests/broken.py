@@ -158,8 +158,8 @@ MAKING = {
     ),
     "relative weights": Broken(
         also({"weights.npy": zips.array([1])}, model(init=LOADS.format("'weights.npy'"))),
-        "prediction",
-        "model.py, line 5, opens 'weights.npy' relative to the working directory, which is not the submission's folder.",
+        "",
+        "'weights.npy' is opened relative to the working directory, which is taken to be the submission's folder.",
         "relative-path",
     ),
     "relative and missing": Broken(

@@ -70,6 +70,24 @@ def test_of_each_kind_the_judge_names_the_step_and_says_the_sentence(name, tmp_p
     assert [path.name for path in tmp_path.iterdir() if path.name != "scratch"] == ["submission.zip"]
 
 
+@pytest.mark.parametrize("engine", ["auto", "plain"])
+def test_relative_weights_fail_where_the_ingestion_stays_in_its_own_folder(engine, tmp_path, images):
+    strict = dataclasses.replace(SERVER, working_directory="program")
+    zip_path = KINDS["relative weights"].write(tmp_path / "s.zip")
+    verdict = judge(zip_path, [images], scratch=tmp_path / "scratch", engine=engine, environment=strict, probes=False)
+    assert verdict.outcome.reason == (
+        "model.py, line 5, opens 'weights.npy' relative to the working directory, which is not the submission's folder."
+    )
+    assert [f.severity for f in verdict.findings if f.rule == "relative-path"] == ["error"]
+
+
+def test_the_probes_find_what_depends_on_the_working_directory(tmp_path, images):
+    kind = dataclasses.replace(KINDS["relative weights"], probes=True)
+    verdict = judged(kind, tmp_path, images)
+    assert verdict.exit_code == 0
+    assert "fails-folder" in {finding.rule for finding in verdict.findings}
+
+
 @pytest.mark.parametrize("name", ["weights missing", "absent package", "imports build", "reserved name", "memory hog"])
 def test_a_plain_process_is_judged_by_the_same_sentence(name, tmp_path, images):
     kind = dataclasses.replace(KINDS[name], engine="plain")

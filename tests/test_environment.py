@@ -62,6 +62,7 @@ def test_another_description_can_be_read(tmp_path):
         {"absent": ["torch"]},
         {"later": {"numpy": 3}},
         {"later": []},
+        {"working_directory": "home"},
     ],
 )
 def test_what_is_no_description_is_refused_in_one_sentence(changes, tmp_path):

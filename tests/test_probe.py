@@ -52,7 +52,7 @@ MODELS = {
         "Two calls with the same images differ for * of 12.",
     ),
     "folder-dependent": (
-        model(init="self.shift = len(os.getcwd()) % 7 + 1", predict=f"return ({LABELS} + self.shift) % 8"),
+        model(init="self.shift = 1 + os.path.exists('model.py')", predict=f"return ({LABELS} + self.shift) % 8"),
         "In another working directory 12 of 12 images get another label.",
     ),
     "layout-dependent": (

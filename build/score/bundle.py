@@ -68,8 +68,10 @@ def _link(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
-def _data(conditions: Sequence[Condition], input_data: Path, reference: Path, classes: Sequence[str]) -> None:
-    """Write the images and, apart from them, the labels."""
+def _data(
+    conditions: Sequence[Condition], input_data: Path, reference: Path, classes: Sequence[str], working_directory: str
+) -> None:
+    """Write the images and what the ingestion program is to do with them and, apart from them, the labels."""
     if not conditions:
         raise UserError("A bundle needs at least one set of test images; name at least one suite.")
     input_data.mkdir(parents=True)
@@ -87,7 +89,8 @@ def _data(conditions: Sequence[Condition], input_data: Path, reference: Path, cl
         np.save(reference / f"{condition.key}.labels.npy", labels.astype(np.int64))
         shown.append({"key": condition.key, "images": f"{condition.key}.npy"})
         known.append({"key": condition.key, "suite": condition.suite, "labels": f"{condition.key}.labels.npy"})
-    reports.write_json(input_data / "conditions.json", {"classes": len(classes), "conditions": shown})
+    plan = {"classes": len(classes), "working_directory": working_directory}
+    reports.write_json(input_data / "conditions.json", plan | {"conditions": shown})
     reports.write_json(reference / "conditions.json", {"classes": list(classes), "conditions": known})
 
 
@@ -162,16 +165,17 @@ def scoring_bundle(
     *,
     classes: Sequence[str] = CLASSES,
     time_limit: int = DEFAULT_TIME_LIMIT,
+    working_directory: str = "program",
 ) -> Path:
     """Write a bundle of one phase that scores a zip on `conditions` into `folder` (made anew); returns it.
 
-    Image files are linked where the file system allows. UserError without conditions or with a suite name too long for a column.
+    Image files are linked where the file system allows. `working_directory` is the ingestion's (ServerEnvironment). UserError without conditions or with a suite name too long for a column.
     """
     folder = Path(folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     columns = _columns(list(dict.fromkeys(condition.suite for condition in conditions)))
-    _data(conditions, folder / "input_data", folder / "reference_data", classes)
+    _data(conditions, folder / "input_data", folder / "reference_data", classes, working_directory)
     for name in ("ingestion_program", "scoring_program"):
         write_program(name, folder / name)
     shape = np.load(conditions[0].images_path, mmap_mode="r").shape[1:]
@@ -238,7 +242,7 @@ def write_competition(
             write_program(name, folder / name)
         tasks = []
         for index, (name, conditions) in enumerate((("development", development), ("final", final))):
-            _data(conditions, folder / f"input_data_{name}", folder / f"reference_data_{name}", classes)
+            _data(conditions, folder / f"input_data_{name}", folder / f"reference_data_{name}", classes, "program")
             programs = {kind: f"{kind}/" for kind in ("ingestion_program", "scoring_program")}
             data = {kind: f"{kind}_{name}/" for kind in ("input_data", "reference_data")}
             tasks.append({"index": index, "name": name, "description": f"The {name} set.", **programs, **data})

@@ -11,6 +11,14 @@ from build.errors import UserError
 
 DEFAULT = Path(__file__).with_name("server_environment.json")
 
+WORKING_DIRECTORIES = ("program", "submission")
+
+
+def _one_of(known: tuple[str, ...], value: object) -> str:
+    if value not in known:
+        raise ValueError(f"expected one of {', '.join(known)}, got {value!r}")
+    return value
+
 
 @dataclass(frozen=True)
 class ServerEnvironment:
@@ -29,6 +37,10 @@ class ServerEnvironment:
 
     For Keras 3.4.1, tried with a small convolutional network: files of 3.5 to 3.12 load, files of 3.13, 3.14 and 3.15 do not.
     """
+
+    working_directory: str = "program"
+    """Where its ingestion program runs the submission: "program" (the worker's own choice, /app/program) or "submission" (it changes
+    into the submission's folder first, so that files opened by a relative path are found)."""
 
     later: frozenset[str] = frozenset()
     """Dotted names, such as keras.layers.RandAugment, that newer versions of its packages have and its own have not."""
@@ -51,6 +63,7 @@ class ServerEnvironment:
                 (major, minor),
                 **tables,
                 keras_files_fail_from=str(values.get("keras_files_fail_from", "")),
+                working_directory=_one_of(WORKING_DIRECTORIES, values.get("working_directory", "program")),
                 later=frozenset(later),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

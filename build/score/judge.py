@@ -119,7 +119,9 @@ def judge(
     try:
         findings = lint(zip_path, environment)
         if bundle is None:
-            bundle = scoring_bundle(conditions, work / "scoring", classes=classes)
+            bundle = scoring_bundle(
+                conditions, work / "scoring", classes=classes, working_directory=environment.working_directory
+            )
         with _Progress(conditions, work) as progress:
             outcome = run(
                 zip_path,

@@ -70,7 +70,8 @@ def probe(
     data = work / "data"
     data.mkdir(parents=True)
     np.save(data / "images.npy", images)
-    reports.write_json(data / "probes.json", {"classes": classes})
+    place = settings.environment.working_directory if settings.environment else "program"
+    reports.write_json(data / "probes.json", {"classes": classes, "working_directory": place})
     program = write_program("probe_program", work / "program")
     task = Task(0, "probe", program, program, data, None)
     job = run_job(

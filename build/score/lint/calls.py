@@ -55,8 +55,8 @@ def _keyword(node: ast.Call, names: frozenset[str] | set[str]) -> ast.expr | Non
 class Calls(ast.NodeVisitor):
     """Walks through one module."""
 
-    def __init__(self, path: str, members: frozenset[str]):
-        self.path, self.members = path, members
+    def __init__(self, path: str, members: frozenset[str], working_directory: str = "program"):
+        self.path, self.members, self.working_directory = path, members, working_directory
         self.found: list[Finding] = []
         self.images: set[str] = set()
         """Names of the argument that holds all images, within predict."""
@@ -153,10 +153,12 @@ class Calls(ast.NodeVisitor):
             )
         elif FILE_NAME.search(name) and dotted(node.func).rpartition(".")[2] != "Path" and not self.moves:
             if name.removeprefix("./") in self.members:
-                sentence = (
-                    f"{name!r} is opened relative to the working directory, which is not the submission's folder."
-                )
-                self.say(node, "relative-path", "error", sentence, f"Open it by Path(__file__).parent / {name!r}.")
+                sentence, severity = f"{name!r} is opened relative to the working directory, which", "error"
+                if self.working_directory == "submission":
+                    sentence, severity = f"{sentence} is taken to be the submission's folder.", "warning"
+                else:
+                    sentence += " is not the submission's folder."
+                self.say(node, "relative-path", severity, sentence, f"Open it by Path(__file__).parent / {name!r}.")
             else:
                 sentence = f"{name!r} is opened, but is not in the zip."
                 self.say(node, "missing-file", "error", sentence, "Add it; open it by Path(__file__).parent.")

@@ -52,7 +52,7 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list
                     queue.append(found)
             findings += _names(module)
             findings += _imports(module, members, environment)
-            findings += Calls(module.path, frozenset(members)).findings(module.tree)
+            findings += Calls(module.path, frozenset(members), environment.working_directory).findings(module.tree)
             findings += later.look(module.path, module.tree, environment)
             if path == "model.py":
                 findings += _model(module)

@@ -24,6 +24,8 @@ def main(data, output, submission):
         plan = json.load(file)
     os.makedirs(os.path.join(output, "predictions"), exist_ok=True)
     timing = {"startup": 0.0, "conditions": {}, "images": {}, "peak_mib": 0.0}
+    if plan.get("working_directory") == "submission":
+        os.chdir(submission)
     began = time.perf_counter()
     module = load(submission)
     model = attempt("init", submission, module.Model)

@@ -86,7 +86,10 @@ class Probes:
         self.submission, self.output = submission, output
         self.images = np.load(os.path.join(data, "images.npy"), allow_pickle=False)
         with open(os.path.join(data, "probes.json"), encoding="utf-8") as file:
-            self.classes = json.load(file)["classes"]
+            plan = json.load(file)
+        self.classes = plan["classes"]
+        if plan.get("working_directory") == "submission":
+            os.chdir(submission)
         self.record = {"running": "", "checks": {}, "failure": None}
         self.watched = (submission, tempfile.gettempdir(), os.path.expanduser("~"))
         self.before = files_below(*self.watched)
