@@ -150,6 +150,7 @@ def package(run: str, force: bool, rows: int, suites: tuple[str, ...] | None, te
     "--era", type=click.Choice(["2024-11", "2026-03"]), default="2026-03", show_default=True, help="Which worker."
 )
 @click.option("--environment", type=click.Path(path_type=Path), help="Description of the server's packages (JSON).")
+@click.option("--phase", type=click.IntRange(min=0), default=0, show_default=True, help="Of the bundle, from 0 on.")
 @click.option(
     "--hidden", metavar="N", type=click.IntRange(min=1), help="Images of the hidden set, for a forecast of time."
 )

@@ -15,7 +15,7 @@ from build.score.judge import judge
 from build.score.leaderboard.store import Store
 from build.score.rehearsal import rehearse
 from submission.contract import IMAGE_SHAPE
-from tests.submissions import LABELS, cells, good, model, small_bundle, source
+from tests.submissions import LABELS, also, cells, good, model, small_bundle, source
 
 
 @pytest.fixture
@@ -64,6 +64,27 @@ def test_the_last_line_of_a_failure_says_why_and_what_to_change(tmp_path):
     assert lines[-1].startswith("It would fail: ")
     assert "ZeroDivisionError" in lines[-1]
     assert any("The server would show" in line for line in lines)
+
+
+def test_the_memory_of_a_hidden_set_is_forecast(tmp_path):
+    verdict = judge(good(tmp_path / "s.zip"), [cells(tmp_path)], scratch=tmp_path / "scratch", hidden=5000)
+    further = (5000 - 12) * (96 * 96 * 3 + verdict.growth_bytes_per_image) / 2**20
+    assert verdict.timing["hidden_mib"] == pytest.approx(verdict.outcome.peak_mib + further)
+    assert any(line.startswith("5,000 images in one call would take about") for line in printed(verdict).splitlines())
+
+
+def test_the_log_of_a_prediction_step_that_failed_is_shown_although_the_zip_scored(tmp_path):
+    members = {"metadata": "command: python3 -c print(1/0)"}
+    verdict = judge(also(members)(tmp_path / "s.zip"), [cells(tmp_path)], scratch=tmp_path / "scratch", probes=False)
+    text = printed(verdict)
+    assert verdict.exit_code == 0
+    assert "The zip scored although its prediction step failed" in text
+    assert "ZeroDivisionError" in text.split("program stderr")[1]
+
+
+def test_a_bundle_s_later_phase_is_rehearsed(tmp_path):
+    with pytest.raises(UserError, match="there is no phase 1"):
+        judge(good(tmp_path / "s.zip"), bundle=small_bundle(tmp_path), scratch=tmp_path / "scratch", phase=1)
 
 
 def test_a_model_that_draws_lots_scores_with_a_warning(tmp_path):

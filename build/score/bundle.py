@@ -169,7 +169,8 @@ def scoring_bundle(
 ) -> Path:
     """Write a bundle of one phase that scores a zip on `conditions` into `folder` (made anew); returns it.
 
-    Image files are linked where the file system allows. `working_directory` is the ingestion's (ServerEnvironment). UserError without conditions or with a suite name too long for a column.
+    Image files are linked where the file system allows. `working_directory` is the ingestion's (ServerEnvironment). UserError without
+    conditions or with a suite name too long for a column.
     """
     folder = Path(folder)
     shutil.rmtree(folder, ignore_errors=True)

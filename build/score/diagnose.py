@@ -121,7 +121,9 @@ def prediction_cause(job, settings, submission: Path, input_data: Path | None) -
             return Failure("prediction", sentence, shows, "Name a command that is there.")
         if execution.exit_code:
             said = last_line(job.text(source, "stderr"))
-            sentence = f"The {what} ended with {_code(execution.exit_code)}" + (f": {said}" if said else ".")
+            sentence = f"The {what} ended with {_code(execution.exit_code)}" + (
+                f": {said.rstrip('.')}." if said else "."
+            )
             return Failure("prediction", sentence, shows, "The traceback is in the prediction step's log above.")
     if missing := reports.missing(job.output, input_data):
         sentence = f"The submission ended the ingestion program before {missing[0]} was predicted."

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from build.console import bar
 from build.errors import UserError
 from build.score import probe, reports, sandbox
@@ -37,7 +39,7 @@ class Verdict:
     findings: list[Finding] = field(default_factory=list)
     """Of the lint, the run and the probes: errors first."""
     timing: dict = field(default_factory=dict)
-    """seconds_per_1000, startup_seconds, largest_set and the hidden set's share of the time limit (probe.forecast)."""
+    """seconds_per_1000, startup_seconds, largest_set, and of a hidden set of known size its seconds and MiB (probe.forecast)."""
     growth_bytes_per_image: float | None = None
     """Working memory of one more image within one call of predict; None where it was not measured."""
 
@@ -82,6 +84,7 @@ def judge(
     memory_limit: float | None = None,
     output_limit: float = 4096,
     era: str = "2026-03",
+    phase: int = 0,
     environment: ServerEnvironment | None = None,
     probes: bool = True,
     adapts: bool = False,
@@ -101,10 +104,11 @@ def judge(
         memory_limit: MiB a container may take, by default none.
         output_limit: MiB that it may write, logs included.
         era: which worker is rehearsed, of metadata.ERAS.
+        phase: number of the bundle's phase, from 0 on.
         environment: packages of the server, by default the competition's.
         probes: whether the zip is also called in the unusual ways of build/score/probe.py.
         adapts: the recipe declares that predictions depend on the other images of a call.
-        hidden: images of the hidden set, where known, for a forecast of its time.
+        hidden: images of the hidden set, where known, for a forecast of its time and memory.
 
     """
     zip_path = Path(zip_path)
@@ -132,6 +136,7 @@ def judge(
                 memory_limit=memory_limit,
                 output_limit=output_limit,
                 era=era,
+                phase=phase,
                 environment=environment,
                 tick=progress,
             )
@@ -147,6 +152,7 @@ def judge(
         if outcome.status == "scored" and conditions and probes:
             limits = Limits(outcome.time_limit, memory_limit, output_limit)
             _probe(verdict, Settings(chosen, era, limits, environment), zip_path, conditions, classes, work, adapts)
+            _add_memory(verdict, conditions, hidden)
         _server_only(verdict)
         verdict.findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
         if keep is not None:
@@ -171,6 +177,16 @@ def _probe(verdict, settings: Settings, zip_path: Path, conditions, classes, wor
     if errors:
         shows = "The prediction step fails; the server shows its log."
         verdict.outcome.fail(Failure("prediction", errors[0].message, shows, errors[0].remedy))
+
+
+def _add_memory(verdict: Verdict, conditions: Sequence[Condition], hidden: int | None) -> None:
+    """Forecast the memory of the hidden set: that of the largest set here, and for each further image itself and what predict keeps."""
+    if hidden is None or verdict.growth_bytes_per_image is None or verdict.outcome.peak_mib is None:
+        return
+    largest = max(conditions, key=lambda condition: len(condition.labels))
+    image_bytes = np.load(largest.images_path, mmap_mode="r")[0].nbytes
+    further = max(0, hidden - len(largest.labels)) * (image_bytes + verdict.growth_bytes_per_image)
+    verdict.timing["hidden_mib"] = verdict.outcome.peak_mib + further / 2**20
 
 
 def _server_only(verdict: Verdict) -> None:

@@ -12,6 +12,8 @@ from build.score.metrics import METRICS
 from build.score.outcome import Log
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
+IGNORED = ("ignored-failure", "special-files", "left-processes")
+"""Findings on a prediction step that went wrong although the zip scored: its log is shown too."""
 LOG_LINES = 20
 SLIM = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0)}
 
@@ -28,10 +30,11 @@ def show(verdict: Verdict, console: Console, card: Mapping | None = None) -> Non
         line = Text(f"{finding.severity}: ", style=STYLES[finding.severity])
         line.append(" ".join(filter(None, (finding.place, finding.message, finding.remedy))), style="none")
         console.print(line)
-    if outcome.status != "scored":
+    if outcome.status != "scored" or any(finding.rule in IGNORED for finding in verdict.findings):
         for log in outcome.logs:
-            if log.step == outcome.step or outcome.step == "scores":
+            if log.step == (outcome.step or "prediction") or outcome.step == "scores":
                 show_log(log, console)
+    if outcome.status != "scored":
         console.print(f"The server would show: {outcome.server_shows}", markup=False)
     for sentence in headroom(verdict):
         console.print(sentence, markup=False)
@@ -67,6 +70,10 @@ def headroom(verdict: Verdict) -> list[str]:
         fits = "fits" if timing["hidden_fits"] else "DOES NOT FIT"
         sentences.append(
             f"{timing['hidden_images']:,} images would take {timing['hidden_seconds']:.0f} s, which {fits}."
+        )
+    if "hidden_mib" in timing:
+        sentences.append(
+            f"{timing['hidden_images']:,} images in one call would take about {timing['hidden_mib']:,.0f} MiB."
         )
     if outcome.peak_mib is not None:
         limit = f" of {outcome.memory_limit:,.0f} MiB allowed" if outcome.memory_limit else ""
