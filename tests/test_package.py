@@ -216,4 +216,7 @@ def test_an_untrained_network_goes_all_the_way_and_misses_its_gates(here):
         "blur", "noise", "brightness", "contrast", "jpeg", "occlusion"
     }  # fmt: skip
     assert len(facts["suites"]["basic"]["conditions"]) == 30
-    assert Path("dist/scorecard.html").stat().st_size > 50_000
+    page = Path("dist/scorecard.html").read_text()
+    assert len(page) > 50_000
+    assert page.count(">missed<") == 2
+    assert page.count(">passed<") == 3

@@ -155,6 +155,7 @@ def judge(
             _add_memory(verdict, conditions, hidden)
         _server_only(verdict)
         verdict.findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+        outcome.findings = verdict.findings  # the scorecard is made of the outcome
         if keep is not None:
             _keep(outcome, keep)
         return verdict
