@@ -87,7 +87,7 @@ def contenders(size: str, folder: Path) -> dict[str, Batch]:
     }
 
 
-def grouped_convnext(size: str, classes: int) -> keras.Model:
+def grouped_convnext(size: str, classes: int, side: int = contract.IMAGE_SHAPE[0]) -> keras.Model:
     """The ConvNeXt of keras.applications, also in sizes that it does not offer, with weights that no part hides."""
     from keras.src.applications.convnext import ConvNeXt  # the public functions have tiny and up only
 
@@ -95,7 +95,7 @@ def grouped_convnext(size: str, classes: int) -> keras.Model:
     model = ConvNeXt(
         depths=list(depths),
         projection_dims=list(widths),
-        input_shape=contract.IMAGE_SHAPE,
+        input_shape=(side, side, 3),
         classes=classes,
         classifier_activation=None,
         name=f"convnext_{size}",

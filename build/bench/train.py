@@ -1,0 +1,105 @@
+"""A training step beside keras.applications: `python -m build.bench train`.
+
+Processor milliseconds an image (user and system time of the process, all its threads) of one step of ConvNeXt atto with AdamW on
+batches of 64, at 96 and at 64 pixels: the trainer's own step as it is chosen on a CPU, the same in bfloat16, under XLA, with Lion, and
+the network of keras.applications, whose depthwise layers are grouped convolutions. All take turns; a figure is the median of the
+rounds. Results also go to runs/bench/train.json.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from rich.table import Table
+
+from build.bench import turns
+from build.bench.predict import grouped_convnext
+from build.console import console
+from build.recipe import Recipe, find
+from build.train.classifier import Classifier, precision, undecayed
+from build.train.losses import Objective, accuracy
+from build.train.optimizers import build_optimizer
+from build.train.schedule import ALL, Phase
+from submission import contract
+from submission.network import build, complete
+
+BATCH = 64
+SIDES = (96, 64)
+ROUNDS = 5
+OURS = "ours: float32, AdamW"
+RECIPE = dataclasses.replace(find("podium"), ema_momentum=0.998)
+VARIANTS: dict[str, dict] = {
+    OURS: {},
+    "ours, Lion": {"recipe": dataclasses.replace(RECIPE, optimizer="lion")},
+    "ours, mixed_bfloat16": {"policy": "mixed_bfloat16"},
+    "ours, XLA": {"xla": True},
+    "keras.applications (grouped Conv2D)": {"grouped": True},
+}
+"""Name -> arguments of `step`."""
+
+
+def main() -> None:
+    """Measure, print a table a side, write runs/bench/train.json."""
+    console.print(f"[bold]Training step[/] of {BATCH} images: {turns.machine()}, TensorFlow {tf.__version__}")
+    if (load := turns.load()) > 1:
+        console.print(
+            f"Other work wants {load:.1f} times this machine's cores: look at the ratios rather than the times."
+        )
+    facts = {f"{side} px": compare(side, rounds=ROUNDS) for side in SIDES}
+    path = turns.save("train", {"machine": turns.machine(), "load": round(load, 2), **facts})
+    console.print(f"Written to {path}.")
+
+
+def compare(side: int, *, rounds: int, batch: int = BATCH) -> dict[str, dict[str, float]]:
+    """Time a step of every variant on (batch, side, side, 3) images, print the table; name -> cpu_ms, times_ours."""
+    images = np.random.default_rng(0).integers(0, contract.PIXEL_MAX + 1, (batch, side, side, 3), np.uint8)
+    with turns.quiet():
+        steps = {name: step(side, batch=batch, **arguments) for name, arguments in VARIANTS.items()}
+        for function in steps.values():
+            function(images)  # traces it
+        spent = turns.take(steps, images, rounds=rounds)
+    table = Table(f"ConvNeXt atto, {side} px", title=f"Processor time, median of {rounds} rounds", title_justify="left")
+    for head in ("cpu-ms an image", "25..75 %", "times ours"):
+        table.add_column(head, justify="right", no_wrap=True)
+    facts = {}
+    for name, milliseconds in sorted(spent.items(), key=lambda item: float(np.median(item[1]))):
+        low, middle, high = np.percentile(milliseconds, [25, 50, 75])
+        ratio = float(np.median(milliseconds / spent[OURS]))
+        table.add_row(
+            name, f"{middle:.2f}", f"{low:.2f}..{high:.2f}", f"{ratio:.1f}", style="bold green" if name == OURS else ""
+        )
+        facts[name] = {"cpu_ms": round(float(middle), 3), "times_ours": round(ratio, 2)}
+    console.print(table)
+    return facts
+
+
+def step(
+    side: int,
+    *,
+    batch: int,
+    recipe: Recipe = RECIPE,
+    policy: str = "float32",
+    xla: bool = False,
+    grouped: bool = False,
+) -> Callable[[np.ndarray], float]:
+    """One step of training as the trainer compiles it: images (batch, side, side, 3) uint8 -> loss."""
+    classes = len(contract.CLASSES)
+    labels = np.eye(classes, dtype=np.float32)[np.arange(batch) % classes]
+    with precision(policy):
+        if grouped:
+            network = grouped_convnext("atto", classes, side=side)
+        else:
+            network = build(
+                complete({"network": "convnext", "size": "atto", "classes": classes, "image_shape": [side, side, 3]})
+            )
+        model = Classifier(network)
+        decay_free = [] if grouped else undecayed(network)
+        phase = Phase(ALL, 0, 1, recipe.learning_rate, 0.0)
+        model.compile(
+            optimizer=build_optimizer(recipe, phase, steps_per_epoch=100, undecayed=decay_free),
+            loss=Objective(class_weight=[1.0] * classes, label_smoothing=recipe.label_smoothing, jsd_weight=0.0),
+            metrics=[accuracy],
+            jit_compile=xla,
+        )
+    return lambda images: float(model.train_on_batch(images.astype(np.float32), labels)[0])
