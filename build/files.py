@@ -1,7 +1,8 @@
-"""Files that are whole or absent: atomic writes, checksums, and arrays read whole or refused."""
+"""Files that are whole or absent: atomic writes, checksums, deterministic zips, and arrays read whole or refused."""
 
 import hashlib
 import os
+import shutil
 import tempfile
 import zipfile
 import zlib
@@ -56,3 +57,20 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, SyntaxError, TypeError, AttributeError) as error:
         # RuntimeError: a header that claims encryption or an unknown method; the last two: an npy file, which has no arrays.
         raise ValueError(f"{path} is damaged ({error})") from error
+
+
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+"""The zip format's earliest time stamp, of every member: the same files give the same bytes."""
+
+
+def write_zip(folder: Path, target: Path) -> None:
+    """Zip the files below `folder` (not the folder itself), atomically: sorted names, one time stamp, plain permissions."""
+    with atomic(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                member = zipfile.ZipInfo(path.relative_to(folder).as_posix(), ZIP_TIME)
+                member.compress_type = zipfile.ZIP_DEFLATED
+                member.external_attr = 0o100644 << 16
+                large = path.stat().st_size >= 2**31
+                with path.open("rb") as source, archive.open(member, "w", force_zip64=large) as place:
+                    shutil.copyfileobj(source, place, 1 << 20)

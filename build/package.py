@@ -7,7 +7,6 @@ earlier build is kept beside it under the name previous-submission.zip, so nothi
 import dataclasses
 import shutil
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from rich.table import Table
 
 from build.console import console, muffled
 from build.errors import UserError
-from build.files import atomic, sha256
+from build.files import sha256, write_zip
 from build.recipe import Recipe
 from build.runs import Run
 from build.score import held_out
@@ -42,8 +41,6 @@ WEIGHTS = "weights.npz"
 METADATA = "metadata"
 """An empty file of this name tells the worker that this is a code submission; without it the worker copies the whole
 submission, weights too, into the prediction's output, which counts against the team's storage (codabench#1438, #2007)."""
-EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The zip format's earliest time stamp: the same run gives the same bytes."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +64,6 @@ def stage(run: Run, recipe: Recipe, folder: Path) -> None:
     (folder / METADATA).write_bytes(b"")
     staged = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert staged == {*SHIPPED, WEIGHTS, METADATA}, staged
-
-
-def write_zip(folder: Path, target: Path) -> None:
-    """Zip a folder's files deterministically: sorted names, one time stamp, plain permissions, no wrapper folder."""
-    with atomic(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                member = zipfile.ZipInfo(path.relative_to(folder).as_posix(), EPOCH)
-                member.compress_type = zipfile.ZIP_DEFLATED
-                member.external_attr = 0o100644 << 16
-                with path.open("rb") as source, archive.open(member, "w") as place:
-                    shutil.copyfileobj(source, place, 1 << 20)
 
 
 def gates(verdict: Verdict, card: dict, recipe: Recipe, zip_bytes: int) -> list[Gate]:

@@ -26,6 +26,7 @@ from build import package
 from build.bench import turns
 from build.console import console
 from build.errors import UserError
+from build.files import write_zip
 from build.score.judge import judge
 from build.score.suites import Condition
 from submission.contract import CLASSES, IMAGE_SHAPE
@@ -120,7 +121,7 @@ def prepare(folder: Path) -> tuple[Path, Path, Condition]:
             name: keras.ops.convert_to_numpy(value) for name, value in network.variables(network.build(SPEC)).items()
         }
     weights.save(submission / package.WEIGHTS, arrays, {"spec": SPEC}, storage="float32")
-    package.write_zip(submission, folder / "submission.zip")
+    write_zip(submission, folder / "submission.zip")
     rng = np.random.default_rng(0)
     path = folder / "images.npy"
     np.save(path, rng.integers(0, 256, (IMAGES, *IMAGE_SHAPE), np.uint8))

@@ -13,7 +13,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from rich.table import Table
 
 from build.bench import turns
 from build.console import console
@@ -52,18 +51,7 @@ def compare(size: str, images: np.ndarray, *, rounds: int) -> dict[str, dict[str
             # Also traces each of them before the first round.
             np.testing.assert_allclose(function(images), expected, atol=TOLERANCE, err_msg=name)
         spent = turns.take(runners, images, rounds=rounds)
-    table = Table(f"ConvNeXt {size}", title=f"Processor time, median of {rounds} rounds", title_justify="left")
-    for head in ("cpu-ms an image", "25..75 %", "times ours"):
-        table.add_column(head, justify="right", no_wrap=True)
-    facts = {}
-    for name, milliseconds in sorted(spent.items(), key=lambda item: float(np.median(item[1]))):
-        low, middle, high = np.percentile(milliseconds, [25, 50, 75])
-        ratio = float(np.median(milliseconds / spent[OURS]))
-        style = "bold green" if name == OURS else ""
-        table.add_row(name, f"{middle:.2f}", f"{low:.2f}..{high:.2f}", f"{ratio:.1f}", style=style)
-        facts[name] = {"cpu_ms": round(float(middle), 3), "times_ours": round(ratio, 2)}
-    console.print(table)
-    return facts
+    return turns.table(spent, ours=OURS, head=f"ConvNeXt {size}")
 
 
 def contenders(size: str, folder: Path) -> dict[str, Batch]:

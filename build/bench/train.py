@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-from rich.table import Table
 
 from build.bench import turns
 from build.bench.predict import grouped_convnext
@@ -59,19 +58,7 @@ def compare(side: int, *, rounds: int, batch: int = BATCH) -> dict[str, dict[str
         for function in steps.values():
             function(images)  # traces it
         spent = turns.take(steps, images, rounds=rounds)
-    table = Table(f"ConvNeXt atto, {side} px", title=f"Processor time, median of {rounds} rounds", title_justify="left")
-    for head in ("cpu-ms an image", "25..75 %", "times ours"):
-        table.add_column(head, justify="right", no_wrap=True)
-    facts = {}
-    for name, milliseconds in sorted(spent.items(), key=lambda item: float(np.median(item[1]))):
-        low, middle, high = np.percentile(milliseconds, [25, 50, 75])
-        ratio = float(np.median(milliseconds / spent[OURS]))
-        table.add_row(
-            name, f"{middle:.2f}", f"{low:.2f}..{high:.2f}", f"{ratio:.1f}", style="bold green" if name == OURS else ""
-        )
-        facts[name] = {"cpu_ms": round(float(middle), 3), "times_ours": round(ratio, 2)}
-    console.print(table)
-    return facts
+    return turns.table(spent, ours=OURS, head=f"ConvNeXt atto, {side} px")
 
 
 def step(

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from rich.table import Table
 
 from build import files
+from build import machine as where
+from build.console import console
 
 RESULTS = Path("runs/bench")
 
@@ -59,24 +62,30 @@ def quiet() -> Iterator[None]:
 
 
 def machine() -> str:
-    """One line: processor, cores at hand, Python, NumPy and OpenCV."""
-    name = platform.processor() or platform.machine()
-    information = Path("/proc/cpuinfo")
-    if information.is_file():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                name = line.partition(":")[2].strip()
-                break
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return (
-        f"{name}, {cores} cores, Python {platform.python_version()}, NumPy {np.__version__}, OpenCV {cv2.__version__}"
-    )
+    """One line: cores and processor, Python, NumPy and OpenCV."""
+    return f"{where.machine()}, Python {platform.python_version()}, NumPy {np.__version__}, OpenCV {cv2.__version__}"
 
 
 def load() -> float:
     """Programs that wanted a processor in the last minute, for each core at hand; 0 where the system does not say."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return os.getloadavg()[0] / cores if hasattr(os, "getloadavg") else 0.0
+    return os.getloadavg()[0] / where.cores() if hasattr(os, "getloadavg") else 0.0
+
+
+def table(spent: Mapping[str, np.ndarray], *, ours: str, head: str) -> dict[str, dict[str, float]]:
+    """Print medians and ratios of `take`'s figures, the fastest first; name -> cpu_ms, times_ours (medians of the rounds)."""
+    rounds = len(spent[ours])
+    grid = Table(head, title=f"Processor time, median of {rounds} rounds", title_justify="left")
+    for column in ("cpu-ms an image", "25..75 %", "times ours"):
+        grid.add_column(column, justify="right", no_wrap=True)
+    facts = {}
+    for name, milliseconds in sorted(spent.items(), key=lambda item: float(np.median(item[1]))):
+        low, middle, high = np.percentile(milliseconds, [25, 50, 75])
+        ratio = float(np.median(milliseconds / spent[ours]))
+        style = "bold green" if name == ours else ""
+        grid.add_row(name, f"{middle:.2f}", f"{low:.2f}..{high:.2f}", f"{ratio:.1f}", style=style)
+        facts[name] = {"cpu_ms": round(float(middle), 3), "times_ours": round(ratio, 2)}
+    console.print(grid)
+    return facts
 
 
 def save(subject: str, facts: dict) -> Path:

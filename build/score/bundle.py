@@ -7,7 +7,6 @@ import datetime
 import os
 import shutil
 import struct
-import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 import yaml
 
 from build.errors import UserError
-from build.files import atomic
+from build.files import write_zip
 from build.score import reports
 from build.score.environment import ServerEnvironment
 from build.score.unpacker_leaderboards import LONGEST
@@ -38,8 +37,6 @@ METRICS = (
     ("f1", "F1 (weighted)"),
 )
 PRECISION = 4
-EPOCH = (2024, 11, 8, 0, 0, 0)
-"""Time stamp of every member of a zip: the same bundle, the same bytes."""
 
 
 class Condition(Protocol):
@@ -283,24 +280,8 @@ def write_competition(
         }
         _write_yaml(folder, values)
         if folder != target:
-            with atomic(target) as file:
-                zip_folder(folder, file)
+            write_zip(folder, target)
     finally:
         if folder != target:
             shutil.rmtree(folder, ignore_errors=True)
     return target
-
-
-def zip_folder(folder: Path, file) -> None:
-    """Zip the contents of `folder` (not the folder itself) into an open file: sorted names, fixed times."""
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                member = zipfile.ZipInfo(path.relative_to(folder).as_posix(), EPOCH)
-                member.compress_type = zipfile.ZIP_DEFLATED
-                member.external_attr = 0o644 << 16
-                with (
-                    path.open("rb") as source,
-                    archive.open(member, "w", force_zip64=path.stat().st_size >= 2**31) as place,
-                ):
-                    shutil.copyfileobj(source, place, 1 << 20)

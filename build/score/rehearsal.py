@@ -6,7 +6,6 @@
 Packaging and `python -m build score` both go through here, so that they cannot differ.
 """
 
-import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from build.console import console
 from build.files import sha256
+from build.machine import machine
 from build.score import scorecard, transcript
 from build.score.held_out import HeldOut
 from build.score.judge import SCRATCH, Verdict, judge
@@ -46,17 +46,6 @@ class Rehearsal:
         folder.mkdir(parents=True, exist_ok=True)
         scorecard.write_json(self.card, folder / "scorecard.json")
         scorecard.write_html(self.card, folder / "scorecard.html", images=self.held.images, explain=explain)
-
-
-def machine() -> str:
-    """This machine's processors, in words."""
-    model = "unknown processor"
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
-    except OSError:
-        pass
-    return f"{len(os.sched_getaffinity(0))} cores, {model}"
 
 
 def rehearse(

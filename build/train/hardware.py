@@ -6,13 +6,13 @@ console.print(describe(machine, decision))
 """
 
 import contextlib
-import os
 import subprocess
 from dataclasses import dataclass
 
 import keras
 
 from build.errors import UserError
+from build.machine import cores
 from build.recipe import Recipe
 
 BASE_GPU_GIB = 30
@@ -67,7 +67,7 @@ class Decision:
 
 def find() -> Machine:
     """Look at the machine through the backend in use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
@@ -87,7 +87,7 @@ def find() -> Machine:
         raise UserError(
             f"Training runs on the TensorFlow and the JAX backend of keras, not on {backend!r}; set KERAS_BACKEND."
         )
-    return Machine(backend, cores, names, _gpu_gib() if names else 0.0, tuple(capability or (0, 0)))
+    return Machine(backend, cores(), names, _gpu_gib() if names else 0.0, tuple(capability or (0, 0)))
 
 
 def _gpu_gib() -> float:
