@@ -179,7 +179,7 @@ class Run:
 
 def provenance() -> dict:
     """Commit of the code, whether it was changed since, and versions of the packages; None where unknown."""
-    status = _git("status", "--porcelain")
+    status = _git("status", "--porcelain", "--untracked-files=no")
     return {
         "commit": _git("rev-parse", "HEAD") or None,
         "dirty": None if status is None else bool(status),

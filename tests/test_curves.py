@@ -33,18 +33,26 @@ def colours(path):
 
 @pytest.mark.parametrize("count", [1, 2, 6, 80])
 def test_a_picture_after_any_number_of_epochs(tmp_path, count):
-    curves.draw(history(count), tmp_path / "curves.png", "run: finished")
+    curves.draw(history(count), tmp_path / "curves.png", "run: finished", best=count)
     assert cv2.imread(str(tmp_path / "curves.png")).shape == (418, 1320, 3)
     assert colours(tmp_path / "curves.png") > (100 if count == 1 else 1000)
 
 
 def test_before_the_first_epoch_there_is_none(tmp_path):
-    curves.draw([], tmp_path / "curves.png", "run: interrupted")
+    curves.draw([], tmp_path / "curves.png", "run: interrupted", best=0)
     assert not (tmp_path / "curves.png").exists()
 
 
 def test_a_loss_that_is_no_number_is_left_out(tmp_path):
     rows = history(6)
     rows[3]["validation_loss"] = float("nan")
-    curves.draw(rows, tmp_path / "curves.png", "run")
+    curves.draw(rows, tmp_path / "curves.png", "run", best=2)
     assert colours(tmp_path / "curves.png") > 1000
+
+
+def test_the_epoch_marked_as_best_is_the_one_whose_weights_are_kept(tmp_path):
+    pictures = []
+    for best in (2, 5):
+        curves.draw(history(6), tmp_path / "curves.png", "run", best=best)
+        pictures.append(cv2.imread(str(tmp_path / "curves.png")))
+    assert (pictures[0] != pictures[1]).any()

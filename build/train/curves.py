@@ -6,8 +6,9 @@ from pathlib import Path
 from build.files import atomic
 
 
-def draw(history: list[dict], path: Path, title: str) -> None:
-    """Draw the history (one dict an epoch, as in history.csv) into a PNG; nothing for an empty history."""
+def draw(history: list[dict], path: Path, title: str, *, best: int) -> None:
+    """Draw the history (one dict an epoch, as in history.csv) into a PNG; nothing for an empty history. `best` is the epoch whose
+    weights are kept."""
     if not history:
         return
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -27,8 +28,7 @@ def draw(history: list[dict], path: Path, title: str) -> None:
         ("perturbed_accuracy", "validation, perturbed"),
     ):
         accuracy.plot(epochs, [row[column] for row in history], label=label, **style)
-    best = max(history, key=lambda row: row["score"])
-    accuracy.axvline(best["epoch"], color="grey", linestyle=":", linewidth=1, label=f"best: epoch {best['epoch']}")
+    accuracy.axvline(best, color="grey", linestyle=":", linewidth=1, label=f"best: epoch {best}")
     accuracy.set(title="accuracy", ylim=(0, 1))
     rate.plot(epochs, [row["learning_rate"] for row in history], color="tab:purple", **style)
     rate.set(title="learning rate after the epoch", ylim=(0, None))

@@ -122,8 +122,9 @@ def finish(run: Run, state: State, status: str, *, minutes: float) -> None:
         epochs={"done": state.done, "total": state.total, "recipe": run.recipe.epochs},
         result=state.best,
     )
-    curves.draw(state.history, run.curves_path, f"{run.id}: {status} after {state.done} of {state.total} epochs")
     best = state.best
+    title = f"{run.id}: {status} after {state.done} of {state.total} epochs"
+    curves.draw(state.history, run.curves_path, title, best=best["epoch"] if best else 0)
     if status == INTERRUPTED:
         kept = f"the weights of epoch {best['epoch']}, the best so far, are kept" if best else "no epoch was whole"
         console.print(
