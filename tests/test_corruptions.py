@@ -203,8 +203,10 @@ def test_relative_lengths_follow_the_side_of_the_image(rng):
 
 def stand_in(monkeypatch, *names: str, **members) -> None:
     """Put empty modules in the place of absent ones that a reference package imports without needing them here."""
+    packages = {name.partition(".")[0] for name in names}
+    absent = {package for package in packages if importlib.util.find_spec(package) is None}
     for name in names:
-        if importlib.util.find_spec(name.partition(".")[0]) is None or name.startswith("scipy"):
+        if name.partition(".")[0] in absent or name.startswith("scipy"):
             module = types.ModuleType(name)
             vars(module).update(members)
             monkeypatch.setitem(sys.modules, name, module)
