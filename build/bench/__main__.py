@@ -5,7 +5,7 @@ import pkgutil
 import sys
 
 import build.bench
-from build.console import console
+from build.console import console, muffled
 from build.errors import UserError
 
 NOT_SUBJECTS = {"__main__", "turns"}
@@ -30,7 +30,9 @@ def main(arguments: list[str]) -> int:
             return 2
     for name in arguments or known:
         try:
-            importlib.import_module(f"build.bench.{name}").main()
+            with muffled():
+                subject = importlib.import_module(f"build.bench.{name}")
+            subject.main()
         except UserError as error:
             console.print(str(error))
             return 2
