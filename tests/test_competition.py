@@ -9,7 +9,7 @@ import yaml
 
 from build.errors import UserError
 from build.score.competition import check, load
-from build.score.unpacker_phases import moment
+from build.score.unpacker.phases import moment
 
 
 def rules(folder, *, files: dict | None = None, text: str | None = None, **changes) -> list[str]:

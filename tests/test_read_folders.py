@@ -9,8 +9,8 @@ from cell_files import ABBREVIATED, K, folder_of, sentence, smooth
 from PIL import Image
 
 from build.data import folders, names
-from build.data.fit import fit
 from build.data.read import read
+from build.data.resize import resize
 from build.errors import UserError
 from submission import contract
 
@@ -80,10 +80,10 @@ def test_images_of_other_sizes_are_cut_to_shape_and_resized_and_counted(tmp_path
 def test_fit_keeps_proportions_and_averages_where_it_shrinks():
     stripes = np.zeros((192, 400, 3), np.uint8)
     stripes[:, ::2] = 200
-    assert np.abs(fit(stripes).astype(int) - 100).max() <= 1
+    assert np.abs(resize(stripes).astype(int) - 100).max() <= 1
     disc = np.zeros((200, 100, 3), np.uint8)
     disc[75:125, 25:75] = 255
-    middle = fit(disc)[..., 0] > 127
+    middle = resize(disc)[..., 0] > 127
     assert abs(int(middle.any(0).sum()) - int(middle.any(1).sum())) <= 1
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from cell_files import sentence, some_images, some_labels
 
-from build.data.fit import fit
 from build.data.read import read
+from build.data.resize import resize
 from build.errors import UserError
 from submission import contract
 
@@ -60,7 +60,7 @@ def test_medmnist_is_downloaded_joined_resized_and_mapped_by_name(tmp_path, medm
     assert cells.images.shape == (48, *contract.IMAGE_SHAPE)
     assert cells.labels[:8].tolist() == [7, 0, 1, 2, 3, 4, 5, 6]
     assert any("64x64" in note for note in cells.notes)
-    np.testing.assert_array_equal(cells.images[32], fit(some_images(16, 64, 3)[0]))
+    np.testing.assert_array_equal(cells.images[32], resize(some_images(16, 64, 3)[0]))
     (tmp_path / "served.npz").unlink()
     assert read("medmnist:bloodmnist@64", seed=0, cache=tmp_path / "cache").sha256 == cells.sha256
 

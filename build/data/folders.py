@@ -11,7 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from build.data import cache as store
 from build.data import names
 from build.data.cells import Cells
-from build.data.fit import fit
+from build.data.resize import resize
 from build.errors import UserError
 from submission import contract
 
@@ -77,7 +77,7 @@ def _pieces(files: list[Labelled], notes: list[str]) -> Iterator[store.Piece]:
             image = decode(path)
             if image.shape != contract.IMAGE_SHAPE:
                 resized[image.shape[:2]] = resized.get(image.shape[:2], 0) + 1
-            images[row] = fit(image)
+            images[row] = resize(image)
         yield images, np.array([label for _, label in part], np.int64)
     if resized:
         (h, w), most = max(resized.items(), key=lambda item: item[1])

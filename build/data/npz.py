@@ -20,7 +20,7 @@ import numpy as np
 from build import files
 from build.data import cache as store
 from build.data.cells import Cells
-from build.data.fit import fit
+from build.data.resize import resize
 from build.errors import UserError
 from submission import contract
 
@@ -81,9 +81,9 @@ def _pairs(path: Path) -> tuple[tuple[tuple[str, str], ...], bool]:
         )
     with zipfile.ZipFile(path) as archive:
         names = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
-    for pairs, resize in ((COMPETITION, False), (MEDMNIST, True)):
+    for pairs, resizes in ((COMPETITION, False), (MEDMNIST, True)):
         if all(name in names for pair in pairs for name in pair):
-            return pairs, resize
+            return pairs, resizes
     held = ", ".join(sorted(names)) or "no arrays"
     raise UserError(
         f"{path} must hold the arrays 'images' and 'labels', but holds {held}; save it with these two names."
@@ -204,7 +204,9 @@ def _pieces(path: Path, headers: Sequence[tuple[Header, np.ndarray]]) -> Iterato
         with _array(path, header.name) as (_, handle):
             for images in _rows(path, header, handle):
                 fitted = (
-                    images if images.shape[1:] == contract.IMAGE_SHAPE else np.stack([fit(image) for image in images])
+                    images
+                    if images.shape[1:] == contract.IMAGE_SHAPE
+                    else np.stack([resize(image) for image in images])
                 )
                 yield fitted, labels[done : done + len(images)]
                 done += len(images)

@@ -19,8 +19,8 @@ from build.errors import UserError
 from build.files import write_zip
 from build.score import reports
 from build.score.environment import ServerEnvironment
-from build.score.unpacker_leaderboards import LONGEST
-from build.score.unpacker_phases import DEFAULT_TIME_LIMIT
+from build.score.unpacker.leaderboards import LONGEST
+from build.score.unpacker.phases import DEFAULT_TIME_LIMIT
 from submission.contract import CLASSES
 
 PROGRAMS = Path(__file__).parent / "programs"

@@ -1,7 +1,7 @@
 """Competition bundles, version 2: what Codabench's unpacker accepts, as a checker with one sentence a violation, and as a reader.
 
 `check(bundle)` lists every violation; `load(bundle, scratch)` reads what the judge needs and raises UserError at the first.
-The rules themselves are in unpacker_rules.py.
+The rules themselves are in unpacker/.
 """
 
 import datetime
@@ -15,8 +15,8 @@ import yaml
 from build.errors import UserError
 from build.score.outcome import Finding
 from build.score.unpack import unpack
-from build.score.unpacker_phases import DEFAULT_TIME_LIMIT, QUOTAS, moment
-from build.score.unpacker_rules import DATA, DEFAULT_IMAGE, violations
+from build.score.unpacker.phases import DEFAULT_TIME_LIMIT, QUOTAS, moment
+from build.score.unpacker.rules import DATA, DEFAULT_IMAGE, violations
 
 
 @dataclass(frozen=True)

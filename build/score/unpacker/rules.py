@@ -11,9 +11,9 @@ from pathlib import Path
 
 from build.score import metadata
 from build.score.outcome import Finding
-from build.score.unpacker_leaderboards import check_leaderboards
-from build.score.unpacker_phases import check_phases
-from build.score.unpacker_walk import Walk
+from build.score.unpacker.leaderboards import check_leaderboards
+from build.score.unpacker.phases import check_phases
+from build.score.unpacker.walk import Walk
 
 DATA = ("scoring_program", "ingestion_program", "input_data", "reference_data")
 FACT_KEYS = {"key", "type", "title", "selection", "is_required", "is_on_leaderboard"}

@@ -1,6 +1,6 @@
 """The unpacker's rules for leaderboards. Only the first is attached to the phases, so only the first is looked at."""
 
-from build.score.unpacker_walk import Walk
+from build.score.unpacker.walk import Walk
 
 RULES = ("Add", "Add_And_Delete", "Add_And_Delete_Multiple", "Force_Last", "Force_Latest_Multiple", "Force_Best")
 COMPUTATIONS = ("sum", "avg", "min", "max")

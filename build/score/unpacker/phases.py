@@ -4,7 +4,7 @@ import datetime
 
 from dateutil import parser
 
-from build.score.unpacker_walk import Walk
+from build.score.unpacker.walk import Walk
 
 DEFAULT_TIME_LIMIT = 600
 """Seconds a job may take where the phase says nothing."""

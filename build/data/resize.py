@@ -6,7 +6,7 @@ import numpy as np
 from submission import contract
 
 
-def fit(image: np.ndarray) -> np.ndarray:
+def resize(image: np.ndarray) -> np.ndarray:
     """Cut the largest centred part with the contract's aspect ratio and resize it: (h, w, 3) -> IMAGE_SHAPE, uint8.
 
     Area averaging where the picture shrinks (no aliasing), cubic interpolation where it grows. An image of the right
