@@ -60,10 +60,10 @@ def read(
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
     with _sentences(path):
-        pairs, resize = _pairs(path)
+        pairs, any_size = _pairs(path)
         headers = [(_header(path, images), _labels(path, labels, mapping)) for images, labels in pairs]
         for header, labels in headers:
-            _check_images(path, header, len(labels), resize=resize)
+            _check_images(path, header, len(labels), any_size=any_size)
         sides = sorted({header.shape[1:3] for header, _ in headers} - {contract.IMAGE_SHAPE[:2]})
         said = [*notes, *(f"images of {h}x{w} pixels were resized" for h, w in sides)]
         name = store.key("npz", files.sha256(path), repr(mapping))
@@ -81,9 +81,9 @@ def _pairs(path: Path) -> tuple[tuple[tuple[str, str], ...], bool]:
         )
     with zipfile.ZipFile(path) as archive:
         names = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
-    for pairs, resizes in ((COMPETITION, False), (MEDMNIST, True)):
+    for pairs, any_size in ((COMPETITION, False), (MEDMNIST, True)):
         if all(name in names for pair in pairs for name in pair):
-            return pairs, resizes
+            return pairs, any_size
     held = ", ".join(sorted(names)) or "no arrays"
     raise UserError(
         f"{path} must hold the arrays 'images' and 'labels', but holds {held}; save it with these two names."
@@ -148,11 +148,13 @@ def _labels(path: Path, name: str, mapping: Sequence[int] | None) -> np.ndarray:
     return labels if mapping is None else np.asarray(mapping, np.int64)[labels]
 
 
-def _check_images(path: Path, header: Header, labels: int, *, resize: bool) -> None:
-    """Raise UserError unless the images are (labels, *IMAGE_SHAPE) uint8 (any height and width where `resize`)."""
+def _check_images(path: Path, header: Header, labels: int, *, any_size: bool) -> None:
+    """Raise UserError unless the images are (labels, *IMAGE_SHAPE) uint8 (any height and width where `any_size`)."""
     expected = f"(N, {', '.join(map(str, contract.IMAGE_SHAPE))})"
     shape = header.shape
-    fits = len(shape) == 4 and (shape[3] == 3 and min(shape[1:3]) > 0 if resize else shape[1:] == contract.IMAGE_SHAPE)
+    fits = len(shape) == 4 and (
+        shape[3] == 3 and min(shape[1:3]) > 0 if any_size else shape[1:] == contract.IMAGE_SHAPE
+    )
     if not fits:
         raise UserError(
             f"Images in {path} must have shape {expected}, but '{header.name}' has {shape}; "
@@ -168,7 +170,7 @@ def _check_images(path: Path, header: Header, labels: int, *, resize: bool) -> N
         )
     if shape[0] != labels:
         raise UserError(f"{path} holds {shape[0]} images but {labels} labels; expected one label an image.")
-    if shape[0] == 0 and not resize:
+    if shape[0] == 0 and not any_size:
         raise UserError(f"{path} holds no images; expected shape {expected} with N > 0.")
 
 
