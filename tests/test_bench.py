@@ -50,17 +50,6 @@ def test_the_machine_is_one_line_with_its_cores_and_versions():
     assert np.__version__ in line
 
 
-def test_quiet_hides_what_is_written_to_standard_error_and_gives_it_back(capfd):
-    import os
-
-    with turns.quiet():
-        os.write(2, b"noise\n")
-    os.write(2, b"news\n")
-    assert capfd.readouterr().err == "news\n"
-    with pytest.raises(ZeroDivisionError), turns.quiet():
-        _ = 1 / 0
-
-
 def test_the_bench_measures_ours_and_says_which_peers_are_absent(monkeypatch, tmp_path, printed):
     for name in PEERS:
         monkeypatch.setitem(sys.modules, name, None)

@@ -20,7 +20,7 @@ from build.augment import augmix
 from build.augment.augmix import NAMES, NOTHING, Draws
 from build.augment.pipeline import Augmentation
 from build.bench import turns
-from build.console import console
+from build.console import console, muffled
 from build.data import synthetic
 from build.recipe import find
 
@@ -66,7 +66,7 @@ def compare(images: np.ndarray) -> dict:
     missing = []
     for make in (ours, paper_in_opencv, paper_in_pillow, torchvision_images, torchvision_batch, keras_layers, keras_cv):
         try:
-            with turns.quiet():
+            with muffled():
                 name, draws, function = make()
                 function(images)  # traces, allocates, imports lazily
         except ImportError as error:

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from build import package
 from build.bench import turns
-from build.console import console
+from build.console import console, muffled
 from build.errors import UserError
 from build.files import write_zip
 from build.score.judge import judge
@@ -112,7 +112,7 @@ def prepare(folder: Path) -> tuple[Path, Path, Condition]:
     for name in package.SHIPPED:
         (submission / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(package.ROOT / name, submission / name)
-    with turns.quiet():
+    with muffled():
         import keras
 
         from submission import network, weights

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from build.bench import turns
-from build.console import console
+from build.console import console, muffled
 from build.train.pretrained import convnext_arrays
 from submission import contract, weights
 from submission.convnext import SIZES
@@ -44,7 +44,7 @@ def main() -> None:
 
 def compare(size: str, images: np.ndarray, *, rounds: int) -> dict[str, dict[str, float]]:
     """Time every contender on (B, H, W, 3) uint8 images, print the table; name -> cpu_ms, times_ours."""
-    with turns.quiet(), tempfile.TemporaryDirectory() as folder:
+    with muffled(), tempfile.TemporaryDirectory() as folder:
         runners = contenders(size, Path(folder))
         expected = runners[OURS](images)
         for name, function in runners.items():

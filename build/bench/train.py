@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from build.bench import turns
 from build.bench.predict import grouped_convnext
-from build.console import console
+from build.console import console, muffled
 from build.recipe import Recipe, find
 from build.train.classifier import Classifier, precision, undecayed
 from build.train.losses import Objective, accuracy
@@ -53,7 +53,7 @@ def main() -> None:
 def compare(side: int, *, rounds: int, batch: int = BATCH) -> dict[str, dict[str, float]]:
     """Time a step of every variant on (batch, side, side, 3) images, print the table; name -> cpu_ms, times_ours."""
     images = np.random.default_rng(0).integers(0, contract.PIXEL_MAX + 1, (batch, side, side, 3), np.uint8)
-    with turns.quiet():
+    with muffled():
         steps = {name: step(side, batch=batch, **arguments) for name, arguments in VARIANTS.items()}
         for function in steps.values():
             function(images)  # traces it

@@ -4,8 +4,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import cv2
@@ -45,20 +44,6 @@ def images_a_second(epoch_of: Callable[[int], Iterable], *, epochs: int) -> floa
             count = sum(len(batches[index][0]) for index in range(len(batches)))
             speeds.append(count / (time.perf_counter() - start))
     return max(speeds)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Send what C libraries print at their start (TensorFlow, a dozen lines) to nowhere; exceptions come through."""
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(nowhere)
-        os.close(kept)
 
 
 def machine() -> str:

@@ -254,6 +254,7 @@ def assemble(
         "seconds_per_1000": seconds_per_1000(outcome, sum(len(condition.labels) for condition in asked)),
         "peak_mib": outcome.get("peak_mib"),
         "baseline": None,
+        "gates": None,  # packaging fills them in
         "worst": worst_images(asked, answered) if asked else [],
         "forecast": Forecaster(own_pairs).predict({name: suite["accuracy"] for name, suite in suites.items()}),
     }

@@ -138,7 +138,7 @@ class Training:
                 self._try_kinds()
             while not self.stop.wished and not self._is_over():
                 self._epoch(self.state.done)
-        except Exception:
+        except Exception:  # passed on: a run that broke off must not go on as "running"
             self._finish(record.FAILED)
             raise
         if not self._is_over():

@@ -1,0 +1,40 @@
+"""What is held back of a library's chatter, and when it is let out."""
+
+import os
+
+import pytest
+
+from build import console
+
+
+@pytest.fixture(autouse=True)
+def no_driver(monkeypatch):
+    monkeypatch.setattr(console.shutil, "which", lambda _: None)
+
+
+def test_muffled_hides_what_is_written_to_standard_error_and_gives_it_back(capfd):
+    with console.muffled():
+        os.write(2, b"noise\n")
+    os.write(2, b"news\n")
+    assert capfd.readouterr().err == "news\n"
+    with pytest.raises(ZeroDivisionError), console.muffled():
+        _ = 1 / 0
+
+
+def fail(words: bytes) -> None:
+    os.write(2, words)
+    raise ZeroDivisionError
+
+
+def test_an_exception_lets_all_of_it_out(capfd):
+    with pytest.raises(ZeroDivisionError), console.muffled():
+        fail(b"the reason\n")
+    os.write(2, b"news\n")
+    assert capfd.readouterr().err == "the reason\nnews\n"
+
+
+def test_beside_an_nvidia_driver_nothing_is_held_back(capfd, monkeypatch):
+    monkeypatch.setattr(console.shutil, "which", lambda _: "/usr/bin/nvidia-smi")
+    with console.muffled():
+        os.write(2, b"no GPU was found, since ...\n")
+    assert capfd.readouterr().err == "no GPU was found, since ...\n"
