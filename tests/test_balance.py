@@ -8,7 +8,7 @@ from rich.console import Console
 
 from build.augment.balance import WAYS, plan
 from build.errors import UserError
-from build.recipe import RECIPES, find
+from build.recipes import RECIPES, find
 
 PODIUM = find("podium")
 COUNTS = np.array([10, 25, 40, 7])

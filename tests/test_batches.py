@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from build.augment.pipeline import Augmentation
-from build.recipe import find
+from build.recipes import find
 from build.train.batches import AHEAD, PERTURB, TRAIN, Batches, Plain, generator
 
 COUNT, CLASSES = 70, 8

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from build.errors import UserError
-from build.recipe import find
+from build.recipes import find
 from build.train.budget import Costs, Timetable
 
 RECIPE = dataclasses.replace(find("podium"), resolutions=((48, 0.5), (96, 0.5)), head_epochs=2)

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from build.errors import UserError
-from build.recipe import find
+from build.recipes import find
 from build.train import hardware
 from build.train.hardware import Machine, decide, describe
 

@@ -6,7 +6,7 @@ import pytest
 
 from build.augment.pipeline import Augmentation
 from build.bench.augment import cells
-from build.recipe import find
+from build.recipes import find
 
 pytestmark = [
     pytest.mark.slow,

@@ -6,7 +6,7 @@ import pytest
 from build.augment.mixing import Mixes, draw_mixes, mix_images, mix_labels
 from build.augment.pipeline import Augmentation
 from build.bench.augment import cells
-from build.recipe import find
+from build.recipes import find
 
 CELLS = cells(16)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from build.errors import UserError
-from build.recipe import find
+from build.recipes import find
 from build.train.optimizers import build_optimizer
 from build.train.schedule import Phase, multiplier
 

@@ -13,7 +13,7 @@ import pytest
 from build import package as packaging
 from build.data.prepare import prepare
 from build.errors import UserError
-from build.recipe import find
+from build.recipes import find
 from build.runs import Run
 from build.score.judge import Verdict
 from build.score.outcome import Failure, Outcome

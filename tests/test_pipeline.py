@@ -14,7 +14,7 @@ from build.augment.pipeline import Augmentation, assert_exposed, resize
 from build.augment.randaugment import POOL
 from build.bench.augment import cells
 from build.errors import UserError
-from build.recipe import RECIPES, find
+from build.recipes import RECIPES, find
 
 ROOT = Path(__file__).resolve().parent.parent
 CELLS = cells(64)
@@ -311,7 +311,7 @@ def test_a_setting_out_of_range_is_one_sentence_that_names_it(fields):
 def test_the_pipeline_augments_without_any_framework():
     code = (
         "import sys, numpy as np;"
-        "from build.augment.pipeline import Augmentation; from build.recipe import find;"
+        "from build.augment.pipeline import Augmentation; from build.recipes import find;"
         "images = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8);"
         "x, y = Augmentation(find('podium'), classes=8).batch("
         "images, np.arange(20) % 8, np.arange(20) < 9, rng=np.random.default_rng(1));"

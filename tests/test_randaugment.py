@@ -7,7 +7,7 @@ from build.augment import program
 from build.augment.pipeline import Augmentation
 from build.augment.randaugment import DEFAULT, POOL, draw_randaugment
 from build.bench.augment import cells
-from build.recipe import find
+from build.recipes import find
 
 CELLS = cells(16)
 

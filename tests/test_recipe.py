@@ -6,7 +6,8 @@ import json
 import pytest
 
 from build.errors import UserError
-from build.recipe import RECIPES, Recipe, find
+from build.recipe import Recipe
+from build.recipes import RECIPES, find
 from build.runs import Run
 
 

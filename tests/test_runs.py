@@ -7,7 +7,7 @@ import pytest
 
 from build import runs
 from build.errors import UserError
-from build.recipe import find
+from build.recipes import find
 from build.runs import Run
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from build.errors import UserError
-from build.recipe import find
+from build.recipes import find
 from build.train.schedule import ALL, BODY, HEAD, check_resolutions, multiplier, phase_at, phases_of, side_of
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from build.data.cells import Cells
 from build.data.prepare import Prepared
 from build.data.split import Split
-from build.recipe import find
+from build.recipes import find
 from submission import contract
 
 CLASSES = len(contract.CLASSES)

@@ -22,7 +22,7 @@ from build.augment.pipeline import Augmentation
 from build.bench import turns
 from build.console import console, muffled
 from build.data import synthetic
-from build.recipe import find
+from build.recipes import find
 
 BATCH, SIDE, ROUNDS = 64, 96, 15
 PAPER = {"severity": 3.0, "alpha": 1.0, "width": 3, "depth": 0}

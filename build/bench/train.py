@@ -15,7 +15,8 @@ import tensorflow as tf
 from build.bench import turns
 from build.bench.predict import grouped_convnext
 from build.console import console, muffled
-from build.recipe import Recipe, find
+from build.recipe import Recipe
+from build.recipes import find
 from build.train.classifier import Classifier, precision, undecayed
 from build.train.losses import Objective, accuracy
 from build.train.optimizers import build_optimizer

@@ -1,0 +1,36 @@
+"""The command line: one function a command; each imports what it needs when it runs, so that --help answers at once."""
+
+import click
+from rich.markup import escape
+
+from build.cli.judging import bundle, leaderboard, score
+from build.cli.showing import inspect
+from build.cli.training import package, train
+from build.console import console
+from build.errors import UserError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def app() -> None:
+    """Train, package and judge a competition submission before it is uploaded."""
+
+
+for command in (train, package, score, leaderboard, inspect, bundle):
+    app.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; a user's error is one sentence on standard error and exit code 2, Ctrl-C is 130."""
+    try:
+        result = app.main(args=arguments, prog_name="python -m build", standalone_mode=False)
+    except UserError as error:
+        console.print("[bold red]error:[/]", escape(str(error)))
+        return 2
+    except (click.Abort, KeyboardInterrupt) as interruption:
+        # build.runs.Interrupted says how to go on, and click wraps it; a bare Ctrl-C has nothing to say.
+        console.print(str(interruption.__cause__ or interruption) or "Interrupted.")
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return 2
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,91 @@
+"""score, leaderboard and bundle: what a zip is worth."""
+
+from pathlib import Path
+
+import click
+
+from build.cli.options import data_option, engine_option, rows_option, seed_option, suites_option, team_option
+from build.errors import UserError
+
+
+@click.command()
+@click.argument("zip", type=click.Path(path_type=Path))
+@click.option(
+    "--bundle", type=click.Path(path_type=Path), help="A competition bundle (folder or zip) to rehearse with."
+)
+@click.option("--run", metavar="RUN", help="Judge on the test cells of this run; default: of the last one.")
+@click.option("--data", metavar="SOURCE", help="Judge on the test cells of this source (as for train) instead.")
+@click.option("--time-limit", metavar="S", type=click.FloatRange(min=1), help="Seconds a job may take; default: 600.")
+@click.option("--memory-limit", metavar="GIB", type=click.FloatRange(min=0.1), help="Memory a container may take.")
+@engine_option
+@click.option("--image", default="", help="Docker image; default: the competition's.")
+@click.option(
+    "--era", type=click.Choice(["2024-11", "2026-03"]), default="2026-03", show_default=True, help="Which worker."
+)
+@click.option("--environment", type=click.Path(path_type=Path), help="Description of the server's packages (JSON).")
+@click.option("--phase", type=click.IntRange(min=0), default=0, show_default=True, help="Of the bundle, from 0 on.")
+@click.option(
+    "--hidden", metavar="N", type=click.IntRange(min=1), help="Images of the hidden set, for a forecast of time."
+)
+@click.option("--adapts", is_flag=True, help="Predictions are meant to depend on the other images of a call.")
+@click.option("--probes/--no-probes", default=True, show_default=True, help="Also call it in unusual ways.")
+@click.option("--baseline", type=click.Path(path_type=Path), help="A scorecard.json to compare with.")
+@rows_option
+@suites_option
+@team_option
+@click.option("--json", "as_json", is_flag=True, help="Print the whole verdict as JSON on standard output.")
+def score(zip: Path, bundle: Path | None, as_json: bool, **options) -> int:
+    """Judge ZIP as the Codabench worker would run it: 0 it would score, 1 it would fail, 2 wrong usage."""
+    from build.score.command import score as judge
+
+    return judge(zip, bundle=bundle, as_json=as_json, **options)
+
+
+@click.command()
+@click.option("--record", nargs=2, metavar="ENTRY SCORE", help="What the server said, for instance 3f2a 0.87.")
+@click.option("--compare", nargs=2, metavar="ENTRY ENTRY", help="Compare two entries on the same images.")
+@click.option("--add", metavar="ENTRY", help="Put an entry on the board, for the rules that leave it to its owner.")
+@click.option("--remove", metavar="ENTRY", help="Take an entry off the board.")
+@click.option(
+    "--rule",
+    default="Force_Best",
+    show_default=True,
+    help="Add, Add_And_Delete, Add_And_Delete_Multiple, Force_Last, Force_Latest_Multiple or Force_Best.",
+)
+@click.option("--phase", default="dev", show_default=True, help="dev or final.")
+@click.option("--reported/--no-reported", default=True, show_default=True, help="Show the publicly reported scores.")
+@click.option(
+    "--per-day", type=click.IntRange(min=0), default=5, show_default=True, help="Slots a UTC day; 0: no limit."
+)
+@click.option(
+    "--total", type=click.IntRange(min=0), default=100, show_default=True, help="Slots of the phase; 0: no limit."
+)
+@seed_option
+def leaderboard(record: tuple[str, str] | None, **options) -> None:
+    """Rank the judged zips beside the public scores, forecast their hidden scores, write dist/leaderboard.html."""
+    from build.score.leaderboard.board import main as show
+
+    try:
+        recorded = (record[0], float(record[1])) if record else None
+    except ValueError as error:
+        raise UserError(f"--record takes an entry and a score from 0 to 1, got {record[1]!r}.") from error
+    show(record=recorded, **options)
+
+
+@click.command()
+@data_option
+@seed_option
+@click.option("--out", type=click.Path(path_type=Path), default=Path("dist/bundle.zip"), show_default=True)
+@click.option(
+    "--start", metavar="DATE", type=click.DateTime(["%Y-%m-%d"]), help="First day of the phases; default: today."
+)
+@click.option(
+    "--days", type=click.IntRange(min=1), default=14, show_default=True, help="Days of the development phase."
+)
+@click.option("--title", default="Blood cells", show_default=True)
+@rows_option
+def bundle(data: str, seed: int, out: Path, start, days: int, title: str, rows: int) -> None:
+    """Write a competition bundle with a development and a final phase that Codabench's unpacker accepts."""
+    from build.score.command import bundle as write
+
+    click.echo(write(data, out, seed=seed, start=start.date() if start else None, days=days, title=title, rows=rows))

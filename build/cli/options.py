@@ -1,0 +1,38 @@
+"""Options that several commands share, so that they mean the same everywhere."""
+
+import click
+
+data_option = click.option(
+    "--data",
+    metavar="SOURCE",
+    default="synthetic",
+    show_default=True,
+    help="training_set.npz, a folder with one folder of images a class, medmnist:bloodmnist[@64|@128|@224], "
+    "or synthetic[:N].",
+)
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Same seed: same split, batches and weights.",
+)
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["auto", "bwrap", "docker", "plain"]),
+    default="auto",
+    show_default=True,
+    help="How the zip is isolated while it runs; auto takes bwrap where it works, else plain.",
+)
+rows_option = click.option(
+    "--rows", type=click.IntRange(min=8), default=256, show_default=True, help="Test images a condition."
+)
+suites_option = click.option(
+    "--suites",
+    metavar="A,B",
+    callback=lambda _context, _option, value: tuple(filter(None, value.split(","))) if value else None,
+    help="Suites to score on: held-out, basic, microscopy, imagenet-c, geometry, stacked, or Python files that define one.",
+)
+team_option = click.option(
+    "--team", default="this team", show_default=True, help="Whose entry it is on the local leaderboard."
+)

@@ -1,0 +1,76 @@
+"""train and package: from data to dist/submission.zip."""
+
+import click
+
+from build.cli.options import data_option, engine_option, rows_option, seed_option, suites_option, team_option
+from build.cli.showing import show_data
+from build.console import console, muffled
+
+SYNTHETIC_NOTICE = (
+    "No --data given: training on synthetic cells drawn by this kit. They show that everything works; "
+    "their scores say nothing about real cells."
+)
+
+
+@click.command()
+@data_option
+@click.option(
+    "--recipe", metavar="NAME", help="A name from build/recipes.py; default: podium (smoke on synthetic cells)."
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Overrides the recipe's number of epochs.")
+@seed_option
+@click.option("--resume", metavar="RUN", help="Go on with a run: its ID, its folder, or latest.")
+@click.option("--weights", metavar="W", help="none, imagenet, or a file of weights; overrides the recipe's.")
+@click.option("--size", metavar="S", help="A ConvNeXt size, atto ... xlarge; overrides the recipe's.")
+@click.option("--minutes", type=click.FloatRange(min=0), help="Time budget of the training; overrides the recipe's.")
+def train(
+    data: str,
+    recipe: str | None,
+    epochs: int | None,
+    seed: int,
+    resume: str | None,
+    weights: str | None,
+    size: str | None,
+    minutes: float | None,
+) -> None:
+    """Train a recipe; leaves runs/ID/ with the recipe as used, split, history and weights."""
+    import dataclasses
+
+    from build.data.prepare import prepare
+    from build.recipes import find
+    from build.runs import Run
+
+    run = Run.open(resume) if resume else None
+    if run:
+        chosen, data, seed = run.recipe, run.facts["data"]["source"], run.facts["seed"]
+    else:
+        chosen = find(recipe or ("smoke" if data.startswith("synthetic") else "podium"))
+        changes = {"weights": weights, "size": size, "minutes": minutes}
+        chosen = dataclasses.replace(chosen, **{name: value for name, value in changes.items() if value is not None})
+    if data == "synthetic":
+        console.print(SYNTHETIC_NOTICE)
+    prepared = prepare(data, chosen, seed=seed)
+    show_data(prepared)
+
+    with muffled():  # imports the framework: after the data was found to be good
+        from build.train import hardware
+        from build.train.fit import train as fit
+
+        hardware.find()  # the first look at the devices is the talkative one
+
+    run = fit(chosen, prepared, seed=seed, resume=run, epochs=epochs)
+    click.echo(run.folder)
+
+
+@click.command()
+@click.argument("run", default="latest")
+@click.option("--force", is_flag=True, help="Keep a zip that misses a gate (loud).")
+@rows_option
+@suites_option
+@team_option
+@engine_option
+def package(run: str, force: bool, rows: int, suites: tuple[str, ...] | None, team: str, engine: str) -> int:
+    """Compress, zip and judge RUN (default: the last); dist/submission.zip appears only if every gate is passed."""
+    from build.package import package as make
+
+    return make(run, force=force, rows=rows, suites=suites, team=team, engine=engine)
