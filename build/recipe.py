@@ -7,6 +7,9 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
+DEFECTS = ("blackened", "unstratified")
+"""Errors of a published system that a study reproduces on purpose, see Recipe.defects."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -26,6 +29,9 @@ class Recipe:
     copies_alpha: float = 10.0
     copies_width: int = 2
     """AugMix of the balancing copies: the report's setting is a small severity, a high alpha and few chains."""
+    defects: tuple[str, ...] = ()
+    """Known errors to be made on purpose, to measure what they cost: "blackened" clips the copies' pixels (0..255) to 0..1, "unstratified"
+    splits without regard to the classes. Both are the report's (its notebook, cells 17 to 20)."""
     # --- augmentation of every image, drawn anew in every epoch -----------------------------------------------------
     augmenter: str = "podium"
     """"podium" (ours), "keras_cv" (baseline) or "none"."""

@@ -185,6 +185,14 @@ def test_only_copies_get_the_copies_augmix_and_milder_than_the_recipes():
     assert mild < np.abs(strong[COPY].astype(int) - CELLS[COPY]).mean()
 
 
+def test_the_defect_of_blackened_copies_blackens_the_copies_alone():
+    plain, labels = augmented(PODIUM, copy=COPY)
+    broken, same = augmented(dataclasses.replace(PODIUM, defects=("blackened",)), copy=COPY)
+    np.testing.assert_array_equal(broken[~COPY], plain[~COPY])
+    np.testing.assert_array_equal(broken[COPY], np.minimum(plain[COPY], 1))
+    np.testing.assert_array_equal(labels, same)
+
+
 def test_a_border_mode_of_the_recipe_reaches_the_images():
     image = np.full((16, 64, 64, 3), 90, np.uint8)
     turned = {"geometry_probability": 1.0, "translation": 0.5, "rotation": 0.0, "zoom": 0.0, "shear": 0.0}
@@ -292,6 +300,7 @@ def test_the_classical_mistakes_of_scale_are_caught_while_training(mistake, word
         {"shear": 90.0},
         {"border": "mirror"},
         {"randaugment_pool": ("solarize", "glow")},
+        {"defects": ("blackened", "reddened")},
         {"augmix_severity": 30.0},
         {"augmix_alpha": 0.0},
         {"copies_width": 0},

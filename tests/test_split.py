@@ -196,3 +196,15 @@ def test_a_split_that_is_made_again_replaces_the_old_one_whole(tmp_path):
     replace(parts, seed=9).save(tmp_path / "split.npz")
     assert Split.load(tmp_path / "split.npz").seed == 9
     assert sorted(path.name for path in tmp_path.iterdir()) == ["split.csv", "split.npz"]
+
+
+def test_an_unstratified_split_meets_its_shares_over_all_and_not_in_each_class(competition):
+    curation = curation_of(np.arange(len(competition)))
+    shares = {"validation_share": 0.1, "test_share": 0.1, "seed": 0}
+    parts = split(competition, curation, **shares, stratified=False)
+    assert (len(parts.validation), len(parts.test)) == (1195, 1195)
+    counts = np.bincount(competition.labels[parts.test], minlength=K)
+    assert counts.tolist() != [round(n / 10) for n in COUNTS]
+    assert np.abs(counts - np.array(COUNTS) / 10).max() < 60  # by chance, not by class
+    again = split(competition, curation, **shares, stratified=False)
+    assert all(np.array_equal(getattr(parts, side), getattr(again, side)) for side in SIDES)

@@ -75,6 +75,8 @@ class Augmentation:
                 blocks = [self._augment(x, rng)]
         elif recipe.jsd_weight > 0:
             blocks = [x, x, x]
+        if "blackened" in recipe.defects and len(copies):
+            blocks = [blacken(block, copies) for block in blocks]
 
         if recipe.mixup_alpha > 0 or recipe.cutmix_alpha > 0:
             mixes = mixing.draw_mixes(
@@ -95,7 +97,8 @@ class Augmentation:
         assert x.shape == (len(blocks) * count, *before.shape[1:])
         assert y.shape == (len(x), self.classes)
         assert np.abs(y.sum(1) - 1).max(initial=0) < 1e-5
-        assert_exposed(before, x)
+        if "blackened" not in recipe.defects:
+            assert_exposed(before, x)
         return x, y
 
     def _augment(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -249,6 +252,16 @@ def resize(images: np.ndarray, side: int | None) -> np.ndarray:
     way = cv2.INTER_AREA if side < min(images.shape[1:3]) else cv2.INTER_LINEAR
     for image, result in zip(images, out, strict=True):
         cv2.resize(image, (side, side), dst=result, interpolation=way)
+    return out
+
+
+def blacken(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(B, H, W, 3) uint8 images, those of `rows` clipped to 0..1: what np.clip(augmented, 0, 1) makes of pixels 0..255; a new array.
+
+    A reproduction of a known error (Recipe.defects), for the study that measures what it costs.
+    """
+    out = images.copy()
+    out[rows] = np.minimum(out[rows], 1)
     return out
 
 

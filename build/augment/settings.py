@@ -2,7 +2,7 @@
 
 from build.augment import augmix, geometry, randaugment
 from build.errors import UserError
-from build.recipe import Recipe
+from build.recipe import DEFECTS, Recipe
 
 _SHARES = (
     "geometry_probability",
@@ -56,6 +56,8 @@ def check(recipe: Recipe) -> None:
         raise UserError(
             f"Recipe field border is any, {', '.join(geometry.BORDERS)}, got {recipe.border!r}; correct the recipe."
         )
+    if unknown := [name for name in recipe.defects if name not in DEFECTS]:
+        raise UserError(f"Recipe field defects names {unknown[0]!r}; known are {', '.join(DEFECTS)}.")
     if unknown := [name for name in recipe.randaugment_pool if name not in randaugment.POOL]:
         raise UserError(f"Recipe field randaugment_pool names {unknown[0]!r}; known are {', '.join(randaugment.POOL)}.")
     for prefix, depth in (("copies", 0), ("augmix", recipe.augmix_depth)):

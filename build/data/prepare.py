@@ -33,7 +33,14 @@ def prepare(source: str, recipe: Recipe, *, seed: int, cache: Path = Path("data"
     """
     cells = read(source, seed=seed, cache=cache)
     curation = _curated(cells, Path(cache), progress=progress)
-    parts = split(cells, curation, validation_share=recipe.validation_share, test_share=recipe.test_share, seed=seed)
+    parts = split(
+        cells,
+        curation,
+        validation_share=recipe.validation_share,
+        test_share=recipe.test_share,
+        seed=seed,
+        stratified="unstratified" not in recipe.defects,
+    )
     assert len(parts.train) + len(parts.validation) + len(parts.test) + len(parts.dropped) == len(cells)
     return Prepared(cells, curation, parts)
 
