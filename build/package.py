@@ -31,6 +31,7 @@ SHIPPED = (
     "submission/convnext.py",
     "submission/custom_cnn.py",
     "submission/efficientnet_lite.py",
+    "submission/ensemble.py",
     "submission/folded_convnext.py",
     "submission/inference.py",
     "submission/network.py",

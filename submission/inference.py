@@ -1,4 +1,4 @@
-"""From a weights file to labels: rebuilds the network, predicts batch by batch, averages views.
+"""From a weights file to labels: rebuilds its network or networks, predicts batch by batch, averages views and members.
 
     from submission.inference import Predictor
     predictor = Predictor("weights.npz")
@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from . import contract
+from . import contract, ensemble
 from .convnext import weight_shapes
 from .network import build, complete, variables
 from .weights import WeightsError, load
@@ -35,46 +35,32 @@ VIEW_COUNTS = (1, 2, 4, 8)
 
 
 class Predictor:
-    """A trained network, ready to predict."""
+    """A trained network or an ensemble of several, ready to predict."""
 
     def __init__(self, path: str | Path, *, views: int | None = None, batch: int | None = None):
         """Load the network that `path` holds.
 
         Args:
-            path: a file of submission/weights.py whose meta has "spec", and "views" and "batch" unless the defaults do.
+            path: a file of submission/weights.py whose meta has "spec" (or "members", submission/ensemble.py), and "views"
+                and "batch" unless the defaults do.
             views: 1, 2, 4 or 8 views an image, whose logits are averaged; None takes the file's, else 1.
             batch: images a batch; None takes the file's, else 64.
 
         Raises WeightsError (a ValueError) with one sentence if the file is missing, damaged or holds another network.
 
         """
-        arrays, meta = load(path)
-        try:
-            spec = complete(meta["spec"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise WeightsError(
-                f"The weights file {path} does not say which network it holds ({error}); save it with a spec."
-            ) from error
-        self.spec = spec
+        members, meta = read(path)
+        self.spec = members[0][0]
         self.views = int(views or meta.get("views", 1))
         self.batch = int(batch or meta.get("batch", BATCH))
-        height, width, _ = spec["image_shape"]
+        height, width, _ = contract.IMAGE_SHAPE
         if self.views not in VIEW_COUNTS:
             raise WeightsError(f"Expected 1, 2, 4 or 8 views, got {self.views}.")
         if self.views == 8 and height != width:
             raise WeightsError(f"Quarter turns need square images, got {height} x {width} pixels; use at most 4 views.")
         if self.batch < 1:
             raise WeightsError(f"Expected a batch of at least one image, got {self.batch}.")
-        expected = len(contract.CLASSES), list(contract.IMAGE_SHAPE)
-        if spec["classes"] != expected[0] or any(
-            a not in (None, b) for a, b in zip(spec["image_shape"], expected[1], strict=True)
-        ):
-            raise WeightsError(
-                f"The weights file {path} holds a network for {spec['classes']} classes and images "
-                f"{spec['image_shape']}, the contract asks for {expected[0]} classes and images {expected[1]}; "
-                "train one for this contract."
-            )
-        self._network = _engine(spec, arrays, path)
+        self._networks = [_engine(forward(spec, arrays, path)) for spec, arrays in members]
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """(n, H, W, 3) pixels 0..255, uint8 or any float, contiguous or not, n >= 0 -> (n, classes) float32.
@@ -89,8 +75,10 @@ class Predictor:
             for transpose, flip_height, flip_width in VIEWS[: self.views]:
                 view = pixels.transpose(0, 2, 1, 3) if transpose else pixels
                 view = view[:, :: -1 if flip_height else 1, :: -1 if flip_width else 1]
-                logits[rows] += self._network(np.ascontiguousarray(view))[: rows.stop - start]
-            logits[rows] /= self.views
+                view = np.ascontiguousarray(view)
+                for network in self._networks:
+                    logits[rows] += network(view)[: rows.stop - start]
+            logits[rows] /= self.views * len(self._networks)
         return logits
 
     def labels(self, images: np.ndarray) -> np.ndarray:
@@ -109,33 +97,68 @@ class Predictor:
         return pixels
 
 
-def _engine(spec: dict, arrays: dict[str, np.ndarray], path: str | Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The network as a function of a batch (B, H, W, 3), uint8 or float32 -> logits (B, classes) float32."""
-    on_tensorflow = keras.backend.backend() == "tensorflow"
-    if on_tensorflow and spec["network"] == "convnext":
-        from .folded_convnext import forward
+def read(path: str | Path) -> tuple[list[tuple[dict, dict[str, np.ndarray]]], dict]:
+    """The members of a weights file, each (complete spec, arrays), and the file's meta.
+
+    Raises WeightsError with one sentence if the file is missing, damaged, or its networks do not fit the contract.
+    """
+    arrays, meta = load(path)
+    try:
+        members = [(complete(member["spec"]), held) for held, member in ensemble.split(arrays, meta)]
+        if not members:
+            raise ValueError("it has no members")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(
+            f"The weights file {path} does not say which network it holds ({error}); save it with a spec."
+        ) from error
+    expected = len(contract.CLASSES), list(contract.IMAGE_SHAPE)
+    for spec, _ in members:
+        if spec["classes"] != expected[0] or any(
+            a not in (None, b) for a, b in zip(spec["image_shape"], expected[1], strict=True)
+        ):
+            raise WeightsError(
+                f"The weights file {path} holds a network for {spec['classes']} classes and images "
+                f"{spec['image_shape']}, the contract asks for {expected[0]} classes and images {expected[1]}; "
+                "train one for this contract."
+            )
+    return members, meta
+
+
+def forward(spec: dict, arrays: dict[str, np.ndarray], path: str | Path) -> Callable:
+    """The network as a function of a batch's tensor (B, H, W, 3) of any dtype -> logits (B, classes) float32.
+
+    Raises WeightsError if the arrays, read from `path`, are not the spec's.
+    """
+    if keras.backend.backend() == "tensorflow" and spec["network"] == "convnext":
+        from . import folded_convnext
 
         _check_names(arrays, weight_shapes(**{name: spec[name] for name in ("size", "classes", "stem_patch")}), path)
-        network = forward(arrays, spec)
-    else:
-        model = build(spec, initialize=False)
-        targets = variables(model)
-        _check_names(arrays, {name: tuple(target.shape) for name, target in targets.items()}, path)
-        for name, target in targets.items():
-            target.assign(arrays[name])
-        if not on_tensorflow:
-            return model.predict_on_batch
+        return folded_convnext.forward(arrays, spec)
+    model = build(spec, initialize=False)
+    targets = variables(model)
+    _check_names(arrays, {name: tuple(target.shape) for name, target in targets.items()}, path)
+    for name, target in targets.items():
+        target.assign(arrays[name])
+    model.trainable = False
+    return model
 
-        def network(pixels):
-            return model(pixels, training=False)
+
+def _engine(network: Callable) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of tensors, made by `forward`, as one of arrays: (B, H, W, 3) uint8 or float32 -> (B, classes) float32."""
+    if keras.backend.backend() != "tensorflow":
+        return network.predict_on_batch
 
     import tensorflow as tf
+
+    inference = {"training": False} if isinstance(network, keras.Model) else {}
 
     # One trace a dtype, whatever the batch. No XLA: on a CPU it makes depthwise convolutions ten times slower.
     @cache
     def traced(dtype: np.dtype):
         signature = tf.TensorSpec((None, *contract.IMAGE_SHAPE), dtype)
-        return tf.function(network, jit_compile=False).get_concrete_function(signature)
+        return tf.function(lambda pixels: network(pixels, **inference), jit_compile=False).get_concrete_function(
+            signature
+        )
 
     return lambda pixels: traced(pixels.dtype)(tf.constant(pixels)).numpy()
 
