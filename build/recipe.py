@@ -119,6 +119,14 @@ class Recipe:
     """First phase with pretrained weights: only the head learns."""
     fine_tune_layers: int = 0
     """Second phase: the last n layers learn; 0 means all."""
+    teachers: tuple[str, ...] = ()
+    """Distillation: runs (ID or folder) or weights files whose mean answer the network learns beside the labels."""
+    teacher_weight: float = 0.7
+    """Share of the teachers' answers in the loss, 0..1; the labels have the rest."""
+    teacher_temperature: float = 2.0
+    """By which both logits are divided (Hinton et al. 2015, section 2): higher shows more of the small probabilities."""
+    member: int = 0
+    """Another number draws other first weights, orders and augmentations on the same split: for ensembles and soups."""
     deterministic: bool = False
     """TensorFlow's deterministic kernels: needed on a GPU only for the same bits twice (a CPU gives them anyway)."""
     precision: str = "auto"

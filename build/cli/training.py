@@ -23,6 +23,18 @@ SYNTHETIC_NOTICE = (
 @click.option("--weights", metavar="W", help="none, imagenet, or a file of weights; overrides the recipe's.")
 @click.option("--size", metavar="S", help="A ConvNeXt size, atto ... xlarge; overrides the recipe's.")
 @click.option("--minutes", type=click.FloatRange(min=0), help="Time budget of the training; overrides the recipe's.")
+@click.option(
+    "--teacher",
+    "teachers",
+    metavar="RUN",
+    multiple=True,
+    help="Learn from this run (or weights file) too; may be repeated.",
+)
+@click.option(
+    "--member",
+    type=click.IntRange(min=0, max=4000),
+    help="Number of an ensemble's member: other random draws on the same split.",
+)
 def train(
     data: str,
     recipe: str | None,
@@ -32,6 +44,8 @@ def train(
     weights: str | None,
     size: str | None,
     minutes: float | None,
+    teachers: tuple[str, ...],
+    member: int | None,
 ) -> None:
     """Train a recipe; leaves runs/ID/ with the recipe as used, split, history and weights."""
     import dataclasses
@@ -45,7 +59,9 @@ def train(
         chosen, data, seed = run.recipe, run.facts["data"]["source"], run.facts["seed"]
     else:
         chosen = find(recipe or ("smoke" if data.startswith("synthetic") else "podium"))
-        changes = {"weights": weights, "size": size, "minutes": minutes}
+        # "latest" will be this very run by the time it is resumed, so the ID is recorded.
+        named = tuple(Run.open(teacher).id if teacher == "latest" else teacher for teacher in teachers)
+        changes = {"weights": weights, "size": size, "minutes": minutes, "teachers": named or None, "member": member}
         chosen = dataclasses.replace(chosen, **{name: value for name, value in changes.items() if value is not None})
     if data == "synthetic":
         console.print(SYNTHETIC_NOTICE)

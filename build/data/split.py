@@ -46,6 +46,11 @@ class Split:
         csv.writer(text, lineterminator="\n").writerows([("row", "side", "reason", "detail"), *sorted(rows)])
         files.write_text(path.with_suffix(".csv"), text.getvalue())
 
+    def tests_seen_by(self, other: "Split") -> int:
+        """How many of these test cells another split of the same cells trains on or validates with."""
+        assert self.sha256 == other.sha256
+        return int(np.isin(self.test, np.concatenate([other.train, other.validation])).sum())
+
     @classmethod
     def load(cls, path: Path) -> "Split":
         """The inverse of `save`. OSError, ValueError or KeyError where the file is not whole."""

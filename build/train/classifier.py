@@ -6,7 +6,7 @@ with precision("float32"), strategy.scope():
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 from keras import ops
@@ -23,11 +23,13 @@ HEAD_LAYERS = ("head_norm", "head_dropout", "logits")
 
 
 class Classifier(keras.Model):
-    """A network that also takes (B, 3, H, W, C) views, and then gives logits (B, 3, K)."""
+    """A network that also takes (B, 3, H, W, C) views, and then gives logits (B, 3, K); a teacher may answer beside it."""
 
-    def __init__(self, network: keras.Model):
+    def __init__(self, network: keras.Model, teacher: Callable | None = None):
+        """teacher: pixels, as `call` takes them -> logits (B, K); the loss gets them behind the labels, in training only."""
         super().__init__(name="classifier")
         self.network = network
+        self.teacher = teacher
 
     def call(self, pixels, training=None):
         """(B, H, W, C) -> (B, K), or (B, 3, H, W, C) -> (B, 3, K)."""
@@ -36,6 +38,12 @@ class Classifier(keras.Model):
         shape = ops.shape(pixels)
         logits = self.network(ops.reshape(pixels, (-1, *shape[2:])), training=training)
         return ops.reshape(logits, (-1, VIEWS, logits.shape[-1]))
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The compiled loss, in training with the teacher's logits behind the labels."""
+        if training and self.teacher is not None:
+            y = ops.concatenate([ops.cast(y, "float32"), self.teacher(x)], axis=-1)
+        return super().compute_loss(x, y, y_pred, sample_weight, training=training)
 
 
 def spec_of(recipe: Recipe, decision: Decision, *, classes: int, image_shape: tuple[int, ...], seed: int) -> dict:

@@ -19,7 +19,7 @@ from build.console import console
 from build.errors import UserError
 from build.recipe import Recipe
 from build.runs import Interrupted, Run
-from build.train import checkpoint, hardware, record
+from build.train import checkpoint, distillation, hardware, record
 from build.train.batches import TRAIN, TRIAL
 from build.train.budget import SHARE, Kind, Timetable
 from build.train.learner import IMAGE_SIDE, Learner
@@ -29,6 +29,8 @@ from submission import contract, weights
 
 TRIAL_STEPS = 6
 """Steps of the trial that a time budget asks of each kind of epoch."""
+MEMBER_STRIDE = 1_000_003
+"""Between the seeds of an ensemble's members: larger than any seed that people choose, so that no two trainings share one."""
 
 
 def train(
@@ -67,14 +69,16 @@ def train(
         if not len(getattr(prepared.split, side)):
             raise UserError(f"The {side} side of the split is empty; raise the recipe's {side}_share.")
     machine = hardware.find()
-    decision = record.decision_of(resume, recipe, prepared, seed) if resume else hardware.decide(recipe, machine)
+    teachers = distillation.find(recipe, prepared, root)
+    known = record.decision_of(resume, recipe, prepared, seed, teachers) if resume else None
+    decision = known or hardware.decide(recipe, machine)
     hardware.prepare(machine, decision, deterministic=recipe.deterministic)
     console.print(hardware.describe(recipe, machine, decision))
     with contextlib.ExitStack() as held:
         stop = held.enter_context(StopSignal())
         if resume:
             held.enter_context(resume.locked())
-        training = Training(recipe, prepared, seed, decision, stop, resume)
+        training = Training(recipe, prepared, seed, decision, stop, resume, teachers)
         if not resume:
             held.enter_context(training.begin(root, machine).locked())
         return training.run_all()
@@ -88,12 +92,22 @@ def _merit(row: dict) -> tuple[float, float]:
 class Training:
     """One training's epochs. `state`, the timetable's costs and the learner's variables are all that must survive."""
 
-    def __init__(self, recipe: Recipe, prepared, seed: int, decision, stop: StopSignal, run: Run | None):
+    def __init__(
+        self, recipe: Recipe, prepared, seed: int, decision, stop: StopSignal, run: Run | None, teachers: list
+    ):
         self.recipe, self.prepared, self.seed, self.decision, self.stop = recipe, prepared, seed, decision, stop
+        self.teachers = teachers
         self.run = run
         self.began = time.perf_counter()
         resumes = run is not None and run.checkpoint_path.exists()
-        self.learner = Learner(recipe, decision, prepared, seed=seed, load_weights=not resumes)
+        self.learner = Learner(
+            recipe,
+            decision,
+            prepared,
+            seed=seed + MEMBER_STRIDE * recipe.member,
+            load_weights=not resumes,
+            teachers=[teacher.path for teacher in teachers],
+        )
         classes = len(contract.CLASSES)
         self.validation = Validation(prepared, recipe, classes=classes, seed=seed, workers=decision.workers)
         pretrained = decision.weights != "none"
@@ -119,6 +133,7 @@ class Training:
             network=learner.network,
             spec=learner.spec,
             plan=learner.plan,
+            teachers=self.teachers,
         )
         console.print(learner.plan.table(contract.CLASSES))
         console.print(

@@ -6,7 +6,7 @@ logs, watch = learner.steps(TRAIN, epoch=0, side=96, title="epoch 1", after=lamb
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -17,6 +17,7 @@ from build.recipe import Recipe
 from build.train import checkpoint, schedule
 from build.train.batches import PLAN, Batches, generator
 from build.train.classifier import Classifier, precision, set_learning, spec_of, strategy_of, undecayed
+from build.train.distillation import Teacher
 from build.train.hardware import Decision
 from build.train.losses import Objective, accuracy
 from build.train.optimizers import build_optimizer, check_optimizer
@@ -30,10 +31,20 @@ IMAGE_SIDE = max(contract.IMAGE_SHAPE[:2])
 class Learner:
     """Built once a training; `enter` begins a phase. Everything that changes is in `variables`' two lists."""
 
-    def __init__(self, recipe: Recipe, decision: Decision, prepared, *, seed: int, load_weights: bool):
+    def __init__(
+        self,
+        recipe: Recipe,
+        decision: Decision,
+        prepared,
+        *,
+        seed: int,
+        load_weights: bool,
+        teachers: Sequence[Path] = (),
+    ):
         """Build the network for the training cells of `prepared`; UserError for settings that cannot work.
 
         load_weights: fetch the decision's pretrained weights; False where a checkpoint follows.
+        teachers: weights files of the networks to learn from (build/train/distillation.py).
         """
         self.recipe, self.decision, self.prepared, self.seed = recipe, decision, prepared, seed
         check_optimizer(recipe)
@@ -53,7 +64,9 @@ class Learner:
                 from build.train.pretrained import load
 
                 load(self.network, self.spec, decision.weights)
-            self.model = Classifier(self.network)
+            with precision("float32"):  # a teacher's answers do not depend on the student's precision
+                teacher = Teacher(teachers) if teachers else None
+            self.model = Classifier(self.network, teacher)
         self.optimizer, self.phase, self.side, self.graphs = None, None, None, {}
 
     @contextlib.contextmanager
@@ -84,6 +97,8 @@ class Learner:
                     class_weight=self.plan.class_weight,
                     label_smoothing=self.recipe.label_smoothing,
                     jsd_weight=self.recipe.jsd_weight,
+                    teacher_weight=self.recipe.teacher_weight,
+                    temperature=self.recipe.teacher_temperature,
                 ),
                 metrics=[accuracy],
                 jit_compile=self.decision.xla,

@@ -10,6 +10,7 @@ training that could not begin.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ from build.recipe import Recipe
 from build.runs import Run
 from build.train import checkpoint, curves, hardware, tensorboard
 from build.train.budget import Timetable
+from build.train.distillation import TeacherFile
 from submission import contract
 
 RUNNING, FINISHED, EARLY, INTERRUPTED, FAILED = "running", "finished", "stopped early", "interrupted", "failed"
@@ -56,6 +58,7 @@ def begin(
     network: keras.Model,
     spec: dict,
     plan: Plan,
+    teachers: Sequence[TeacherFile] = (),
 ) -> Run:
     """Make the run folder with all that is known before the first epoch."""
     cells, split = prepared.cells, prepared.split
@@ -71,6 +74,7 @@ def begin(
         spec=spec,
         classes=list(contract.CLASSES),
         counts=plan.facts(),
+        teachers=[teacher.facts for teacher in teachers],
         images={side: len(getattr(split, side)) for side in ("train", "validation", "test")},
         status=RUNNING,
     )
@@ -78,8 +82,10 @@ def begin(
     return run
 
 
-def decision_of(run: Run, recipe: Recipe, prepared, seed: int) -> hardware.Decision:
-    """The decision of a run that is gone on with; UserError where recipe, data, seed or backend are not the run's."""
+def decision_of(
+    run: Run, recipe: Recipe, prepared, seed: int, teachers: Sequence[TeacherFile] = ()
+) -> hardware.Decision:
+    """The decision of a run that is gone on with; UserError where recipe, data, seed, backend or teachers are not the run's."""
     facts = run.facts
     for what, theirs, ours in (
         ("recipe", run.recipe, recipe),
@@ -90,6 +96,12 @@ def decision_of(run: Run, recipe: Recipe, prepared, seed: int) -> hardware.Decis
         if theirs != ours:
             raise UserError(
                 f"Run {run.id} was trained with another {what}; resume it with its own, or train a new run."
+            )
+    for known, teacher in zip(facts.get("teachers", []), teachers, strict=True):
+        if known["sha256"] != teacher.sha256:
+            raise UserError(
+                f"The teacher {teacher.name} has other weights than when run {run.id} began (SHA-256 {teacher.sha256[:12]} "
+                f"instead of {known['sha256'][:12]}); put the old file back, or train a new run."
             )
     return hardware.Decision(**facts["decided"])
 

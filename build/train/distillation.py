@@ -1,0 +1,116 @@
+"""Knowledge distillation (Hinton et al. 2015): a student learns the answers of larger networks, or of several, beside the labels.
+
+    python -m build train --data D --recipe R --teacher RUN [--teacher RUN ...]
+
+    found = find(recipe, prepared)                       # the teachers' weights files, checked
+    teacher = Teacher([known.path for known in found])
+    logits = teacher(pixels)                             # (B, H, W, 3) -> (B, K)
+
+As in Beyer et al. 2022 ("A good teacher is patient and consistent", section 3) the teacher sees the very view that the student sees,
+mixed images too, so its answers are computed in the training step and cannot be stored beforehand.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+from build.console import console
+from build.data.split import Split
+from build.errors import UserError
+from build.files import sha256
+from build.recipe import Recipe
+from build.runs import Run
+from submission import inference
+from submission.weights import WeightsError
+
+
+class TeacherFile(NamedTuple):
+    """A teacher as the recipe names it, its weights file, and that file's hash."""
+
+    name: str
+    path: Path
+    sha256: str
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a run remembers of it."""
+        return {"teacher": self.name, "sha256": self.sha256}
+
+
+def find(recipe: Recipe, prepared, root: Path = Path("runs")) -> list[TeacherFile]:
+    """The weights files of the recipe's teachers: each a run's ID or folder, or a file. Empty where the recipe has none.
+
+    Raises UserError where a setting is out of range, a file is missing, or a teacher was trained on cells that the student is tested with.
+    """
+    if not recipe.teachers:
+        return []
+    if not (0 < recipe.teacher_weight <= 1 and recipe.teacher_temperature > 0):
+        raise UserError(
+            "With teachers a recipe needs a teacher_weight in 0..1 (0 excluded) and a teacher_temperature above 0, "
+            f"got {recipe.teacher_weight} and {recipe.teacher_temperature}."
+        )
+    return [_checked(name, prepared, root) for name in recipe.teachers]
+
+
+def _checked(name: str, prepared, root: Path) -> TeacherFile:
+    path = Path(name) if Path(name).is_file() else Run.open(name, root).weights_path
+    if not path.is_file():
+        raise UserError(f"The teacher {name} has no weights yet; train it first, or name another run or weights file.")
+    beside = path.with_name("split.npz")
+    theirs = _split(beside) if beside.is_file() else None
+    if theirs is None or theirs.sha256 != prepared.split.sha256:
+        console.print(
+            f"Whether the teacher {name} has seen this training's test cells cannot be told: it has no split of these cells.",
+            style="yellow",
+            markup=False,
+        )
+    elif seen := prepared.split.tests_seen_by(theirs):
+        raise UserError(
+            f"The teacher {name} was trained on {seen} of this training's test cells, so the held-out score would be "
+            "too good; train both with the same --seed."
+        )
+    return TeacherFile(name, path, sha256(path))
+
+
+def _split(path: Path) -> Split:
+    try:
+        return Split.load(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"The split {path} of a teacher cannot be read ({error}); name another teacher.") from error
+
+
+class Teacher:
+    """The networks of some weights files, in float32 and in inference; they answer with the mean of their logits."""
+
+    def __init__(self, paths: Sequence[Path]):
+        """Rebuild the networks; UserError with one sentence if a file is damaged or not of this contract."""
+        self._members = []
+        try:
+            for path in paths:
+                members, _ = inference.read(path)
+                self._members += [
+                    (inference.forward(spec, arrays, path), spec["image_shape"]) for spec, arrays in members
+                ]
+        except WeightsError as error:
+            raise UserError(f"A teacher cannot be used: {error}") from error
+
+    def __call__(self, pixels):
+        """(B, H, W, 3) pixels 0..255 of any dtype -> logits (B, K) float32, without a gradient.
+
+        Of views (B, 3, H, W, 3) it sees the plain ones: the consistency loss carries what it says to the others.
+        """
+        plain = ops.cast(pixels if len(pixels.shape) == 4 else pixels[:, 0], "float32")
+        logits = [self._answer(network, plain, shape) for network, shape in self._members]
+        return ops.stop_gradient(sum(logits[1:], logits[0]) / len(logits))
+
+    @staticmethod
+    def _answer(network, pixels, shape):
+        # A network knows cells at the size that it was trained for; the student may be at a smaller one.
+        side = tuple(shape[:2])
+        if None not in side and tuple(pixels.shape[1:3]) != side:
+            pixels = ops.image.resize(pixels, side, interpolation="bilinear")
+        inference_mode = {"training": False} if isinstance(network, keras.Model) else {}
+        return ops.cast(network(pixels, **inference_mode), "float32")
