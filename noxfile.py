@@ -80,6 +80,12 @@ def inspect(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def cam(session: nox.Session) -> None:
+    """Draw where a run's network looks and measure how much of it is at the edges (-- RUN --out dist/cam.png)."""
+    podium(session, "cam", *session.posargs)
+
+
+@nox.session(venv_backend="none")
 def bundle(session: nox.Session) -> None:
     """Write a competition bundle that Codabench accepts, from held-out cells (-- --data training_set.npz)."""
     podium(session, "bundle", *session.posargs)

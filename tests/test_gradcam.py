@@ -1,9 +1,13 @@
 """Grad-CAM points at the pixels that decide."""
 
+import keras
 import numpy as np
 import pytest
+from keras import layers
 
-from build.gradcam import BATCH, explainer
+from build.attention import outside_share
+from build.errors import UserError
+from build.gradcam import BATCH, GradCam, explainer
 from submission import weights
 from submission.contract import CLASSES, IMAGE_SHAPE
 from submission.network import NETWORKS, build, complete, variables
@@ -52,7 +56,12 @@ def test_images_are_explained_each_on_its_own_however_many(bright_spot_network, 
     assert explain(images[:0], labels[:0]).shape == (0, *heat.shape[1:])
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+FAST = {"convnext", "efficientnet-lite", "custom-cnn"}
+
+
+@pytest.mark.parametrize(
+    "network", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS]
+)
 def test_every_network_of_the_kit_is_explained_on_maps_of_at_least_six_by_six(network, tmp_path, rng):
     spec = {"network": network, "classes": len(CLASSES), "image_shape": list(IMAGE_SHAPE)}
     model = build(spec | ({"layer_scale": 0.5} if network == "convnext" else {}))
@@ -66,3 +75,60 @@ def test_every_network_of_the_kit_is_explained_on_maps_of_at_least_six_by_six(ne
     assert heat.min() >= 0
     assert set(np.round(heat.max(axis=(1, 2)), 5)) <= {0, 1}
     assert heat.max() > 0
+
+
+def test_evidence_in_a_corner_is_outside_the_disc_and_evidence_in_the_middle_inside(bright_spot_network):
+    images = np.zeros((2, *IMAGE_SHAPE), np.uint8)
+    images[0, :24, :24] = 255
+    images[1, 36:60, 36:60] = 255
+    heat, called = explainer(bright_spot_network).look(images)
+    assert called.tolist() == [0, 0]
+    in_corner, in_middle = outside_share(heat)
+    assert in_corner > 0.9
+    assert in_middle < 0.1
+
+
+def averaged(x) -> keras.KerasTensor:
+    return layers.Dense(2, kernel_initializer="ones")(layers.GlobalAveragePooling2D()(x))
+
+
+def spot(network: keras.Model) -> np.ndarray:
+    """The heat of an image whose lower right corner is bright."""
+    images = np.zeros((1, 24, 24, 3), np.uint8)
+    images[0, -6:, -6:] = 255
+    return GradCam(network, (24, 24, 3))(images, np.array([0]))[0]
+
+
+def test_the_layers_of_a_network_within_the_network_are_found():
+    inner_pixels = keras.Input((24, 24, 3))
+    x = layers.Conv2D(4, 2, strides=2, kernel_initializer="ones", name="inner_conv")(inner_pixels)
+    inner = keras.Model(inner_pixels, layers.MaxPooling2D(4)(x))
+    pixels = keras.Input((24, 24, 3))
+    network = keras.Model(pixels, averaged(inner(layers.Rescaling(1 / 255)(pixels))))
+    assert GradCam(network, (24, 24, 3)).layer == "inner_conv"
+    heat = spot(network)
+    assert heat.shape == (12, 12)
+    assert heat[-3:, -3:].sum() == pytest.approx(heat.sum())
+
+
+def test_a_branch_or_a_border_is_not_taken_for_the_whole():
+    pixels = keras.Input((24, 24, 3))
+    x = layers.Conv2D(4, 2, strides=2, kernel_initializer="ones", name="whole")(pixels)
+    branch = layers.Conv2D(4, 3, padding="same", name="branch")(x)
+    padded = layers.ZeroPadding2D(((0, 4), (0, 4)), name="border")(layers.Add(name="sum")([x, branch]))
+    shortcut = layers.Conv2D(4, 4, strides=4, name="small_shortcut")(padded)
+    long_way = layers.Conv2D(4, 4, strides=4, name="small")(layers.Activation("relu", name="one_branch")(padded))
+    network = keras.Model(pixels, averaged(layers.Add()([shortcut, long_way])))
+    assert GradCam(network, (24, 24, 3)).layer == "sum"
+    # The network is as it was: what was put around its layers is gone.
+    ones = np.ones((1, 24, 24, 3), np.float32)
+    np.testing.assert_array_equal(network(ones), network(ones))
+    assert network(ones).shape == (1, 2)
+
+
+def test_a_network_without_maps_is_refused_in_one_sentence():
+    pixels = keras.Input((24, 24, 3))
+    network = keras.Model(pixels, layers.Dense(2)(layers.Dense(5)(layers.Flatten()(pixels))))
+    # The input itself is no layer's map.
+    with pytest.raises(UserError, match="at least 6x6"):
+        GradCam(network, (24, 24, 3))

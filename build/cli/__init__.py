@@ -4,6 +4,7 @@ import click
 from rich.markup import escape
 
 from build.cli.judging import bundle, leaderboard, score
+from build.cli.looking import cam
 from build.cli.showing import inspect
 from build.cli.training import package, train
 from build.console import console
@@ -15,7 +16,7 @@ def app() -> None:
     """Train, package and judge a competition submission before it is uploaded."""
 
 
-for command in (train, package, score, leaderboard, inspect, bundle):
+for command in (train, package, score, leaderboard, inspect, cam, bundle):
     app.add_command(command)
 
 

@@ -1,0 +1,73 @@
+"""`python -m build cam`: a picture, figures beside it, a table; from a run alone."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from build import attention, cli
+from build.data.prepare import prepare
+from build.recipes import find
+from build.runs import Run
+from submission import weights
+from submission.network import build, complete, variables
+
+RECIPE = dataclasses.replace(find("smoke"), network="custom-cnn", depth=3, filters=4)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory) -> Path:
+    """A working directory with one finished run of a tiny untrained network on 320 synthetic cells."""
+    folder = tmp_path_factory.mktemp("workplace")
+    prepared = prepare("synthetic:320", RECIPE, seed=3, cache=folder / "data", progress=False)
+    run = Run.create(folder / "runs", RECIPE)
+    prepared.split.save(run.split_path)
+    run.update(seed=3, data={"source": prepared.cells.source, "sha256": prepared.cells.sha256})
+    spec = complete({"network": "custom-cnn", "depth": 3, "filters": 4, "classes": 8, "image_shape": [96, 96, 3]})
+    arrays = {name: np.asarray(value) for name, value in variables(build(spec)).items()}
+    weights.save(run.weights_path, arrays, {"spec": spec, "recipe": RECIPE.name}, storage="float32")
+    return folder
+
+
+@pytest.fixture
+def here(workplace, monkeypatch) -> Path:
+    monkeypatch.chdir(workplace)
+    monkeypatch.setattr(attention, "SUITES", ("held-out", "basic"))  # stacked starts keras_cv in a process of its own
+    return workplace
+
+
+def test_a_run_gives_a_picture_figures_and_a_table(here, capsys):
+    assert cli.main(["cam", "--rows", "8"]) == 0
+    found = json.loads(Path("dist/cam.json").read_text())
+    assert found["layer"] == "block_2_relu"
+    assert found["map"] == [24, 24]
+    clean, perturbed = found["sets"]["held-out"], found["sets"]["basic"]
+    assert clean["images"] == clean["answers"]
+    # About eight images of every corruption, at least one of every class, at five severities.
+    assert perturbed["answers"] % 30 == 0
+    assert perturbed["answers"] // 30 in range(8, 12)
+    counted = sum(clean["all"][kind]["images"] for kind in ("right", "wrong"))
+    assert counted + clean["blank"] == clean["images"]
+    picture = cv2.imread("dist/cam.png")
+    assert min(picture.shape[:2]) > 600
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 1000
+    said = capsys.readouterr().err
+    assert "Share of attention at the edges, held-out" in said
+    assert "Immature granulocytes" in said
+    first = Path("dist/cam.json").read_bytes()
+    assert cli.main(["cam", "--rows", "8", "--out", "again/cam.png"]) == 0
+    assert Path("again/cam.json").read_bytes() == first
+    assert Path("again/cam.png").read_bytes() == Path("dist/cam.png").read_bytes()
+
+
+def test_mistakes_are_one_sentence(here, capsys):
+    assert cli.main(["cam", "--out", "cam.jpg"]) == 2
+    assert "ends in .png" in capsys.readouterr().err
+    assert cli.main(["cam", "nowhere"]) == 2
+    assert "Found no run 'nowhere'" in capsys.readouterr().err
+    run = Run.create(here / "other", RECIPE)
+    assert cli.main(["cam", str(run.folder)]) == 2
+    assert "has no weights yet" in capsys.readouterr().err
