@@ -27,6 +27,7 @@ DIST = Path("dist")
 SHIPPED = (
     "model.py",
     "submission/__init__.py",
+    "submission/applications.py",
     "submission/contract.py",
     "submission/convnext.py",
     "submission/custom_cnn.py",

@@ -79,7 +79,8 @@ class Recipe:
     mix_probability: float = 0.5
     # --- network ----------------------------------------------------------------------------------------------------
     network: str = "convnext"
-    """"convnext", "efficientnet-lite", "mobilenet-v3-large" or "custom-cnn"."""
+    """"convnext", "efficientnet-lite", "custom-cnn", or of keras.applications: "resnet50", "xception", "inception-v3",
+    "efficientnet-b0", "efficientnet-b4", "mobilenet-v3-large"."""
     size: str = "auto"
     """A ConvNeXt size (atto ... xlarge), an EfficientNet-Lite size (lite0 ... lite2), or "auto": by hardware (printed)."""
     weights: str = "auto"
@@ -90,9 +91,15 @@ class Recipe:
     """EfficientNet-Lite: factor by which images are enlarged first, since its weights were learned at 224 to 260 pixels."""
     layer_scale: float = 1e-6
     """ConvNeXt's first value of each residual branch's factor."""
+    width: float = 1.0
+    """Networks of keras.applications: factor on the filters of every layer; 1 is the published network, the only one with weights."""
     depth: int = 3
     filters: int = 32
     """Custom CNN: its blocks, and the filters of the first one (doubled from block to block)."""
+    kernel: int = 3
+    padding: str = "same"
+    pooling: str = "average"
+    """Custom CNN: side of its kernels in pixels; "same" or "valid"; "average" (over the image) or "flatten" before the last layer."""
     stochastic_depth: float = 0.1
     dropout: float = 0.0
     l1: float = 0.0

@@ -77,6 +77,14 @@ REPORT_MOBILENET_V3 = dataclasses.replace(
     dropout=0.4,
     minimum_perturbed=0.4,
 )
+# Of these the report gives nothing but the name: they take ConvNeXt's settings.
+REPORT_RESNET = dataclasses.replace(
+    REPORT_CONVNEXT, name="report-resnet", network="resnet50", size="auto", minimum_perturbed=0.4
+)
+REPORT_XCEPTION = dataclasses.replace(REPORT_RESNET, name="report-xception", network="xception")
+REPORT_INCEPTION_V3 = dataclasses.replace(REPORT_RESNET, name="report-inception-v3", network="inception-v3")
+REPORT_EFFICIENTNET_B0 = dataclasses.replace(REPORT_RESNET, name="report-efficientnet-b0", network="efficientnet-b0")
+REPORT_EFFICIENTNET_B4 = dataclasses.replace(REPORT_RESNET, name="report-efficientnet-b4", network="efficientnet-b4")
 REPORT_CUSTOM_CNN = dataclasses.replace(
     REPORT_CONVNEXT,
     name="report-custom-cnn",
@@ -128,7 +136,19 @@ steps are too few for the default's. Its gates are low: a slow machine trains fe
 
 RECIPES = {
     recipe.name: recipe
-    for recipe in (PODIUM, PODIUM_LITE, REPORT_CONVNEXT, REPORT_MOBILENET_V3, REPORT_CUSTOM_CNN, SMOKE)
+    for recipe in (
+        PODIUM,
+        PODIUM_LITE,
+        REPORT_CONVNEXT,
+        REPORT_MOBILENET_V3,
+        REPORT_RESNET,
+        REPORT_XCEPTION,
+        REPORT_INCEPTION_V3,
+        REPORT_EFFICIENTNET_B0,
+        REPORT_EFFICIENTNET_B4,
+        REPORT_CUSTOM_CNN,
+        SMOKE,
+    )
 }
 
 

@@ -1,4 +1,4 @@
-"""A small CNN to be trained from scratch: convolution blocks, ReLU, global average pooling, dropout.
+"""A small CNN to be trained from scratch: convolution blocks, ReLU, global average pooling (or none), dropout.
 
 from submission.custom_cnn import custom_cnn
 model = custom_cnn(classes=8, image_shape=(96, 96, 3), depth=3)
@@ -22,6 +22,7 @@ def custom_cnn(
     filters: int | Sequence[int] = 32,
     kernel: int = 3,
     padding: str = "same",
+    pooling: str = "average",
     dropout: float = 0.0,
     seed: int = 0,
 ) -> keras.Model:
@@ -29,11 +30,12 @@ def custom_cnn(
 
     Args:
         classes: number of classes.
-        image_shape: (H, W, 3) in pixels; H and W may be None.
+        image_shape: (H, W, 3) in pixels; H and W may be None, but not where pooling is "flatten".
         depth: number of blocks (convolution, ReLU, 2x2 max pooling), 3 and up.
         filters: filters of the first block, doubled from block to block; or one number a block.
         kernel: side of the convolution kernels in pixels.
         padding: "same" or "valid".
+        pooling: of the last features: "average" over the image, or "flatten" for one weight a position.
         dropout: rate before the last layer, 0..1.
         seed: of dropout.
 
@@ -42,6 +44,10 @@ def custom_cnn(
     """
     if depth < MINIMUM_DEPTH:
         raise ValueError(f"A custom CNN has at least {MINIMUM_DEPTH} blocks, got depth {depth}; raise it.")
+    if pooling == "flatten" and None in image_shape:
+        raise ValueError(
+            "A custom CNN that flattens its features takes images of one size; train at one resolution, or set pooling average."
+        )
     widths = [filters << block for block in range(depth)] if isinstance(filters, int) else list(filters)
     if len(widths) != depth:
         raise ValueError(f"A custom CNN of depth {depth} needs one filter number a block, got {widths}.")
@@ -52,7 +58,7 @@ def custom_cnn(
         x = layers.Activation("relu", name=f"block_{block}_relu")(x)
         if block < depth - 1:
             x = layers.MaxPooling2D(2, padding="same", name=f"block_{block}_pool")(x)
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.GlobalAveragePooling2D(name="pool")(x) if pooling == "average" else layers.Flatten(name="pool")(x)
     x = layers.Dropout(dropout, seed=seed, name="head_dropout")(x)
     logits = layers.Dense(classes, dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name="custom_cnn")

@@ -78,8 +78,8 @@ class BatchNormalization(layers.BatchNormalization):
         update = bool(training) and self.trainable
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
-            scale=self.gamma,
-            offset=self.beta,
+            scale=self.gamma if self.scale else tf.ones_like(self.moving_mean),
+            offset=self.beta if self.center else tf.zeros_like(self.moving_mean),
             mean=self.moving_mean,
             variance=self.moving_variance,
             epsilon=self.epsilon,

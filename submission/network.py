@@ -11,11 +11,13 @@ Runs on the TensorFlow and the JAX backend (KERAS_BACKEND), and with Keras 3.4.1
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import keras
 import numpy as np
 from keras import layers
 
+from .applications import APPLICATIONS, WIDTHS, application
 from .convnext import SIZES, convnext
 from .custom_cnn import custom_cnn
 from .efficientnet_lite import SIZES as LITE_SIZES
@@ -26,11 +28,16 @@ COMMON = {"classes": None, "image_shape": None, "dropout": 0.0, "l1": 0.0, "l2":
 NETWORKS = {
     "convnext": COMMON | {"size": "atto", "stochastic_depth": 0.0, "stem_patch": 4, "layer_scale": 1e-6},
     "efficientnet-lite": COMMON | {"size": "lite0", "stochastic_depth": 0.0, "upsample": 1.0},
-    "mobilenet-v3-large": COMMON,
-    "custom-cnn": COMMON | {"depth": 3, "filters": 32, "kernel": 3, "padding": "same"},
+    "custom-cnn": COMMON | {"depth": 3, "filters": 32, "kernel": 3, "padding": "same", "pooling": "average"},
+}
+NETWORKS |= {
+    name: COMMON | {"width": 1.0} | ({"stochastic_depth": 0.0} if name.startswith("efficientnet") else {})
+    for name in APPLICATIONS
 }
 STEM_PATCHES = (2, 4)
 LARGEST_UPSAMPLE = 8
+PADDINGS = ("same", "valid")
+POOLINGS = ("average", "flatten")
 CONVNEXT_DEVIATION = 0.02
 
 
@@ -56,10 +63,30 @@ def complete(spec: dict) -> dict:
         raise ValueError(f"Expected stem_patch 2 or 4, got {full['stem_patch']!r}.")
     if not 1 <= full.get("upsample", 1) <= LARGEST_UPSAMPLE:
         raise ValueError(f"Expected upsample in 1..{LARGEST_UPSAMPLE}, got {full['upsample']!r}.")
+    if not WIDTHS[0] <= full.get("width", 1) <= WIDTHS[1]:
+        raise ValueError(f"Expected width in {WIDTHS[0]}..{WIDTHS[1]}, got {full['width']!r}.")
+    if full.get("kernel", 1) < 1:
+        raise ValueError(f"Expected a kernel of at least 1 pixel, got {full['kernel']!r}.")
+    if full.get("padding", "same") not in PADDINGS or full.get("pooling", "average") not in POOLINGS:
+        raise ValueError(
+            f"Expected padding {' or '.join(PADDINGS)} and pooling {' or '.join(POOLINGS)}, got {full['padding']!r} and "
+            f"{full['pooling']!r}."
+        )
+    sides = [side for side in full["image_shape"][:2] if side]
+    if sides and min(sides) < smallest_side(network):
+        raise ValueError(
+            f"The network {network} needs images of at least {smallest_side(network)} x {smallest_side(network)} pixels, "
+            f"got {full['image_shape'][0]} x {full['image_shape'][1]}; choose another network or a larger side."
+        )
     for rate in ("dropout", "stochastic_depth"):
         if not 0 <= full.get(rate, 0) < 1:
             raise ValueError(f"Expected {rate} in 0..1 (1 excluded), got {full[rate]!r}.")
     return full
+
+
+def smallest_side(network: str) -> int:
+    """The smallest side of an image in pixels that a network can take."""
+    return APPLICATIONS[network].smallest_side if network in APPLICATIONS else 1
 
 
 def build(spec: dict, *, initialize: bool = True) -> keras.Model:
@@ -94,7 +121,7 @@ def variables(model: keras.Model) -> dict[str, keras.Variable]:
 
 def kernels(model: keras.Model) -> dict[str, keras.Variable]:
     """The convolution and dense kernels among `variables`: what is regularised, drawn at random and quantised."""
-    return {name: weight for name, weight in variables(model).items() if name.endswith("/kernel")}
+    return {name: weight for name, weight in variables(model).items() if name.endswith(("/kernel", "_kernel"))}
 
 
 def _leaves(model: keras.Model) -> Iterator[layers.Layer]:
@@ -110,7 +137,8 @@ def _initialize(model: keras.Model, deviation: float | None, seed: int) -> None:
     rng = np.random.default_rng(seed)
     for name, variable in kernels(model).items():
         shape = variable.shape
-        depthwise = name.split("/")[0].endswith("depthwise")
+        # Also Xception's separable layers, whose two kernels are depthwise_kernel and pointwise_kernel.
+        depthwise = name.endswith(("depthwise/kernel", "dwconv/kernel", "/depthwise_kernel"))
         fan_in = math.prod(shape[:2]) if depthwise else math.prod(shape[:-1])
         draw = rng.standard_normal(shape, dtype=np.float32)
         while (outside := np.abs(draw) > 2).any():
@@ -118,20 +146,9 @@ def _initialize(model: keras.Model, deviation: float | None, seed: int) -> None:
         variable.assign(draw * np.float32(deviation or math.sqrt(2 / fan_in) / 0.8796))
 
 
-def _mobilenet_v3_large(*, classes: int, image_shape, dropout: float, seed: int) -> keras.Model:
-    inputs = keras.Input(tuple(image_shape), dtype="float32", name="pixels")
-    backbone = keras.applications.MobileNetV3Large(
-        input_tensor=inputs, include_top=False, weights=None, pooling="avg", include_preprocessing=True
-    )
-    x = layers.Dropout(dropout, seed=seed, name="head_dropout")(backbone.output)
-    logits = layers.Dense(classes, dtype="float32", name="logits")(x)
-    return keras.Model(inputs, logits, name="mobilenet_v3_large")
-
-
 _SIZES = {"convnext": SIZES, "efficientnet-lite": LITE_SIZES}
 _BUILDERS = {
     "convnext": convnext,
     "efficientnet-lite": efficientnet_lite,
-    "mobilenet-v3-large": _mobilenet_v3_large,
     "custom-cnn": custom_cnn,
-}
+} | {name: partial(application, name) for name in APPLICATIONS}

@@ -10,13 +10,13 @@ import keras
 import numpy as np
 import pytest
 
+from submission.applications import APPLICATIONS
 from submission.network import NETWORKS, build, complete, kernels, variables
 
 ROOT = Path(__file__).resolve().parent.parent
 SPECS = {
     "convnext": {"network": "convnext", "size": "atto"},
     "efficientnet-lite": {"network": "efficientnet-lite", "size": "lite0", "upsample": 1.5},
-    "mobilenet-v3-large": {"network": "mobilenet-v3-large"},
     "custom-cnn": {"network": "custom-cnn", "depth": 4, "filters": 8},
 }
 SPECS = {name: {**spec, "classes": 3, "image_shape": [32, 32, 3]} for name, spec in SPECS.items()}
@@ -36,6 +36,7 @@ def test_a_spec_is_completed_with_its_own_settings_only():
         "filters": 32,
         "kernel": 3,
         "padding": "same",
+        "pooling": "average",
     }
     assert complete(spec) == spec
     assert json.loads(json.dumps(spec)) == spec
@@ -71,7 +72,9 @@ def test_a_custom_cnn_of_two_blocks_or_of_other_widths_is_refused():
 
 
 def test_every_network_has_a_spec_in_these_tests():
-    assert SPECS.keys() == NETWORKS.keys()
+    assert (
+        SPECS.keys() | APPLICATIONS.keys() == NETWORKS.keys()
+    )  # those of keras.applications: tests/test_applications.py
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -137,7 +140,13 @@ np.savez(out, **{spec["network"]: build(spec).predict_on_batch(pixels) for spec 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="this is the JAX backend")
 def test_jax_gives_the_same_logits(tmp_path):
     pytest.importorskip("jax")
-    specs = [SPECS["convnext"] | {"layer_scale": 0.5}, SPECS["custom-cnn"]]
+    narrow = {"width": 0.1, "classes": 3, "image_shape": [32, 32, 3]}
+    specs = [
+        SPECS["convnext"] | {"layer_scale": 0.5},
+        SPECS["custom-cnn"],
+        {"network": "resnet50"} | narrow,
+        {"network": "mobilenet-v3-large"} | narrow,
+    ]
     out = tmp_path / "logits.npz"
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", PROGRAM, json.dumps(specs), str(out)]

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FRAMEWORKS = {"tensorflow", "keras", "keras_cv", "tf_keras", "tensorflow_model_optimization", "jax", "torch"}
 MAY_IMPORT_A_FRAMEWORK = (
     "submission/network.py",
+    "submission/applications.py",
     "submission/convnext.py",
     "submission/custom_cnn.py",
     "submission/inference.py",

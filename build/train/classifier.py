@@ -48,6 +48,7 @@ class Classifier(keras.Model):
 
 def spec_of(recipe: Recipe, decision: Decision, *, classes: int, image_shape: tuple[int, ...], seed: int) -> dict:
     """The spec of a recipe's network, complete (submission/network.py); UserError with its sentence if a setting is wrong."""
+    _check(recipe, max(image_shape[:2]))
     wanted = {
         "network": recipe.network,
         "classes": classes,
@@ -57,8 +58,12 @@ def spec_of(recipe: Recipe, decision: Decision, *, classes: int, image_shape: tu
         "layer_scale": recipe.layer_scale,
         "upsample": recipe.upsample,
         "stochastic_depth": recipe.stochastic_depth,
+        "width": recipe.width,
         "depth": recipe.depth,
         "filters": recipe.filters,
+        "kernel": recipe.kernel,
+        "padding": recipe.padding,
+        "pooling": recipe.pooling,
         "dropout": recipe.dropout,
         "l1": recipe.l1,
         "l2": recipe.l2,
@@ -68,6 +73,26 @@ def spec_of(recipe: Recipe, decision: Decision, *, classes: int, image_shape: tu
         return networks.complete(wanted)
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def _check(recipe: Recipe, side: int) -> None:
+    """Raise UserError for settings that the network would ignore, or that do not go with the recipe's resolutions."""
+    if recipe.width != 1 and recipe.network not in networks.APPLICATIONS:
+        raise UserError(
+            f"The recipe has width {recipe.width}, but {recipe.network} has no such setting (it has a size, or filters); "
+            f"set width to 1, or choose a network among {', '.join(networks.APPLICATIONS)}."
+        )
+    smallest, needed = min(pixels for pixels, _ in recipe.resolutions), networks.smallest_side(recipe.network)
+    if smallest < needed:
+        raise UserError(
+            f"The network {recipe.network} needs images of at least {needed} x {needed} pixels, the recipe trains at {smallest}; "
+            "change its resolutions or choose another network."
+        )
+    if recipe.network == "custom-cnn" and recipe.pooling == "flatten" and smallest < side:
+        raise UserError(
+            f"A custom CNN that flattens its features takes images of {side} x {side} pixels only, the recipe trains at "
+            f"{smallest} first; set its resolutions to (({side}, 1.0),), or pooling to average."
+        )
 
 
 @contextlib.contextmanager

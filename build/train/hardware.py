@@ -14,6 +14,7 @@ import keras
 from build.errors import UserError
 from build.machine import cores
 from build.recipe import Recipe
+from submission.applications import APPLICATIONS
 
 BASE_GPU_GIB = 30
 """GPU memory from which ConvNeXt base is fine-tuned rather than tiny: base at 96 px and batch 64 needs about 15 GiB."""
@@ -113,7 +114,8 @@ def decide(recipe: Recipe, machine: Machine) -> Decision:
         size = "atto" if not gpu else "base" if machine.gpu_gib >= BASE_GPU_GIB else "tiny"
     weights = recipe.weights
     if weights == "auto":
-        published = recipe.network == "mobilenet-v3-large" or (recipe.network == "convnext" and size in PUBLISHED)
+        published = recipe.network in APPLICATIONS and recipe.width == 1
+        published |= recipe.network == "convnext" and size in PUBLISHED
         weights = "imagenet" if gpu and published else "none"
     # MirroredStrategy makes its own all-reduce between replicas; XLA compiles it only as a whole, so it stays off there.
     replicas = max(1, len(machine.gpus)) if machine.backend == "tensorflow" else 1
