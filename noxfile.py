@@ -68,6 +68,12 @@ def score(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def compat(session: nox.Session) -> None:
+    """Ask a zip the same under TensorFlow 2.16 to the newest, the server's 2.17 among them (-- submission.zip --only 2.17)."""
+    podium(session, "compat", *session.posargs)
+
+
+@nox.session(venv_backend="none")
 def leaderboard(session: nox.Session) -> None:
     """Rank the judged zips, forecast their hidden scores, write the page (-- --record ENTRY 0.87)."""
     podium(session, "leaderboard", *session.posargs)
@@ -83,6 +89,12 @@ def inspect(session: nox.Session) -> None:
 def cam(session: nox.Session) -> None:
     """Draw where a run's network looks and measure how much of it is at the edges (-- RUN --out dist/cam.png)."""
     podium(session, "cam", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def reproduce(session: nox.Session) -> None:
+    """Train and judge what the report tried, beside its figures (-- --study models --data training_set.npz)."""
+    podium(session, "reproduce", *session.posargs)
 
 
 @nox.session(venv_backend="none")

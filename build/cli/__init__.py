@@ -3,9 +3,10 @@
 import click
 from rich.markup import escape
 
-from build.cli.judging import bundle, leaderboard, score
+from build.cli.judging import bundle, compat, leaderboard, score
 from build.cli.looking import cam
 from build.cli.showing import inspect
+from build.cli.studying import reproduce
 from build.cli.training import package, train
 from build.console import console
 from build.errors import UserError
@@ -16,7 +17,7 @@ def app() -> None:
     """Train, package and judge a competition submission before it is uploaded."""
 
 
-for command in (train, package, score, leaderboard, inspect, cam, bundle):
+for command in (train, package, score, compat, leaderboard, inspect, cam, reproduce, bundle):
     app.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""score, leaderboard and bundle: what a zip is worth."""
+"""score, compat, leaderboard and bundle: what a zip is worth."""
 
 from pathlib import Path
 
@@ -39,6 +39,25 @@ def score(zip: Path, bundle: Path | None, as_json: bool, **options) -> int:
     from build.score.command import score as judge
 
     return judge(zip, bundle=bundle, as_json=as_json, **options)
+
+
+@click.command()
+@click.argument("zip", type=click.Path(path_type=Path), default=Path("dist/submission.zip"))
+@click.option("--only", metavar="V", multiple=True, help="A version set, such as 2.17; may be repeated.")
+@click.option("--quick", is_flag=True, help="The server's set only, beside the versions installed here, on fewer images.")
+@click.option("--data", metavar="SOURCE", help="Ask about cells of this source; default: the last run's test cells.")
+@click.option(
+    "--environments",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    default=Path(__file__).parents[2] / ".nox",
+    help="Keeps an environment a set, about 2 GB each; default: .nox of the repository.",
+)
+def compat(zip: Path, **options) -> int:
+    """Ask ZIP the same under several versions of TensorFlow, the server's among them: 1 if an answer differs."""
+    from build.score.compat.command import compat as ask
+
+    return ask(zip, **options)
 
 
 @click.command()
