@@ -84,6 +84,11 @@ def test_the_trainer_never_imports_the_judge(path):
     assert not [name for name in imports(path) if inside(name, "build.score")]
 
 
+@pytest.mark.parametrize("path", sources("build/data", "build/augment", "build/train", "build/score"), ids=str)
+def test_what_a_study_uses_does_not_know_of_studies(path):
+    assert not [name for name in imports(path) if inside(name, "build.study")]
+
+
 @pytest.mark.parametrize("path", sources("build", "submission", "model.py"), ids=str)
 def test_few_files_know_the_framework(path):
     if not str(path).startswith(MAY_IMPORT_A_FRAMEWORK):

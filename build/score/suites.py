@@ -180,6 +180,7 @@ def run_process(corruption: Corruption, images, rows, folder: Path, targets: dic
     if corruption.needs and importlib.util.find_spec(corruption.needs) is None:
         return f"{corruption.needs} is not installed"
     folder.mkdir(parents=True, exist_ok=True)
+    folder = folder.resolve()  # the process works in another directory
     shape = (len(rows), *images.shape[1:])
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         source = Path(scratch) / "images.npy"

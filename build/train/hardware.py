@@ -168,3 +168,8 @@ def prepare(machine: Machine, decision: Decision, *, deterministic: bool) -> Non
         tf.config.threading.set_intra_op_parallelism_threads(decision.threads)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+
+
+def release() -> None:
+    """Let go of the networks and graphs of a training that is over, so that a process can train many."""
+    keras.utils.clear_session()

@@ -1,0 +1,36 @@
+"""reproduce: train and judge the rows of a study."""
+
+import click
+
+from build.cli.options import data_option, engine_option
+
+
+@click.command()
+@click.option(
+    "--study",
+    metavar="NAME",
+    default="models",
+    show_default=True,
+    help="A study of build/study/catalogue.py: models, balance, augmix, randaugment, regularisation, optimizer, defects ..., or all.",
+)
+@data_option
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="How many seeds, from 0 on.")
+@click.option(
+    "--scale",
+    type=click.Choice(["auto", "report", "small"]),
+    default="auto",
+    show_default=True,
+    help="report: the recipes as they stand, from published weights; small: what two cores carry; auto: report where a GPU is found.",
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Overrides the number of epochs of every row.")
+@click.option("--rows", type=click.IntRange(min=8), default=256, show_default=True, help="Test images a condition.")
+@click.option("--only", metavar="TEXT", default="", help="Train only the rows whose label contains this text.")
+@engine_option
+def reproduce(study: str, data: str, **options) -> int:
+    """Train and judge what the report tried, row by row, beside its figures: dist/studies/NAME.{html,md,json,png}.
+
+    Ctrl-C keeps what is done; the same command goes on. Rows that were trained before, by this or another study, are not trained again.
+    """
+    from build.study.reproduce import reproduce as run
+
+    return run(study, data=data, **options)

@@ -1,0 +1,215 @@
+"""A study's results as one JSON-able dict, and that as Markdown and as a table of the console.
+
+    table = assemble(study, results, scale="small", ...)
+    write_json(table, Path("dist/studies/models.json")); markdown(table)
+
+Means and spreads (the sample's standard deviation) are over seeds; a seed draws split, batches and first weights anew, the same split for
+every row.
+"""
+
+import dataclasses
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.table import Table
+
+from build.files import write_text
+from build.study.catalogue import Row, Study
+from build.study.execute import Result, facts_of
+
+FORMAT = 1
+MISSING = "–"
+
+
+class Figure(NamedTuple):
+    """A column of shares 0..1."""
+
+    name: str
+    title: str
+    short: str
+    reported: str
+    """The field of Reported that stands beside it; empty for none."""
+
+
+FIGURES = (
+    Figure("accuracy", "Accuracy (local test)", "local", "accuracy"),
+    Figure("precision", "Precision (weighted)", "prec.", "precision"),
+    Figure("recall", "Recall (weighted)", "recall", "recall"),
+    Figure("f1", "F1 (weighted)", "F1", "f1"),
+    Figure("stacked", "Perturbed: stacked", "stacked", "hidden"),
+    Figure("randaugment", "Perturbed: keras_cv RandAugment", "RandAug.", ""),
+    Figure("microscopy", "Perturbed: microscopy", "microsc.", ""),
+)
+
+
+def figures_of(measures: Mapping) -> dict[str, float | None]:
+    """The columns' figures of one zip's measures."""
+    held, suites = measures["held_out"], measures["suites"]
+    values = {name: held[name] for name in ("accuracy", "precision", "recall", "f1")}
+    values |= {name: suites[name]["accuracy"] if name in suites else None for name in ("stacked", "microscopy")}
+    return values | {"randaugment": measures["randaugment"]}
+
+
+def assemble(study: Study, rows: Sequence[tuple[Row, Sequence[Result]]], **facts: object) -> dict:
+    """The study as a dict: `facts` (scale, seeds, data, device ...), and a line a row with its results so far."""
+    base = dataclasses.asdict(rows[0][1][0].task.recipe) if rows and rows[0][1] else None
+    return {
+        "format": FORMAT,
+        "study": study.name,
+        "title": study.title,
+        "about": study.about,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        **facts,
+        "rows": [_line(row, results, base) for row, results in rows],
+    }
+
+
+def _line(row: Row, results: Sequence[Result], base: Mapping | None) -> dict:
+    done = [figures_of(result.measures) for result in results if result.measures]
+    known = {
+        figure.name: [values[figure.name] for values in done if values[figure.name] is not None] for figure in FIGURES
+    }
+    minutes = [result.facts["minutes"] for result in results if result.facts.get("minutes") is not None]
+    recipe = dataclasses.asdict(results[0].task.recipe) if results else None
+    return {
+        "label": row.label,
+        "reported": dataclasses.asdict(row.reported) if row.reported else None,
+        "mean": {name: statistics.fmean(values) if values else None for name, values in known.items()},
+        "spread": {name: statistics.stdev(values) if len(values) > 1 else None for name, values in known.items()},
+        "seeds": len(done),
+        "minutes": statistics.fmean(minutes) if minutes else None,
+        "facts": results[0].facts if results else facts_of(None),
+        "differs": {}
+        if recipe is None or base is None
+        else {name: value for name, value in recipe.items() if value != base[name] and name != "name"},
+        "recipe": recipe,
+        "results": [
+            {
+                "seed": result.task.seed,
+                "run": result.run,
+                "failure": result.failure,
+                "figures": figures_of(result.measures) if result.measures else None,
+                "facts": result.facts,
+                "measures": result.measures,
+            }
+            for result in results
+        ],
+        "failures": list(dict.fromkeys(result.failure for result in results if result.failure)),
+    }
+
+
+def percent(value: float | None, spread: float | None = None) -> str:
+    """A share 0..1 in percent with one decimal, and its spread."""
+    if value is None:
+        return MISSING
+    return f"{100 * value:.1f}" + (f" ± {100 * spread:.1f}" if spread is not None else "")
+
+
+def reported_text(line: Mapping, figure: Figure) -> str:
+    """The report's figure beside a column, with the digits it gives; empty where there is none."""
+    value = (line["reported"] or {}).get(figure.reported) if figure.reported else None
+    return f"{100 * value:.4g}" if value is not None else ""
+
+
+def columns(table: Mapping) -> list[str]:
+    """Headings of the Markdown table; the report's where it has any figure."""
+    titles = []
+    for figure in FIGURES:
+        titles.append(figure.title)
+        if figure.reported and _told(table):
+            titles.append("report: Codabench" if figure.reported == "hidden" else "report")
+    return ["model", *titles, "seeds", "minutes", "parameters", "run"]
+
+
+def _told(table: Mapping) -> bool:
+    return any(line["reported"] for line in table["rows"])
+
+
+def cells(table: Mapping, line: Mapping) -> list[str]:
+    """A row of text under `columns`."""
+    texts = []
+    for figure in FIGURES:
+        texts.append(percent(line["mean"][figure.name], line["spread"][figure.name]))
+        if figure.reported and _told(table):
+            texts.append(reported_text(line, figure))
+    parameters = line["facts"].get("parameters")
+    runs = ", ".join(result["run"] for result in line["results"] if result["run"])
+    return [
+        line["label"],
+        *texts,
+        str(line["seeds"]),
+        _minutes(line),
+        MISSING if parameters is None else f"{parameters / 1e6:.2f} M",
+        runs,
+    ]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def markdown(table: Mapping) -> str:
+    """The study as Markdown: what was compared, the table, failures."""
+    heads = columns(table)
+    lines = [f"# {table['title']}", "", table["about"], "", table["protocol"], ""]
+    lines += ["Shares in percent; ± is the standard deviation over seeds. " + provenance(table), ""]
+    lines += ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 2) + "---|"]
+    lines += ["| " + " | ".join(map(_escaped, cells(table, line))) + " |" for line in table["rows"]]
+    failures = [f"- {line['label']}: {failure}" for line in table["rows"] for failure in line["failures"]]
+    if failures:
+        lines += ["", "Without figures:", "", *failures]
+    notes = [
+        f"- {line['label']}: the report's {line['reported']['source']}"
+        + (f" ({line['reported']['note']})" if line["reported"]["note"] else "")
+        for line in table["rows"]
+        if line["reported"]
+    ]
+    if notes:
+        lines += ["", "The report's figures:", "", *notes]
+    return "\n".join(lines) + "\n"
+
+
+def provenance(table: Mapping) -> str:
+    """Data, device and commit in one sentence."""
+    commits = sorted({line["facts"]["commit"][:9] for line in table["rows"] if line["facts"].get("commit")})
+    devices = sorted({line["facts"]["device"] for line in table["rows"] if line["facts"].get("device")})
+    parts = [
+        f"Data: {table['data']['source']} (sha256 {table['data']['sha256'][:12]})",
+        f"trained on {', '.join(devices)}" if devices else "",
+        f"judged on {table['device']}, about {table['test_rows']} images a condition",
+        f"commit {', '.join(commits)}" if commits else "",
+    ]
+    return "; ".join(filter(None, parts)) + "."
+
+
+def console_table(table: Mapping) -> Table:
+    """The figures for the console, in percent; the report's local accuracy and Codabench's where it has any."""
+    shown = Table(title=f"{table['title']}, in percent", title_justify="left")
+    shown.add_column("model")
+    told = {"accuracy": "report", "stacked": "Codabench"} if _told(table) else {}
+    for figure in FIGURES:
+        shown.add_column(figure.short, justify="right")
+        if figure.name in told:
+            shown.add_column(told[figure.name], justify="right")
+    shown.add_column("minutes", justify="right")
+    for line in table["rows"]:
+        texts = []
+        for figure in FIGURES:
+            texts.append(percent(line["mean"][figure.name], line["spread"][figure.name]))
+            if figure.name in told:
+                texts.append(reported_text(line, figure))
+        shown.add_row(line["label"], *texts, _minutes(line))
+    return shown
+
+
+def _minutes(line: Mapping) -> str:
+    return MISSING if line["minutes"] is None else f"{line['minutes']:.1f}"
+
+
+def write_json(table: Mapping, path: Path) -> None:
+    """Write the dict as indented JSON, atomically."""
+    write_text(path, json.dumps(table, indent=1, allow_nan=False) + "\n")

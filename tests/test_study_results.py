@@ -1,0 +1,114 @@
+"""A study's table, plot and page: means and spreads over seeds, the report's figures, failures, escaping."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import browser
+import pytest
+
+from build.recipes import find as recipe_named
+from build.study import page, results
+from build.study.catalogue import Row, Study
+from build.study.execute import Result, Task, facts_of
+from build.study.reported import MOBILENET_V3
+
+BASE = recipe_named("report-convnext")
+OTHER = dataclasses.replace(BASE, dropout=0.5)
+STUDY = Study("try", "A <try>", "What | it is about.", (Row("first & best", BASE, MOBILENET_V3), Row("second", OTHER)))
+
+
+def measures(accuracy: float) -> dict:
+    held = {"n": 9, "accuracy": accuracy, "low": 0.1, "high": 0.9, "precision": 0.5, "recall": accuracy, "f1": 0.25}
+    suites = {name: {"accuracy": accuracy / 2} for name in ("stacked", "microscopy")}
+    return {"held_out": held, "suites": suites, "randaugment": None}
+
+
+def result(recipe, seed: int, accuracy: float | None = None, failure: str = "") -> Result:
+    facts = facts_of(None) | {"minutes": 10.0 + seed, "parameters": 2_500_000, "network": "convnext", "epochs": 3}
+    return Result(
+        Task(recipe, seed, "d.npz"),
+        f"run-{seed}",
+        facts | {"weights": "none", "commit": "0123456789ab", "device": "CPU"},
+        None if accuracy is None else measures(accuracy),
+        failure,
+    )
+
+
+def made(*rows) -> dict:
+    about = {"data": {"source": "d.npz", "sha256": "ab" * 32}, "device": "a test", "test_rows": 9}
+    return results.assemble(
+        STUDY, list(zip(STUDY.rows, rows, strict=True)), scale="small", protocol="Three epochs.", seeds=2, **about
+    )
+
+
+@pytest.fixture
+def table() -> dict:
+    return made(
+        [result(BASE, 0, 0.8), result(BASE, 1, 0.9)], [result(OTHER, 0, 0.5), result(OTHER, 1, failure="It <broke>.")]
+    )
+
+
+def test_means_and_spreads_are_over_the_seeds_that_have_figures(table):
+    first, second = table["rows"]
+    assert first["mean"]["accuracy"] == pytest.approx(0.85)
+    assert first["spread"]["accuracy"] == pytest.approx(0.0707, abs=1e-4)  # of a sample
+    assert (second["mean"]["accuracy"], second["spread"]["accuracy"], second["seeds"]) == (0.5, None, 1)
+    assert first["mean"]["randaugment"] is None
+    assert (first["minutes"], first["differs"], second["differs"]) == (10.5, {}, {"dropout": 0.5})
+    assert second["failures"] == ["It <broke>."]
+
+
+def test_json_comes_back_as_it_was_written(table, tmp_path):
+    results.write_json(table, tmp_path / "t.json")
+    assert json.loads((tmp_path / "t.json").read_text()) == json.loads(json.dumps(table))
+
+
+def test_markdown_has_our_figures_beside_the_reports(table):
+    lines = results.markdown(table).splitlines()
+    (row,) = [line for line in lines if line.startswith("| first & best")]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    heads = [cell.strip() for cell in next(line for line in lines if line.startswith("| model")).strip("|").split("|")]
+    assert len(cells) == len(heads)
+    figures = dict(zip(heads, cells, strict=True))
+    assert figures["Accuracy (local test)"] == "85.0 ± 7.1"
+    assert cells[heads.index("Accuracy (local test)") + 1] == "97.66"
+    assert (figures["Perturbed: stacked"], figures["report: Codabench"]) == ("42.5 ± 3.5", "65")
+    assert (figures["minutes"], figures["parameters"], figures["run"]) == ("10.5", "2.50 M", "run-0, run-1")
+    assert "- second: It <broke>." in lines
+    assert any("table 2" in line for line in lines)
+
+
+def test_without_a_reported_row_there_are_no_columns_for_the_report():
+    study = dataclasses.replace(STUDY, rows=STUDY.rows[1:])
+    table = results.assemble(
+        study, [(study.rows[0], [result(OTHER, 0, 0.5)])], scale="small", protocol="", seeds=1,
+        data={"source": "d", "sha256": "a" * 64}, device="", test_rows=9,
+    )  # fmt: skip
+    assert not [head for head in results.columns(table) if "report" in head]
+    assert "report" not in results.markdown(table)
+
+
+def test_the_page_is_whole_in_itself_escapes_and_shows_what_failed(table, tmp_path):
+    path = Path(tmp_path / "t.html")
+    page.write_html(table, path, page.plot(table))
+    html = path.read_text(encoding="utf-8")
+    assert browser.outside(html) == []
+    assert "A &lt;try&gt;" in html
+    assert "It &lt;broke&gt;." in html
+    assert "85.0" in html
+    assert "97.66" in html
+    assert "dropout = 0.5" in html
+    assert "Small scale" in html
+
+
+def test_a_study_of_which_nothing_is_done_has_its_files_too(tmp_path):
+    table = made([], [])
+    page.write_html(table, tmp_path / "t.html", page.plot(table))
+    assert "0 of 4" in (tmp_path / "t.html").read_text()
+    assert "first & best" in results.markdown(table)
+    results.console_table(table)
+
+
+def test_the_plot_is_a_picture_that_grows_with_the_rows(table):
+    assert page.plot(table).startswith(b"\x89PNG")
