@@ -17,7 +17,7 @@ def app() -> None:
     """Train, package and judge a competition submission before it is uploaded."""
 
 
-for command in (train, package, score, compat, leaderboard, inspect, cam, reproduce, reproduce, bundle):
+for command in (train, package, score, compat, leaderboard, inspect, cam, reproduce, bundle):
     app.add_command(command)
 
 
