@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from build import attention
 from build.console import console, muffled
 from build.errors import UserError
 from build.files import sha256, write_zip
@@ -19,7 +20,8 @@ from build.recipe import Recipe
 from build.runs import Run
 from build.score import held_out
 from build.score.judge import Verdict
-from build.score.rehearsal import DEFAULT_SUITES, Rehearsal, rehearse
+from build.score.rehearsal import CACHE, DEFAULT_SUITES, Rehearsal, rehearse
+from build.score.suites import materialise
 from submission import weights
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +42,8 @@ SHIPPED = (
 )
 """The allow-list: what is uploaded, byte for byte as it stands in the repository."""
 WEIGHTS = "weights.npz"
+ATTENTION = 1000
+"""Images of each set, at most, whose class activation maps are measured: half a minute."""
 METADATA = "metadata"
 """An empty file of this name tells the worker that this is a code submission; without it the worker copies the whole
 submission, weights too, into the prediction's output, which counts against the team's storage (codabench#1438, #2007)."""
@@ -137,7 +141,9 @@ def package(
         rehearsal.card["gates"] = [dataclasses.asdict(gate) for gate in found]
         passed = all(gate.passed for gate in found)
         _name(candidate, dist, keep=passed or force)
-    rehearsal.write(dist, explain=_explainer(run))
+    explain = _explainer(run)
+    rehearsal.card["attention"] = _attention(explain, held, rehearsal.card, rows)
+    rehearsal.write(dist, explain=explain)
     rehearsal.show()
     console.print(_table(found))
     return _say(rehearsal, found, dist, force)
@@ -183,6 +189,15 @@ def _explainer(run: Run):
 
     with muffled():  # imports the framework: only after the zip was judged without it
         return explainer(run.weights_path)
+
+
+def _attention(explain, held: held_out.HeldOut, card: dict, rows: int) -> dict | None:
+    """Where the network looks, on the sets that the zip was judged on; None where it gave no answers."""
+    suites = [name for name in attention.SUITES if name in card.get("suites", ())]
+    if not suites:
+        return None
+    conditions = materialise(suites, held.images, held.labels, seed=held.seed, rows_per_condition=rows, cache=CACHE)
+    return attention.measure(explain.look, conditions, seed=held.seed, limit=ATTENTION)
 
 
 def _table(found: list[Gate]) -> Table:

@@ -196,6 +196,18 @@ def test_changed_cells_are_noticed(here, monkeypatch):
         make()
 
 
+def test_the_scorecard_says_where_the_network_looked_on_what_it_was_judged_on(here, monkeypatch):
+    judged(monkeypatch, card() | {"suites": {"held-out": {}, "basic": {}}})
+    assert make() == 0
+    found = json.loads(Path("dist/scorecard.json").read_text())["attention"]
+    assert found["sets"].keys() == {"held-out"}
+    with np.load(Run.open("latest").split_path) as split:
+        assert found["sets"]["held-out"]["answers"] == len(split["test"])
+    judged(monkeypatch, card() | {"suites": {}})
+    assert make() == 0
+    assert json.loads(Path("dist/scorecard.json").read_text())["attention"] is None
+
+
 @pytest.mark.slow
 def test_an_untrained_network_goes_all_the_way_and_misses_its_gates(here):
     """The real judge: the zip runs in a process that cannot see the repository."""
@@ -219,4 +231,5 @@ def test_an_untrained_network_goes_all_the_way_and_misses_its_gates(here):
     page = Path("dist/scorecard.html").read_text()
     assert len(page) > 50_000
     assert page.count(">missed<") == 2
+    assert "Where the network looks" in page
     assert page.count(">passed<") == 3

@@ -54,6 +54,47 @@ def test_without_images_there_is_no_gallery_and_without_an_explanation_no_heat(t
     assert "Grad-CAM" not in html
 
 
+def attention() -> dict:
+    known = {"images": 30, "share": 0.4, "low": 0.38, "high": 0.43}
+    unknown = {"images": 0, "share": None, "low": None, "high": None}
+    part = {
+        "images": 120,
+        "answers": 120,
+        "blank": 0,
+        "all": {"right": known, "wrong": unknown},
+        "classes": [{"name": name, "right": known, "wrong": unknown} for name in judged.CLASSES],
+    }
+    clear = {"share": 0.123, "low": 0.05, "high": 0.2}
+    sets = {
+        "held-out": part | {"wrong_minus_right": clear},
+        "stacked": part | {"wrong_minus_right": dict.fromkeys(clear)},
+    }
+    example = {"suite": "held-out", "key": "", "place": 4, "row": 4, "label": 0, "called": 0, "share": 0.987}
+    wrong = {**example, "called": 1, "row": 5}
+    return {"sets": sets, "examples": [example, wrong, {**example, "suite": "stacked", "label": 2}]}
+
+
+def test_the_page_says_where_the_network_looks_and_shows_it(tmp_path, pictures):
+    card = judged.card(ASKED, judged.answers(ASKED, 0.7))
+    assert "Where the network looks" not in written(tmp_path / "a.html", card, images=pictures, explain=explain)
+    card["attention"] = attention()
+    html = written(tmp_path / "b.html", card, images=pictures, explain=explain)
+    assert "wrong answers more at the edges than right ones: +12.3 points (+5.0 to +20.0)" in html
+    assert "too few right or wrong answers to compare" in html
+    assert html.count("98.7\N{NO-BREAK SPACE}% at the edges") == 2  # those of stacked have no image here
+    assert html.count("data:image/png;base64,") == 2 * 24 + 2 * 2
+    assert drawing.data_address(pictures[5]) in html
+    without = written(tmp_path / "c.html", card)
+    assert "points (+5.0" in without
+    assert "data:image" not in without
+
+
+def test_a_card_of_an_earlier_version_has_a_page(tmp_path):
+    card = judged.card(ASKED, judged.answers(ASKED, 0.7))
+    del card["attention"]
+    assert "Where the network looks" not in written(tmp_path / "a.html", card)
+
+
 def test_a_failures_page_says_the_step_the_reason_and_the_remedy(tmp_path):
     outcome = {"status": "failed", "step": "prediction", "reason": "It <fell> over.", "remedy": "Hold it."}
     outcome["findings"] = [

@@ -137,6 +137,32 @@ def misses(card: Mapping, images: np.ndarray | None, explain: Explain | None) ->
     return rows
 
 
+def looks(card: Mapping, images: np.ndarray | None, explain: Explain | None) -> list[dict]:
+    """One right and one wrong answer of every class about images as they are, with their heat maps."""
+    if images is None or explain is None or not card.get("attention"):
+        return []
+    chosen: dict[tuple[int, bool], Mapping] = {}
+    for one in card["attention"]["examples"]:
+        if one["suite"] == "held-out":
+            chosen.setdefault((one["label"], one["called"] == one["label"]), one)
+    if not chosen:
+        return []
+    examples = list(chosen.values())
+    pictures = np.stack([images[one["row"]] for one in examples])
+    heats = explain(pictures, np.array([one["called"] for one in examples], np.int64))
+    return [
+        {
+            "label": card["classes"][one["label"]],
+            "called": card["classes"][one["called"]],
+            "right": one["called"] == one["label"],
+            "share": one["share"],
+            "picture": data_address(picture),
+            "heat": data_address(heat_over(picture, heat)),
+        }
+        for one, picture, heat in zip(examples, pictures, heats, strict=True)
+    ]
+
+
 def facts(card: Mapping) -> list[tuple[str, str]]:
     """Name and value of everything that the numbers depend on."""
     submission, outcome = card["submission"], card["outcome"]
@@ -173,6 +199,8 @@ def write_html(card: Mapping, path: Path, *, images: np.ndarray | None = None, e
             curves=curves(card),
             misses=shown,
             explained=bool(shown) and explain is not None,
+            attention=card.get("attention"),  # cards of earlier versions have none
+            looks=looks(card, images, explain),
             facts=facts(card),
         ),
     )

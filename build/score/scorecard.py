@@ -255,6 +255,7 @@ def assemble(
         "peak_mib": outcome.get("peak_mib"),
         "baseline": None,
         "gates": None,  # packaging fills them in
+        "attention": None,  # and this, where the network is at hand (build/attention.py)
         "worst": worst_images(asked, answered) if asked else [],
         "forecast": Forecaster(own_pairs).predict({name: suite["accuracy"] for name, suite in suites.items()}),
     }
