@@ -1,4 +1,6 @@
-"""From a run to dist/submission.zip: compress -> stage -> zip -> judge -> gates (`python -m build package [RUN]`).
+"""From a run, or several as an ensemble, to dist/submission.zip: compress -> stage -> zip -> judge -> gates.
+
+    python -m build package [RUN ...]
 
 The zip is judged before it takes its final name. A build that misses a gate leaves no dist/submission.zip behind: a zip of an
 earlier build is kept beside it under the name previous-submission.zip, so nothing is lost and nothing is mistaken for new.
@@ -7,6 +9,7 @@ earlier build is kept beside it under the name previous-submission.zip, so nothi
 import dataclasses
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,15 +17,16 @@ from rich.table import Table
 
 from build import attention
 from build.console import console, muffled
-from build.errors import UserError
 from build.files import sha256, write_zip
+from build.members import open_members
 from build.recipe import Recipe
 from build.runs import Run
 from build.score import held_out
 from build.score.judge import Verdict
 from build.score.rehearsal import CACHE, DEFAULT_SUITES, Rehearsal, rehearse
+from build.score.seen import operations_trained_with
 from build.score.suites import materialise
-from submission import weights
+from submission import ensemble, weights
 
 ROOT = Path(__file__).resolve().parent.parent
 DIST = Path("dist")
@@ -59,13 +63,16 @@ class Gate:
     passed: bool
 
 
-def stage(run: Run, recipe: Recipe, folder: Path) -> None:
-    """Copy the allow-list from the repository's root into `folder` and write the run's weights, compressed, beside it."""
+def stage(run: Run, recipe: Recipe, folder: Path, others: Sequence[Run] = ()) -> None:
+    """Copy the allow-list from the repository's root into `folder` and write the run's weights, compressed, beside it.
+
+    others: further members of an ensemble, into the same file of weights.
+    """
     for name in SHIPPED:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, target)
-    arrays, meta = weights.load(run.weights_path)
+    arrays, meta = ensemble.join([weights.load(member.weights_path) for member in (run, *others)])
     weights.save(folder / WEIGHTS, arrays, {**meta, "views": recipe.views}, storage=recipe.storage)
     (folder / METADATA).write_bytes(b"")
     staged = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
@@ -92,8 +99,7 @@ def gates(verdict: Verdict, card: dict, recipe: Recipe, zip_bytes: int) -> list[
 
 
 def package(
-    name: str,
-    *,
+    *names: str,
     force: bool = False,
     rows: int,
     suites: tuple[str, ...] | None = None,
@@ -101,28 +107,30 @@ def package(
     engine: str = "auto",
     dist: Path = DIST,
 ) -> int:
-    """Make, judge and name the zip of the run called `name`; returns the exit code: 0, or 1 where a gate was missed.
+    """Make, judge and name the zip of the runs called `names`; returns the exit code: 0, or 1 where a gate was missed.
 
+    Several runs are an ensemble; the first one's recipe says storage, views and gates, and its test cells are judged on.
     `rows` test images a condition; `suites` default to DEFAULT_SUITES, and always hold those that the gates ask for.
-    UserError where there is no such run or it has no weights yet.
+    UserError where there is no such run, it has no weights yet, or the runs cannot go together (build/members.py).
     """
-    run = Run.open(name)
-    if not run.weights_path.is_file():
-        raise UserError(
-            f"Run {run.id} has no weights yet: it was stopped in its first epoch; python -m build train --resume {run.id}"
-        )
+    run, *others = open_members(names)
+    title = " + ".join(member.id for member in (run, *others))
     recipe = run.recipe
+    known = dataclasses.asdict(recipe)
+    if others:
+        recipes = [dataclasses.asdict(other.recipe) for other in others]
+        known["operations"] = sorted({name for facts in recipes for name in operations_trained_with(facts)})
     held = held_out.of_run(run)
     dist.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=dist, prefix=".staged-") as scratch:
         staged, candidate = Path(scratch) / "zip", Path(scratch) / "submission.zip"
         staged.mkdir()
-        stage(run, recipe, staged)
+        stage(run, recipe, staged, others)
         write_zip(staged, candidate)
-        console.print(f"Packaged run {run.id}: {candidate.stat().st_size / 1e6:.2f} MB. Judging it on {held.source}.")
+        console.print(f"Packaged run {title}: {candidate.stat().st_size / 1e6:.2f} MB. Judging it on {held.source}.")
         submission = {
             "file": "submission.zip",
-            "run": run.id,
+            "run": title,
             "team": team,
             "commit": run.facts.get("commit"),
             "weights_sha256": sha256(staged / WEIGHTS),
@@ -134,7 +142,7 @@ def package(
             suites=names,
             rows=rows,
             submission=submission,
-            recipe=dataclasses.asdict(recipe),
+            recipe=known,
             engine=engine,
         )
         found = gates(rehearsal.verdict, rehearsal.card, recipe, candidate.stat().st_size)

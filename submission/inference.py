@@ -150,15 +150,16 @@ def _engine(network: Callable) -> Callable[[np.ndarray], np.ndarray]:
 
     import tensorflow as tf
 
-    inference = {"training": False} if isinstance(network, keras.Model) else {}
+    settings = {"training": False} if isinstance(network, keras.Model) else {}
+
+    def inference(pixels):  # no lambda: TensorFlow looks for the source of what it traces
+        return network(pixels, **settings)
 
     # One trace a dtype, whatever the batch. No XLA: on a CPU it makes depthwise convolutions ten times slower.
     @cache
     def traced(dtype: np.dtype):
         signature = tf.TensorSpec((None, *contract.IMAGE_SHAPE), dtype)
-        return tf.function(lambda pixels: network(pixels, **inference), jit_compile=False).get_concrete_function(
-            signature
-        )
+        return tf.function(inference, jit_compile=False).get_concrete_function(signature)
 
     return lambda pixels: traced(pixels.dtype)(tf.constant(pixels)).numpy()
 

@@ -79,14 +79,20 @@ def train(
 
 
 @click.command()
-@click.argument("run", default="latest")
+@click.argument("runs", metavar="[RUN]...", nargs=-1)
 @click.option("--force", is_flag=True, help="Keep a zip that misses a gate (loud).")
 @rows_option
 @suites_option
 @team_option
 @engine_option
-def package(run: str, force: bool, rows: int, suites: tuple[str, ...] | None, team: str, engine: str) -> int:
-    """Compress, zip and judge RUN (default: the last); dist/submission.zip appears only if every gate is passed."""
+def package(
+    runs: tuple[str, ...], force: bool, rows: int, suites: tuple[str, ...] | None, team: str, engine: str
+) -> int:
+    """Compress, zip and judge RUN (default: the last); dist/submission.zip appears only if every gate is passed.
+
+    Several runs become an ensemble in one zip: the logits of its members are averaged, and the first one's recipe says storage,
+    views and gates.
+    """
     from build.package import package as make
 
-    return make(run, force=force, rows=rows, suites=suites, team=team, engine=engine)
+    return make(*(runs or ("latest",)), force=force, rows=rows, suites=suites, team=team, engine=engine)
