@@ -82,6 +82,32 @@ def test_only_the_named_rows_are_trained_and_the_others_looked_up():
         run(worker, only="sgd")
 
 
+class Teaching(Worker):
+    """Notes who teaches whom."""
+
+    def __call__(self, task, *, root, train):
+        result = super().__call__(task, root=root, train=train)
+        self.asked[-1] = (task.recipe.name, task.seed, task.recipe.teachers)
+        return result
+
+
+def test_a_taught_row_learns_from_the_run_of_its_teacher_of_the_same_seed():
+    worker, (teacher, student) = Teaching(), ("report-efficientnet-lite2", "report-convnext-atto")
+    options = {"data": "synthetic:160", "scale": "small", "work": worker}
+    assert reproduce("distillation", seeds=2, **options) == 0
+    for seed, first in ((0, 0), (1, 5)):
+        assert worker.asked[first : first + 2] == [(teacher, seed, ()), (student, seed, ())]
+        assert worker.asked[first + 2 : first + 5] == [(student, seed, (f"run-{first + 1}",))] * 3
+
+
+def test_without_its_teacher_a_row_is_not_trained():
+    worker = Teaching(fails=(0,))
+    assert reproduce("distillation", data="synthetic:160", scale="small", work=worker) == 1
+    assert len(worker.asked) == 2
+    table = json.loads(Path("dist/studies/distillation.json").read_text())
+    assert [bool(line["failures"]) for line in table["rows"]] == [True, False, True, True, True]
+
+
 def test_rows_that_short_trainings_cannot_show_are_left_out(capsys):
     assert reproduce("regularisation", data="synthetic:160", scale="small", work=Worker()) == 0
     labels = [line["label"] for line in json.loads(Path("dist/studies/regularisation.json").read_text())["rows"]]

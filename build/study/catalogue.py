@@ -9,8 +9,19 @@ from dataclasses import dataclass
 
 from build.errors import UserError
 from build.recipe import Recipe
-from build.recipes import PODIUM_LITE, REPORT_CONVNEXT, REPORT_CUSTOM_CNN, REPORT_MOBILENET_V3
+from build.recipes import (
+    PODIUM_LITE,
+    REPORT_CONVNEXT,
+    REPORT_CUSTOM_CNN,
+    REPORT_EFFICIENTNET_B0,
+    REPORT_EFFICIENTNET_B4,
+    REPORT_INCEPTION_V3,
+    REPORT_MOBILENET_V3,
+    REPORT_RESNET,
+    REPORT_XCEPTION,
+)
 from build.study import reported
+from build.study.protocol import SCRATCH
 from build.study.reported import Reported
 
 replace = dataclasses.replace
@@ -25,6 +36,8 @@ class Row:
     reported: Reported | None = None
     least_epochs: int = 0
     """The row is left out of shorter trainings, which it could not change (a patience of 20 in 6 epochs)."""
+    teachers: tuple[str, ...] = ()
+    """Labels of earlier rows whose runs of the same seed teach this one."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,22 @@ SIMPLE = {
 }
 
 
+EFFICIENTNET_LITE2 = replace(
+    REPORT_CONVNEXT,
+    name="report-efficientnet-lite2",
+    network="efficientnet-lite",
+    size="lite2",
+    optimizer="adamw",
+    learning_rate=PODIUM_LITE.learning_rate,
+    weight_decay=PODIUM_LITE.weight_decay,
+    warmup_epochs=PODIUM_LITE.warmup_epochs,
+    head_learning_rate=PODIUM_LITE.head_learning_rate,
+    head_epochs=1,
+    fine_tune_layers=0,
+)
+"""The report's augmentation on the one network whose ImageNet weights need no download."""
+
+
 def _models() -> Study:
     rows = (
         Row(
@@ -73,22 +102,12 @@ def _models() -> Study:
             reported.CONVNEXT_WEIGHTS,
         ),
         Row("ConvNeXt", REPORT_CONVNEXT, reported.CONVNEXT),
-        Row(
-            "EfficientNet-Lite2, ImageNet weights",
-            replace(
-                REPORT_CONVNEXT,
-                name="report-efficientnet-lite2",
-                network="efficientnet-lite",
-                size="lite2",
-                optimizer="adamw",
-                learning_rate=PODIUM_LITE.learning_rate,
-                weight_decay=PODIUM_LITE.weight_decay,
-                warmup_epochs=PODIUM_LITE.warmup_epochs,
-                head_learning_rate=PODIUM_LITE.head_learning_rate,
-                head_epochs=1,
-                fine_tune_layers=0,
-            ),
-        ),
+        Row("EfficientNet-Lite2, ImageNet weights", EFFICIENTNET_LITE2),
+        Row("ResNet50", REPORT_RESNET),
+        Row("Xception", REPORT_XCEPTION),
+        Row("InceptionV3", REPORT_INCEPTION_V3),
+        Row("EfficientNetB0", REPORT_EFFICIENTNET_B0),
+        Row("EfficientNetB4", REPORT_EFFICIENTNET_B4),
     )
     about = (
         "The report's table 2, and the other networks of Keras Applications that it names. Local test: the clean test cells; "
@@ -152,6 +171,7 @@ def _regularisation() -> Study:
         Row("early stopping, patience 10", replace(base, patience=10), least_epochs=15),
         Row("early stopping, patience 20", replace(base, patience=20), least_epochs=30),
         Row("dropout 0.3 and L2 1e-4", replace(base, dropout=0.3, l2=1e-4)),
+        Row("flatten instead of global average pooling", replace(base, pooling="flatten")),
     )
     about = "Section 3.3: each regulariser by itself, on the custom CNN with simple augmentation."
     return Study("regularisation", "Regularisation", about, rows)
@@ -168,6 +188,33 @@ def _optimizer() -> Study:
         "several times Lion's and its decay as much smaller, as in Lion's paper."
     )
     return Study("optimizer", "Optimizer", about, rows)
+
+
+def _distillation() -> Study:
+    student = replace(
+        REPORT_CONVNEXT,
+        name="report-convnext-atto",
+        size="atto",
+        weights="none",
+        layer_scale=0.1,
+        fine_tune_layers=0,
+        head_epochs=0,
+        **SCRATCH["lion"],
+    )
+    teacher = "teacher: EfficientNet-Lite2"
+    rows = (
+        Row(teacher, EFFICIENTNET_LITE2),
+        Row("ConvNeXt atto, no teacher", student),
+        Row("taught, weight 0.5", replace(student, teacher_weight=0.5), teachers=(teacher,)),
+        Row("taught, weight 0.9", replace(student, teacher_weight=0.9), teachers=(teacher,)),
+        Row(
+            "taught, weight 0.9, temperature 4",
+            replace(student, teacher_weight=0.9, teacher_temperature=4.0),
+            teachers=(teacher,),
+        ),
+    )
+    about = "A small ConvNeXt from scratch that learns from the answers of a larger network with ImageNet weights, beside the labels."
+    return Study("distillation", "Distillation", about, rows)
 
 
 def _defects() -> Study:
@@ -195,6 +242,7 @@ STUDIES = {
         _randaugment(),
         _regularisation(),
         _optimizer(),
+        _distillation(),
         _defects(),
     )
 }

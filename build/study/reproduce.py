@@ -3,6 +3,7 @@
 Table, plot and page are brought up to date after every row. Ctrl-C leaves all of it resumable: the same command goes on.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from build.files import write_text
 from build.machine import machine
 from build.study import page, protocol, results
 from build.study.catalogue import STUDIES, Row, Study, find
-from build.study.execute import Result, Task, perform
+from build.study.execute import Result, Task, facts_of, perform
 
 ALL = "all"
 
@@ -125,13 +126,22 @@ class _Progress:
 
     def _row(self, line: tuple[Row, list[Result]], task: Task, number: int, total: int) -> None:
         row, done = line
+        if row.teachers:
+            task = dataclasses.replace(
+                task, recipe=dataclasses.replace(task.recipe, teachers=self._teachers(row, task))
+            )
         eta = ""
         if self.times:
             left = (total - number + 1) * sum(self.times) / len(self.times)
             eta = f", about {left / 60:.0f} minutes left if nothing else is done yet"
         console.rule(f"{self.study.name} {number}/{total}: {row.label}, seed {task.seed}{eta}", align="left")
         began = time.monotonic()
-        result = self.work(task, root=self.root, train=self._is_wanted(row))
+        if "" in task.recipe.teachers:
+            result = Result(
+                task, facts=facts_of(None), failure=f"Not taught: {' and '.join(row.teachers)} has no run yet."
+            )
+        else:
+            result = self.work(task, root=self.root, train=self._is_wanted(row))
         done.append(result)
         if result.measures and not result.reused:
             self.times.append(time.monotonic() - began)
@@ -144,6 +154,16 @@ class _Progress:
             figures = results.figures_of(result.measures)
             told = ", ".join(f"{name} {results.percent(value)}" for name, value in figures.items())
             console.print(f"{row.label}: {told}{' (done before)' if result.reused else ''}.", markup=False)
+
+    def _teachers(self, row: Row, task: Task) -> tuple[str, ...]:
+        """Runs of the rows that teach this one, of the same seed; "" for one that has no figures."""
+        runs = {
+            other.label: result.run
+            for other, done in self.lines
+            for result in done
+            if result.task.seed == task.seed and result.measures
+        }
+        return tuple(runs.get(label, "") for label in row.teachers)
 
     def table(self) -> dict:
         """The study so far."""

@@ -23,6 +23,8 @@ from build.study.execute import Result, facts_of
 
 FORMAT = 1
 MISSING = "–"
+SILENT = ("name", "minimum_", "maximum_")
+"""Fields of a recipe that change nothing of a training: what a row is called, and the gates of packaging."""
 
 
 class Figure(NamedTuple):
@@ -31,14 +33,15 @@ class Figure(NamedTuple):
     name: str
     title: str
     short: str
+    """For the console; empty where it is left out there."""
     reported: str
     """The field of Reported that stands beside it; empty for none."""
 
 
 FIGURES = (
     Figure("accuracy", "Accuracy (local test)", "local", "accuracy"),
-    Figure("precision", "Precision (weighted)", "prec.", "precision"),
-    Figure("recall", "Recall (weighted)", "recall", "recall"),
+    Figure("precision", "Precision (weighted)", "", "precision"),
+    Figure("recall", "Recall (weighted)", "", "recall"),
     Figure("f1", "F1 (weighted)", "F1", "f1"),
     Figure("stacked", "Perturbed: stacked", "stacked", "hidden"),
     Figure("randaugment", "Perturbed: keras_cv RandAugment", "RandAug.", ""),
@@ -85,7 +88,7 @@ def _line(row: Row, results: Sequence[Result], base: Mapping | None) -> dict:
         "facts": results[0].facts if results else facts_of(None),
         "differs": {}
         if recipe is None or base is None
-        else {name: value for name, value in recipe.items() if value != base[name] and name != "name"},
+        else {name: value for name, value in recipe.items() if value != base[name] and not name.startswith(SILENT)},
         "recipe": recipe,
         "results": [
             {
@@ -187,18 +190,22 @@ def provenance(table: Mapping) -> str:
 
 
 def console_table(table: Mapping) -> Table:
-    """The figures for the console, in percent; the report's local accuracy and Codabench's where it has any."""
+    """The figures for the console, in percent; the report's local accuracy and Codabench's where it has any.
+
+    The weighted precision and recall are left to the files: they lie within a point of the accuracy, and a log is 120 columns wide.
+    """
     shown = Table(title=f"{table['title']}, in percent", title_justify="left")
     shown.add_column("model")
     told = {"accuracy": "report", "stacked": "Codabench"} if _told(table) else {}
-    for figure in FIGURES:
-        shown.add_column(figure.short, justify="right")
+    figures = [figure for figure in FIGURES if figure.short]
+    for figure in figures:
+        shown.add_column(figure.short, justify="right", no_wrap=True)
         if figure.name in told:
-            shown.add_column(told[figure.name], justify="right")
+            shown.add_column(told[figure.name], justify="right", no_wrap=True)
     shown.add_column("minutes", justify="right")
     for line in table["rows"]:
         texts = []
-        for figure in FIGURES:
+        for figure in figures:
             texts.append(percent(line["mean"][figure.name], line["spread"][figure.name]))
             if figure.name in told:
                 texts.append(reported_text(line, figure))
