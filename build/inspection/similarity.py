@@ -1,0 +1,83 @@
+"""Pairs of alike pictures: by bits of a hash, and by the cosine of feature vectors, in blocks (never n x n in memory)."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+BLOCK_ELEMENTS = 1 << 23
+"""Size of a block of the table of all pairs: 32 MiB of float32."""
+BINS = 100
+"""Bins of the distribution of cosines, from -1 to 1."""
+
+
+@dataclass(frozen=True)
+class Cosines:
+    """Alike vectors of n.
+
+    neighbours, closeness: (n, k) int64 and float32, the nearest others and their cosines, nearest first. counts: (BINS,)
+    int64, all pairs by their cosine. first, second, cosine: the pairs at `least` and above, first < second, most alike
+    first.
+    """
+
+    neighbours: np.ndarray
+    closeness: np.ndarray
+    counts: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    cosine: np.ndarray
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (n, d) float32, each divided by its length; zeros stay."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(length > 0, length, 1)
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    step = max(1, BLOCK_ELEMENTS // max(1, count))
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
+
+
+def cosines(units: np.ndarray, *, neighbours: int, least: float, advance: Callable[[int], None]) -> Cosines:
+    """Compare all pairs of `units` (n, d), vectors of length 1. `advance(rows)` is told of every block that is done."""
+    count = len(units)
+    k = min(neighbours, count - 1)
+    nearest, closeness = np.empty((count, k), np.int64), np.empty((count, k), np.float32)
+    counts = np.zeros(BINS, np.int64)
+    pairs = []
+    for block in _blocks(count):
+        products = units[block] @ units.T
+        size = block.stop - block.start
+        products[np.arange(size), np.arange(block.start, block.stop)] = -2  # not its own neighbour
+        if k:
+            near = np.argpartition(-products, k - 1, axis=1)[:, :k]
+            near.sort(1)  # ties by position, whatever the partition did
+            order = np.argsort(-np.take_along_axis(products, near, 1), axis=1, kind="stable")
+            nearest[block] = np.take_along_axis(near, order, 1)
+            closeness[block] = np.take_along_axis(products, nearest[block], 1)
+        # np.histogram takes five times as long. The place of a picture with itself, -2, falls out below 0.
+        bins = ((products + 1) * (BINS / 2)).astype(np.int16).clip(max=BINS - 1)
+        counts += np.bincount(bins[products >= -1], minlength=BINS)
+        rows, columns = np.nonzero(products >= least)
+        ahead = rows + block.start < columns
+        rows, columns = rows[ahead], columns[ahead]
+        pairs.append((rows + block.start, columns, products[rows, columns]))
+        advance(size)
+    first, second, cosine = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    order = np.lexsort((second, first, -cosine))
+    return Cosines(nearest, closeness, counts // 2, first[order], second[order], cosine[order])
+
+
+def hash_pairs(hashes: np.ndarray, *, at_most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of hashes (n,) uint64 that differ in at most `at_most` bits: first, second (first < second), bits."""
+    found = []
+    for block in _blocks(len(hashes)):
+        bits = np.bitwise_count(hashes[block, None] ^ hashes[None, block.start :])
+        rows, columns = np.nonzero(bits <= at_most)
+        ahead = rows < columns
+        rows, columns = rows[ahead], columns[ahead]
+        found.append((rows + block.start, columns + block.start, bits[rows, columns].astype(np.int64)))
+    first, second, bits = (np.concatenate(part) for part in zip(*found, strict=True))
+    order = np.lexsort((second, first, bits))
+    return first[order], second[order], bits[order]
