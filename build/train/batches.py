@@ -16,7 +16,7 @@ import numpy as np
 from build.train.losses import VIEWS
 
 # What a generator is for, so that no two purposes draw the same numbers.
-PLAN, SHUFFLE, TRAIN, PERTURB, TRIAL = range(5)
+PLAN, SHUFFLE, TRAIN, PERTURB, TRIAL, COMPRESS, STATISTICS = range(7)
 AHEAD = 8
 """Batches that are made before they are asked for: 64 images of 96 px are 1.8 MB, so this is small against any network."""
 

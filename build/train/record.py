@@ -28,6 +28,8 @@ from build.train.distillation import TeacherFile
 from submission import contract
 
 RUNNING, FINISHED, EARLY, INTERRUPTED, FAILED = "running", "finished", "stopped early", "interrupted", "failed"
+SOUP = "soup"
+"""Of a run that is the mean of others (build/train/soup.py)."""
 
 
 @dataclass
@@ -87,6 +89,8 @@ def decision_of(
 ) -> hardware.Decision:
     """The decision of a run that is gone on with; UserError where recipe, data, seed, backend or teachers are not the run's."""
     facts = run.facts
+    if facts.get("status") == SOUP:
+        raise UserError(f"Run {run.id} is a soup of trained runs: there is nothing to go on with; resume one of those.")
     for what, theirs, ours in (
         ("recipe", run.recipe, recipe),
         ("seed", facts["seed"], seed),

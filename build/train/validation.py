@@ -19,21 +19,21 @@ LEAST_BATCH = 64
 """Images a batch; validation keeps no activations, so it takes at least so many at once."""
 
 
+def alone(recipe: Recipe) -> Recipe:
+    """The recipe without what mixes images or makes views of them."""
+    return dataclasses.replace(recipe, mixup_alpha=0.0, cutmix_alpha=0.0, jsd_weight=0.0)
+
+
 class Validation:
     """The validation cells of a run, ready to be measured after every epoch."""
 
     def __init__(self, prepared, recipe: Recipe, *, classes: int, seed: int, workers: int):
         """Take the validation side of `prepared`; the augmentation is the recipe's without what mixes images or makes views."""
-        alone = dataclasses.replace(
-            recipe,
-            augmenter="podium" if recipe.augmenter == "none" else recipe.augmenter,
-            mixup_alpha=0.0,
-            cutmix_alpha=0.0,
-            jsd_weight=0.0,
-        )
+        augmenter = "podium" if recipe.augmenter == "none" else recipe.augmenter
+        shown = dataclasses.replace(alone(recipe), augmenter=augmenter)
         self.prepared, self.seed, self.workers = prepared, seed, workers
         self.batch = max(LEAST_BATCH, recipe.batch)
-        self.kinds = {"": Plain(classes), "perturbed_": Augmentation(alone, classes=classes)}
+        self.kinds = {"": Plain(classes), "perturbed_": Augmentation(shown, classes=classes)}
 
     def batches(self, augmentation) -> Batches:
         """All validation cells in order; images at their own size."""
@@ -49,19 +49,24 @@ class Validation:
             workers=self.workers,
         )
 
-    def measure(self, model: Classifier, optimizer) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-        """Measure the model with the optimizer's averaged weights; the raw weights are back afterwards.
-
-        Returns the averaged weights by name, and "loss", "accuracy", "perturbed_loss", "perturbed_accuracy".
-        """
-        trainable = model.trainable_variables
-        raw = checkpoint.snapshot(trainable)
-        optimizer.load_average(trainable)
+    def evaluate(self, model: Classifier) -> dict[str, float]:
+        """Measure the model as it is: "loss", "accuracy", "perturbed_loss", "perturbed_accuracy"."""
         measured = {}
         for prefix, augmentation in self.kinds.items():
             with self.batches(augmentation) as batches:
                 logs = model.evaluate(batches, verbose=0, return_dict=True)
             measured |= {prefix + name: float(value) for name, value in logs.items()}
+        return measured
+
+    def measure(self, model: Classifier, optimizer) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        """Measure the model with the optimizer's averaged weights; the raw weights are back afterwards.
+
+        Returns the averaged weights by name, and what `evaluate` does.
+        """
+        trainable = model.trainable_variables
+        raw = checkpoint.snapshot(trainable)
+        optimizer.load_average(trainable)
+        measured = self.evaluate(model)
         named = networks.variables(model.network)
         arrays = dict(zip(named, checkpoint.snapshot(list(named.values())), strict=True))
         checkpoint.restore(trainable, raw)

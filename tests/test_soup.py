@@ -1,0 +1,144 @@
+"""Means of weights: of one run and of two, the greedy choice, BatchNorm's statistics, and who may be in one pot."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import toy_cells
+from toy_cells import CLASSES, RECIPE
+
+from build.errors import UserError
+from build.files import sha256
+from build.runs import Run
+from build.train import soup as souping
+from build.train.fit import train
+from build.train.soup import mean, measure_statistics, soup
+from submission import contract, weights
+from submission.network import build, complete, variables
+
+SPEC = {
+    "network": "custom-cnn",
+    "depth": 3,
+    "filters": 8,
+    "classes": CLASSES,
+    "image_shape": list(contract.IMAGE_SHAPE),
+}
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return toy_cells.prepared()
+
+
+@pytest.fixture(scope="module")
+def trained(cells, tmp_path_factory):
+    """A run that has learned its cells."""
+    return train(RECIPE, cells, seed=0, root=tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture
+def root(cells, trained, tmp_path, monkeypatch):
+    """A folder of runs: `good`, trained; `near`, all but it; `bad`, its negative, which is larger."""
+    monkeypatch.setattr(souping, "read", lambda *_, **__: cells.cells)
+    arrays, meta = weights.load(trained.weights_path)
+    rng = np.random.default_rng(0)
+    near = {name: array + rng.normal(0, 1e-3, array.shape).astype(np.float32) for name, array in arrays.items()}
+    for name, held in {
+        "good": arrays,
+        "near": near,
+        "bad": {name: -10 * array for name, array in arrays.items()},
+    }.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        for path in (trained.recipe_path, trained.facts_path, trained.split_path):
+            (folder / path.name).write_bytes(path.read_bytes())
+        weights.save(folder / "weights.npz", held, meta, storage="float32")
+    return tmp_path
+
+
+def arrays_of(run: Run) -> dict:
+    return weights.load(run.weights_path)[0]
+
+
+@pytest.mark.parametrize("greedy", [False, True])
+def test_a_soup_of_one_run_is_the_run(root, greedy):
+    run = soup(["good"], greedy=greedy, root=root)
+    expected = arrays_of(Run.open("good", root))
+    assert arrays_of(run).keys() == expected.keys()
+    for name, array in arrays_of(run).items():
+        np.testing.assert_array_equal(array, expected[name])
+
+
+def test_a_soup_of_two_is_the_mean_of_their_arrays_and_a_run_like_any_other(root, cells):
+    run = soup(["good", "near"], greedy=False, root=root)
+    good, near = (arrays_of(Run.open(name, root)) for name in ("good", "near"))
+    for name, array in arrays_of(run).items():
+        np.testing.assert_allclose(array, (good[name].astype(np.float64) + near[name]) / 2, rtol=1e-6, atol=1e-8)
+        assert array.dtype == np.float32
+    assert Run.open("latest", root) == run
+    assert run.recipe.name == "toy-soup"
+    facts = run.facts
+    assert facts["data"]["sha256"] == cells.cells.sha256
+    assert facts["seed"] == 0
+    assert [(part["run"], part["used"]) for part in facts["soup"]["ingredients"]] == [("good", True), ("near", True)]
+    assert facts["soup"]["ingredients"][0]["sha256"] == sha256(root / "good" / "weights.npz")
+    assert facts["result"]["score"] > 0.9
+    assert souping.split_of(run).test.tolist() == cells.split.test.tolist()
+
+
+def test_the_greedy_soup_leaves_out_what_would_spoil_it_in_whatever_order_they_come(root):
+    for names in (["bad", "near", "good"], ["good", "bad", "near"]):
+        run = soup(names, greedy=True, root=root)
+        used = {part["run"]: part["used"] for part in run.facts["soup"]["ingredients"]}
+        assert used == {"good": True, "near": True, "bad": False}
+        spoiled = soup(names, greedy=False, root=root)
+        assert spoiled.facts["result"]["score"] < run.facts["result"]["score"]
+
+
+def test_the_score_is_the_training_s(root, trained):
+    run = soup(["good"], greedy=False, root=root)
+    theirs = trained.facts["result"]
+    for key in ("validation_accuracy", "perturbed_accuracy", "score"):
+        assert run.facts["result"][key] == pytest.approx(theirs[key])
+
+
+def test_a_soup_is_not_resumed(root, cells):
+    run = soup(["good"], greedy=False, root=root)
+    with pytest.raises(UserError, match=f"{run.id} is a soup"):
+        train(run.recipe, cells, seed=0, resume=run)
+
+
+def test_other_networks_and_seen_validation_cells_are_refused(root, cells):
+    other = complete(SPEC | {"filters": 4})
+    arrays = {name: np.asarray(variable) for name, variable in variables(build(other)).items()}
+    weights.save(root / "bad" / "weights.npz", arrays, {"spec": other}, storage="float32")
+    with pytest.raises(UserError, match="good and bad are of different networks"):
+        soup(["good", "bad"], greedy=False, root=root)
+    split = cells.split
+    dataclasses.replace(split, train=np.append(split.train, split.validation)).save(root / "near" / "split.npz")
+    with pytest.raises(UserError, match="near was trained on validation cells of run good"):
+        soup(["good", "near"], greedy=True, root=root)
+
+
+def test_the_mean_of_files(tmp_path):
+    for number in range(3):
+        weights.save(tmp_path / f"{number}.npz", {"a": np.full(2, number, np.float32)}, {}, storage="float32")
+    np.testing.assert_array_equal(mean(tmp_path / f"{number}.npz" for number in range(3))["a"], [1, 1])
+
+
+def test_statistics_are_the_means_over_the_batches_layer_by_layer(rng):
+    inputs = keras.Input((4, 4, 3))
+    x = keras.layers.BatchNormalization(name="first")(inputs)
+    x = keras.layers.BatchNormalization(name="second", momentum=0.7)(x * 3)
+    network = keras.Model(inputs, x)
+    batches = [rng.normal(number, 1 + number, (16, 4, 4, 3)).astype(np.float32) for number in range(3)]
+    measure_statistics(network, batches)
+    first, second = network.get_layer("first"), network.get_layer("second")
+    axes = (0, 1, 2)
+    np.testing.assert_allclose(np.array(first.moving_mean), np.mean([x.mean(axes) for x in batches], 0), rtol=1e-4)
+    np.testing.assert_allclose(np.array(first.moving_variance), np.mean([x.var(axes) for x in batches], 0), rtol=1e-3)
+    # The first layer leaves every batch with mean 0 and variance 1.
+    np.testing.assert_allclose(np.array(second.moving_mean), 0, atol=1e-4)
+    np.testing.assert_allclose(np.array(second.moving_variance), 9, rtol=1e-2)
+    assert (first.momentum, second.momentum) == (0.99, 0.7)
