@@ -17,21 +17,11 @@ import numpy as np
 from . import contract, ensemble
 from .convnext import weight_shapes
 from .network import build, complete, variables
+from .views import COUNTS, SYMMETRIES, Deadline
+from .views import views as views_of
 from .weights import WeightsError, load
 
 BATCH = 64
-VIEWS: tuple[tuple[bool, bool, bool], ...] = (
-    # (transpose, flip the height, flip the width): the first 1, 2, 4 or 8 of them, each a subgroup of the square's
-    (False, False, False),
-    (False, False, True),
-    (False, True, False),
-    (False, True, True),
-    (True, False, False),
-    (True, False, True),
-    (True, True, False),
-    (True, True, True),
-)
-VIEW_COUNTS = (1, 2, 4, 8)
 
 
 class Predictor:
@@ -41,9 +31,10 @@ class Predictor:
         """Load the network that `path` holds.
 
         Args:
-            path: a file of submission/weights.py whose meta has "spec" (or "members", submission/ensemble.py), and "views"
-                and "batch" unless the defaults do.
-            views: 1, 2, 4 or 8 views an image, whose logits are averaged; None takes the file's, else 1.
+            path: a file of submission/weights.py whose meta has "spec" (or "members", submission/ensemble.py), and "views",
+                "batch" and "seconds" (that all predictions may take together) unless the defaults do.
+            views: 1, 2, 4, 8 or 16 views an image (submission/views.py), whose logits are averaged; None takes the
+                file's, else 1. They become fewer where the file's seconds would not suffice.
             batch: images a batch; None takes the file's, else 64.
 
         Raises WeightsError (a ValueError) with one sentence if the file is missing, damaged or holds another network.
@@ -51,15 +42,16 @@ class Predictor:
         """
         members, meta = read(path)
         self.spec = members[0][0]
-        self.views = int(views or meta.get("views", 1))
+        self.views = int(views or meta.get("views") or 1)
         self.batch = int(batch or meta.get("batch", BATCH))
         height, width, _ = contract.IMAGE_SHAPE
-        if self.views not in VIEW_COUNTS:
-            raise WeightsError(f"Expected 1, 2, 4 or 8 views, got {self.views}.")
-        if self.views == 8 and height != width:
+        if self.views not in COUNTS:
+            raise WeightsError(f"Expected {', '.join(map(str, COUNTS[:-1]))} or {COUNTS[-1]} views, got {self.views}.")
+        if self.views >= len(SYMMETRIES) and height != width:
             raise WeightsError(f"Quarter turns need square images, got {height} x {width} pixels; use at most 4 views.")
         if self.batch < 1:
             raise WeightsError(f"Expected a batch of at least one image, got {self.batch}.")
+        self.deadline = Deadline(meta.get("seconds"), self.views)
         self._networks = [_engine(forward(spec, arrays, path)) for spec, arrays in members]
 
     def logits(self, images: np.ndarray) -> np.ndarray:
@@ -72,13 +64,14 @@ class Predictor:
         for start in range(0, len(images), self.batch):
             pixels = self._prepare(images[start : start + self.batch])
             rows = slice(start, min(start + self.batch, len(images)))
-            for transpose, flip_height, flip_width in VIEWS[: self.views]:
-                view = pixels.transpose(0, 2, 1, 3) if transpose else pixels
-                view = view[:, :: -1 if flip_height else 1, :: -1 if flip_width else 1]
-                view = np.ascontiguousarray(view)
+            count, before = self.deadline.views(len(images) - start), self.deadline.clock()
+            for view in views_of(pixels, count):
                 for network in self._networks:
                     logits[rows] += network(view)[: rows.stop - start]
-            logits[rows] /= self.views * len(self._networks)
+                now = self.deadline.clock()
+                self.deadline.spend(now - before, len(pixels))
+                before = now
+            logits[rows] /= count * len(self._networks)
         return logits
 
     def labels(self, images: np.ndarray) -> np.ndarray:

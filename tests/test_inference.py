@@ -9,8 +9,9 @@ import pytest
 
 from submission import weights
 from submission.contract import CLASSES, IMAGE_SHAPE
-from submission.inference import VIEWS, Predictor
+from submission.inference import Predictor
 from submission.network import build, complete, variables
+from submission.views import SYMMETRIES, zoomed
 
 ROOT = Path(__file__).resolve().parent.parent
 SPECS = {
@@ -111,7 +112,7 @@ def test_views_are_the_symmetries_of_a_square_and_their_logits_are_averaged(smal
     one = Predictor(small)
     for count in (2, 4, 8):
         turned = []
-        for transpose, flip_height, flip_width in VIEWS[:count]:
+        for transpose, flip_height, flip_width in SYMMETRIES[:count]:
             view = images.transpose(0, 2, 1, 3) if transpose else images
             view = view[:, ::-1] if flip_height else view
             turned.append(one.logits(view[:, :, ::-1] if flip_width else view))
@@ -122,6 +123,35 @@ def test_views_are_the_symmetries_of_a_square_and_their_logits_are_averaged(smal
         np.testing.assert_allclose(Predictor(small, views=count).logits(images[:, :, ::-1]), averaged, atol=1e-4)
     rotated = np.rot90(images, axes=(1, 2))
     np.testing.assert_allclose(Predictor(small, views=8).logits(rotated), averaged, atol=1e-4)
+    larger = Predictor(small, views=8).logits(zoomed(images))
+    assert np.abs(larger - averaged).max() > 1e-3
+    np.testing.assert_allclose(Predictor(small, views=16).logits(images), (averaged + larger) / 2, atol=1e-4)
+
+
+class Ticking:
+    """A clock that runs by a number of seconds a look."""
+
+    def __init__(self, seconds: float):
+        self.now, self.seconds = 0.0, seconds
+
+    def __call__(self) -> float:
+        self.now += self.seconds
+        return self.now
+
+
+def test_views_become_fewer_where_the_time_would_not_suffice_and_every_image_has_its_label(tmp_path, rng):
+    images = pictures(rng, 50)
+    path = write_network(tmp_path / "w.npz", "custom-cnn", rng, views=8, batch=8, seconds=100.0)
+    enough = Predictor(path)
+    np.testing.assert_array_equal(enough.logits(images), Predictor(path, views=8, batch=8).logits(images))
+    one, four = (Predictor(path, views=views, batch=8).logits(images) for views in (1, 4))
+    hurried = Predictor(path)
+    hurried.deadline.clock = Ticking(1.0)
+    # Seven batches of eight views, each a second: 56 s. A second call would need as many, but 44 are left.
+    np.testing.assert_array_equal(hurried.logits(images), enough.logits(images))
+    np.testing.assert_array_equal(hurried.logits(images)[:8], four[:8])
+    np.testing.assert_array_equal(hurried.logits(images), one)
+    assert hurried.labels(images[:0]).shape == (0,)
 
 
 def test_views_and_batch_come_from_the_file_unless_given(tmp_path, rng):
@@ -168,7 +198,7 @@ def test_a_file_that_names_no_network_is_refused(meta, tmp_path):
         Predictor(tmp_path / "w.npz")
 
 
-@pytest.mark.parametrize(("views", "batch"), [(3, 64), (16, 64), (1, -1)])
+@pytest.mark.parametrize(("views", "batch"), [(3, 64), (32, 64), (1, -1)])
 def test_views_and_batches_that_cannot_be_are_refused(small, views, batch):
     with pytest.raises(weights.WeightsError, match="Expected"):
         Predictor(small, views=views, batch=batch)
