@@ -13,7 +13,7 @@ from build.score.leaderboard.store import Store
 from tests.submissions import good, model, small_bundle, source
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("train", "package", "score", "leaderboard", "inspect", "cam", "reproduce", "bundle")
+COMMANDS = ("train", "soup", "package", "score", "leaderboard", "inspect", "cam", "reproduce", "bundle")
 
 
 @pytest.fixture(autouse=True)
