@@ -87,8 +87,12 @@ def trained(monkeypatch) -> list:
     return calls
 
 
-def made(task: Task, place: Path, tmp_path: Path, **options):
-    return perform(task, root=tmp_path / "runs", cache=place / "data", **options)
+def made(task: Task, place: Path, tmp_path: Path):
+    return perform(task, root=tmp_path / "runs", cache=place / "data")
+
+
+def lookup(task: Task) -> Task:
+    return dataclasses.replace(task, train=False)
 
 
 def test_a_row_is_trained_judged_and_kept_and_the_second_call_does_neither(place, tmp_path, judged, trained):
@@ -129,13 +133,13 @@ def test_other_rows_or_other_weights_are_judged_again_but_not_trained(place, fin
     "change", [{"seed": 1}, {"recipe": dataclasses.replace(RECIPE, dropout=0.5)}, {"data": "synthetic:168"}]
 )
 def test_another_seed_recipe_or_data_is_another_run(change, place, finished, judged):
-    assert made(TASK, place, finished, train=False).failure == "Not judged yet."
-    other = made(dataclasses.replace(TASK, **change), place, finished, train=False)
+    assert made(lookup(TASK), place, finished).failure == "Not judged yet."
+    other = made(lookup(dataclasses.replace(TASK, **change)), place, finished)
     assert (other.run, other.failure) == ("", "Not trained yet.")
 
 
 def test_what_is_only_looked_up_is_not_trained(place, tmp_path, judged, trained):
-    result = made(TASK, place, tmp_path, train=False)
+    result = made(lookup(TASK), place, tmp_path)
     assert (result.failure, result.measures, trained, judged) == ("Not trained yet.", None, [], [])
 
 
@@ -185,7 +189,8 @@ def test_a_fault_that_nobody_foresaw_fails_its_row_alone_and_is_shown(place, tmp
 
     monkeypatch.setattr(fit, "train", lambda *_, **__: 1 / 0)
     results = list(execute.execute([TASK, TASK], lambda task: made(task, place, tmp_path)))
-    assert [result.failure for result in results] == ["ZeroDivisionError: division by zero"] * 2
+    assert [position for position, _ in results] == [0, 1]
+    assert [result.failure for _, result in results] == ["ZeroDivisionError: division by zero"] * 2
     assert "Traceback" in capsys.readouterr().err
 
 

@@ -31,7 +31,8 @@ class Worker:
     def __init__(self, *, fails: tuple[int, ...] = (), stops: int | None = None):
         self.fails, self.stops, self.asked = fails, stops, []
 
-    def __call__(self, task, *, root, train):
+    def __call__(self, task, *, root):
+        train = task.train
         self.asked.append((task.recipe.optimizer, task.recipe.weight_decay > 0, task.seed, train))
         if len(self.asked) - 1 == self.stops:
             raise KeyboardInterrupt
@@ -85,8 +86,8 @@ def test_only_the_named_rows_are_trained_and_the_others_looked_up():
 class Teaching(Worker):
     """Notes who teaches whom."""
 
-    def __call__(self, task, *, root, train):
-        result = super().__call__(task, root=root, train=train)
+    def __call__(self, task, *, root):
+        result = super().__call__(task, root=root)
         self.asked[-1] = (task.recipe.name, task.seed, task.recipe.teachers)
         return result
 
@@ -95,9 +96,9 @@ def test_a_taught_row_learns_from_the_run_of_its_teacher_of_the_same_seed():
     worker, (teacher, student) = Teaching(), ("report-efficientnet-lite2", "report-convnext-atto")
     options = {"data": "synthetic:160", "scale": "small", "work": worker}
     assert reproduce("distillation", seeds=2, **options) == 0
-    for seed, first in ((0, 0), (1, 5)):
-        assert worker.asked[first : first + 2] == [(teacher, seed, ()), (student, seed, ())]
-        assert worker.asked[first + 2 : first + 5] == [(student, seed, (f"run-{first + 1}",))] * 3
+    assert worker.asked[:4] == [(name, seed, ()) for seed in (0, 1) for name in (teacher, student)]
+    assert worker.asked[4:7] == [(student, 0, ("run-1",))] * 3
+    assert worker.asked[7:] == [(student, 1, ("run-3",))] * 3
 
 
 def test_without_its_teacher_a_row_is_not_trained():

@@ -35,11 +35,16 @@ def result(recipe, seed: int, accuracy: float | None = None, failure: str = "") 
     )
 
 
+def lines(study: Study, *rows) -> list[results.Line]:
+    return [
+        results.Line(row, row.recipe, {one.task.seed: one for one in done})
+        for row, done in zip(study.rows, rows, strict=True)
+    ]
+
+
 def made(*rows) -> dict:
     about = {"data": {"source": "d.npz", "sha256": "ab" * 32}, "device": "a test", "test_rows": 9}
-    return results.assemble(
-        STUDY, list(zip(STUDY.rows, rows, strict=True)), scale="small", protocol="Three epochs.", seeds=2, **about
-    )
+    return results.assemble(STUDY, lines(STUDY, *rows), scale="small", protocol="Three epochs.", seeds=2, **about)
 
 
 @pytest.fixture
@@ -82,7 +87,7 @@ def test_markdown_has_our_figures_beside_the_reports(table):
 def test_without_a_reported_row_there_are_no_columns_for_the_report():
     study = dataclasses.replace(STUDY, rows=STUDY.rows[1:])
     table = results.assemble(
-        study, [(study.rows[0], [result(OTHER, 0, 0.5)])], scale="small", protocol="", seeds=1,
+        study, lines(study, [result(OTHER, 0, 0.5)]), scale="small", protocol="", seeds=1,
         data={"source": "d", "sha256": "a" * 64}, device="", test_rows=9,
     )  # fmt: skip
     assert not [head for head in results.columns(table) if "report" in head]

@@ -2,7 +2,7 @@
 
     task = Task(recipe, seed=0, data="training_set.npz", rows=256)
     result = perform(task)                  # finds, resumes or trains; judges; never raises because of the row
-    for result in execute(tasks): ...       # one after another in this process
+    for position, result in execute(tasks): ...     # one after another in this process
 
 `perform` depends on its arguments and on the files below `root` and `cache` only, and what goes in and comes out can be pickled: another
 engine may call it in another process. What is finished is found again by the run folder itself: same recipe, seed and cells. So a row
@@ -14,7 +14,7 @@ import dataclasses
 import json
 import tempfile
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,6 +52,8 @@ class Task:
     suites: tuple[str, ...] = SUITES
     engine: str = "auto"
     """Of the judge's sandbox."""
+    train: bool = True
+    """False only looks up what is there."""
 
 
 @dataclass(frozen=True)
@@ -71,18 +73,17 @@ class Result:
     """Whether nothing had to be trained."""
 
 
-def perform(task: Task, *, root: Path = Path("runs"), cache: Path = Path("data"), train: bool = True) -> Result:
+def perform(task: Task, *, root: Path = Path("runs"), cache: Path = Path("data")) -> Result:
     """Find the task's finished run, or resume it, or train it; then judge its zip unless that was done.
 
-    train: False only looks up what is there. A failure of the row is in the result; Ctrl-C passes through, and what was begun is
-    taken up by the next call.
+    A failure of the row is in the result; Ctrl-C passes through, and what was begun is taken up by the next call.
     """
     run, reused, prepared = None, False, None
     try:
         prepared = prepare(task.data, task.recipe, seed=task.seed, cache=cache)
         run = find(task, prepared.cells.sha256, root)
         reused = run is not None and ended(run)
-        if not reused and not train:
+        if not reused and not task.train:
             return Result(task, run.id if run else "", facts_of(run), failure="Not trained yet.")
         if not reused:
             if run is not None and (known := run.facts.get("failure")):
@@ -90,7 +91,7 @@ def perform(task: Task, *, root: Path = Path("runs"), cache: Path = Path("data")
             run = _train(task, prepared, run, root)
         measures = _known_measures(run, task)
         if measures is None:
-            if not train:
+            if not task.train:
                 return Result(task, run.id, facts_of(run), failure="Not judged yet.", reused=reused)
             measures = measure(run, task, cache=cache)
         return Result(task, run.id, facts_of(run), measures, reused=reused)
@@ -104,9 +105,17 @@ def perform(task: Task, *, root: Path = Path("runs"), cache: Path = Path("data")
     return Result(task, run.id if run else "", facts_of(run), failure=failure, reused=reused)
 
 
-def execute(tasks: Iterable[Task], work: Callable[[Task], Result] = perform) -> Iterator[Result]:
-    """The results of tasks, in their order, one after another in this process."""
-    yield from map(work, tasks)
+def execute(
+    tasks: Sequence[Task], work: Callable[[Task], Result] = perform, begin: Callable[[int], None] = lambda _: None
+) -> Iterator[tuple[int, Result]]:
+    """Perform tasks that do not depend on each other; yields each one's position and result.
+
+    This engine does so one after another in this process; another may yield in any order. begin: told the position of a task that is
+    about to begin.
+    """
+    for position, task in enumerate(tasks):
+        begin(position)
+        yield position, work(task)
 
 
 def find(task: Task, data_sha256: str, root: Path) -> Run | None:

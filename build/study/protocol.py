@@ -17,6 +17,15 @@ SCALES = ("report", "small")
 SMALL_EPOCHS = 6
 SMALL_SIZES = {"convnext": "atto", "efficientnet-lite": "lite2"}
 """Sizes at the small scale. EfficientNet-Lite2's ImageNet weights come as a package, without a download: it keeps them."""
+SMALL_WIDTHS = {
+    "resnet50": 0.25,
+    "xception": 0.25,
+    "inception-v3": 0.25,
+    "efficientnet-b0": 0.5,
+    "efficientnet-b4": 0.25,
+    "mobilenet-v3-large": 1.0,
+}
+"""Widths at the small scale: a training step then costs about as much as ConvNeXt atto's."""
 WITH_WEIGHTS = ("efficientnet-lite",)
 """Networks whose ImageNet weights are at hand wherever the kit is installed."""
 SCRATCH = {
@@ -45,6 +54,7 @@ def at_scale(recipe: Recipe, scale: str, *, epochs: int | None = None) -> Recipe
         "minutes": 0.0,
         "warmup_epochs": min(1.0, recipe.warmup_epochs),
         "size": SMALL_SIZES.get(recipe.network, recipe.size),
+        "width": SMALL_WIDTHS.get(recipe.network, recipe.width),
     }
     if recipe.network in WITH_WEIGHTS:
         changes |= {"weights": "imagenet", "head_epochs": min(1, recipe.head_epochs)}

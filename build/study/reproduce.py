@@ -4,9 +4,12 @@ Table, plot and page are brought up to date after every row. Ctrl-C leaves all o
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from rich.markup import escape
 
 from build.console import console, muffled
 from build.data.read import read
@@ -14,8 +17,9 @@ from build.errors import UserError
 from build.files import write_text
 from build.machine import machine
 from build.study import page, protocol, results
-from build.study.catalogue import STUDIES, Row, Study, find
-from build.study.execute import Result, Task, facts_of, perform
+from build.study.catalogue import STUDIES, Study, find
+from build.study.execute import Result, Task, execute, facts_of, perform
+from build.study.results import Line
 
 ALL = "all"
 
@@ -52,11 +56,19 @@ def reproduce(
     chosen = protocol.choose(scale, gpu=_has_gpu() if scale == "auto" else False)
     console.print(protocol.describe(chosen, epochs=epochs, seeds=seeds))
     cells = read(data, seed=0)  # bad data is refused here and not once a row
+    facts = {
+        "scale": chosen,
+        "protocol": protocol.describe(chosen, epochs=epochs, seeds=seeds),
+        "seeds": seeds,
+        "data": {"source": data, "sha256": cells.sha256},
+        "device": machine(),
+        "test_rows": rows,
+    }
     failed = 0
     for study in studies:
-        failed += _Progress(
-            study, chosen, epochs, seeds, data, cells.sha256, rows, only, engine, root, dist, work
-        ).run()
+        ask = functools.partial(Task, data=data, rows=rows, engine=engine)
+        under_way = UnderWay(study, facts, epochs=epochs, only=only, folder=Path(dist) / "studies")
+        failed += under_way.run(ask, functools.partial(work, root=root))
     return int(failed > 0)
 
 
@@ -67,116 +79,93 @@ def _has_gpu() -> bool:
         return bool(hardware.find().gpus)
 
 
-class _Progress:
-    """One study under way."""
+class UnderWay:
+    """One study while it is performed."""
 
-    def __init__(
-        self,
-        study: Study,
-        scale: str,
-        epochs,
-        seeds: int,
-        data: str,
-        data_sha256: str,
-        rows,
-        only,
-        engine,
-        root,
-        dist,
-        work,
-    ):
-        self.study, self.scale, self.epochs, self.seeds, self.data = study, scale, epochs, seeds, data
-        self.rows, self.only, self.engine, self.root, self.work = rows, only, engine, root, work
-        self.data_sha256 = data_sha256
-        self.folder = Path(dist) / "studies"
-        self.lines: list[tuple[Row, list[Result]]] = []
+    def __init__(self, study: Study, facts: dict, *, epochs: int | None, only: str, folder: Path):
+        self.study, self.facts, self.only, self.folder = study, facts, only, folder
+        self.lines: list[Line] = []
         self.times: list[float] = []
-        """Seconds of what was trained in this call."""
-
-    def run(self) -> int:
-        """Perform the study; returns how many tasks failed."""
-        tasks = []
-        for row in self.study.rows:
-            recipe = protocol.at_scale(row.recipe, self.scale, epochs=self.epochs)
-            if recipe.epochs < row.least_epochs:
-                console.print(
-                    f"{row.label}: left out, it needs {row.least_epochs} epochs or more (--epochs).", markup=False
-                )
+        """Seconds of each task that was trained or judged in this call."""
+        for row in study.rows:
+            recipe = protocol.at_scale(row.recipe, facts["scale"], epochs=epochs)
+            if recipe.epochs >= row.least_epochs:
+                self.lines.append(Line(row, recipe))
                 continue
-            line = (row, [])
-            self.lines.append(line)
-            tasks.append((line, recipe))
-        # Seeds outside: the table is complete, if of one seed, as early as can be.
-        order = [(line, recipe, seed) for seed in range(self.seeds) for line, recipe in tasks]
+            console.print(
+                f"{row.label}: left out, it needs {row.least_epochs} epochs or more (--epochs).", markup=False
+            )
+
+    def run(self, ask: Callable[..., Task], work: Callable[[Task], Result]) -> int:
+        """Perform all rows; `ask` makes a task of a recipe and a seed. Returns how many tasks failed."""
         try:
-            for number, (line, recipe, seed) in enumerate(order, 1):
-                self._row(line, Task(recipe, seed, self.data, self.rows, engine=self.engine), number, len(order))
+            # Taught rows need their teachers' runs. Seeds outside: a table of one seed is whole as early as can be.
+            for taught in (False, True):
+                lines = [line for line in self.lines if bool(line.row.teachers) is taught]
+                pairs = [(line, seed) for seed in range(self.facts["seeds"]) for line in lines]
+                self._wave([(line, task) for line, seed in pairs if (task := self._task(line, seed, ask))], work)
         except KeyboardInterrupt as error:
             self.write()
             raise Interrupted(
                 f"Interrupted; the same command goes on with study {self.study.name}: what is finished is kept, "
                 "what was begun is resumed."
             ) from error
+        self.write()
         console.print(results.console_table(self.table()))
         console.print(f"Study {self.study.name}: {self.folder / self.study.name}.html, .md, .json, .png.", markup=False)
-        return sum(result.failure != "" for row, done in self.lines for result in done if self._is_wanted(row))
+        return sum(bool(done.failure) for line in self.lines if self._wanted(line) for done in line.results.values())
 
-    def _is_wanted(self, row: Row) -> bool:
-        return self.only.lower() in row.label.lower()
+    def _wanted(self, line: Line) -> bool:
+        return self.only.lower() in line.row.label.lower()
 
-    def _row(self, line: tuple[Row, list[Result]], task: Task, number: int, total: int) -> None:
-        row, done = line
-        if row.teachers:
-            task = dataclasses.replace(
-                task, recipe=dataclasses.replace(task.recipe, teachers=self._teachers(row, task))
-            )
-        eta = ""
-        if self.times:
-            left = (total - number + 1) * sum(self.times) / len(self.times)
-            eta = f", about {left / 60:.0f} minutes left if nothing else is done yet"
-        console.rule(f"{self.study.name} {number}/{total}: {row.label}, seed {task.seed}{eta}", align="left")
+    def _task(self, line: Line, seed: int, ask: Callable[..., Task]) -> Task | None:
+        """The task of a row and a seed; None, and a failure in its place, where a teacher is missing."""
+        by_label = {other.row.label: other.results.get(seed) for other in self.lines}
+        teachers = [by_label.get(label) for label in line.row.teachers]
+        names = tuple(teacher.run for teacher in teachers if teacher and teacher.measures)
+        recipe = dataclasses.replace(line.recipe, teachers=names) if names else line.recipe
+        task = ask(recipe, seed, train=self._wanted(line))
+        if len(names) == len(teachers):
+            return task
+        failure = f"Not taught: {' or '.join(line.row.teachers)} has no run yet."
+        line.results[seed] = Result(task, facts=facts_of(None), failure=failure)
+        self._say(line, line.results[seed])
+        return None
+
+    def _wave(self, pairs: list[tuple[Line, Task]], work: Callable[[Task], Result]) -> None:
         began = time.monotonic()
-        if "" in task.recipe.teachers:
-            result = Result(
-                task, facts=facts_of(None), failure=f"Not taught: {' and '.join(row.teachers)} has no run yet."
-            )
-        else:
-            result = self.work(task, root=self.root, train=self._is_wanted(row))
-        done.append(result)
-        if result.measures and not result.reused:
-            self.times.append(time.monotonic() - began)
-        self.write()
-        if result.failure and not self._is_wanted(row):
-            console.print(f"{row.label}: {result.failure}", markup=False)
-        elif result.failure:
-            console.print(f"{row.label}: {result.failure}", style="bold red", markup=False)
-        else:
-            figures = results.figures_of(result.measures)
-            told = ", ".join(f"{name} {results.percent(value)}" for name, value in figures.items())
-            console.print(f"{row.label}: {told}{' (done before)' if result.reused else ''}.", markup=False)
 
-    def _teachers(self, row: Row, task: Task) -> tuple[str, ...]:
-        """Runs of the rows that teach this one, of the same seed; "" for one that has no figures."""
-        runs = {
-            other.label: result.run
-            for other, done in self.lines
-            for result in done
-            if result.task.seed == task.seed and result.measures
-        }
-        return tuple(runs.get(label, "") for label in row.teachers)
+        def begin(position: int) -> None:
+            nonlocal began
+            line, task = pairs[position]
+            eta = ""
+            if self.times:
+                left = (len(pairs) - position) * sum(self.times) / len(self.times)
+                eta = f", at most about {left / 60:.0f} minutes left"
+            name = f"{self.study.name} {position + 1}/{len(pairs)}: {line.row.label}, seed {task.seed}{eta}"
+            console.rule(escape(name), align="left")
+            began = time.monotonic()
+
+        for position, result in execute([task for _, task in pairs], work, begin):
+            line, task = pairs[position]
+            line.results[task.seed] = result
+            if result.measures and not result.reused:
+                self.times.append(time.monotonic() - began)
+            self.write()
+            self._say(line, result)
+
+    def _say(self, line: Line, result: Result) -> None:
+        if result.failure:
+            style = "bold red" if self._wanted(line) else None
+            console.print(f"{line.row.label}: {result.failure}", style=style, markup=False)
+            return
+        figures = results.figures_of(result.measures)
+        told = ", ".join(f"{name} {results.percent(value)}" for name, value in figures.items())
+        console.print(f"{line.row.label}: {told}{' (done before)' if result.reused else ''}.", markup=False)
 
     def table(self) -> dict:
         """The study so far."""
-        return results.assemble(
-            self.study,
-            self.lines,
-            scale=self.scale,
-            protocol=protocol.describe(self.scale, epochs=self.epochs, seeds=self.seeds),
-            seeds=self.seeds,
-            data={"source": self.data, "sha256": self.data_sha256},
-            device=machine(),
-            test_rows=self.rows,
-        )
+        return results.assemble(self.study, self.lines, **self.facts)
 
     def write(self) -> None:
         """Bring the four files up to date."""

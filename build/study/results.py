@@ -11,6 +11,7 @@ import dataclasses
 import json
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from typing import NamedTuple
 from rich.table import Table
 
 from build.files import write_text
+from build.recipe import Recipe
 from build.study.catalogue import Row, Study
 from build.study.execute import Result, facts_of
 
@@ -57,9 +59,18 @@ def figures_of(measures: Mapping) -> dict[str, float | None]:
     return values | {"randaugment": measures["randaugment"]}
 
 
-def assemble(study: Study, rows: Sequence[tuple[Row, Sequence[Result]]], **facts: object) -> dict:
-    """The study as a dict: `facts` (scale, seeds, data, device ...), and a line a row with its results so far."""
-    base = dataclasses.asdict(rows[0][1][0].task.recipe) if rows and rows[0][1] else None
+@dataclass
+class Line:
+    """A row with the recipe of its scale, and what came of it so far, by seed."""
+
+    row: Row
+    recipe: Recipe
+    results: dict[int, Result] = field(default_factory=dict)
+
+
+def assemble(study: Study, lines: Sequence[Line], **facts: object) -> dict:
+    """The study as a dict: `facts` (scale, protocol, seeds, data, device, test_rows), and a line a row with its results so far."""
+    base = dataclasses.asdict(lines[0].recipe)
     return {
         "format": FORMAT,
         "study": study.name,
@@ -67,28 +78,30 @@ def assemble(study: Study, rows: Sequence[tuple[Row, Sequence[Result]]], **facts
         "about": study.about,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         **facts,
-        "rows": [_line(row, results, base) for row, results in rows],
+        "rows": [_described(line, base) for line in lines],
     }
 
 
-def _line(row: Row, results: Sequence[Result], base: Mapping | None) -> dict:
+def _described(line: Line, base: Mapping) -> dict:
+    results = [line.results[seed] for seed in sorted(line.results)]
     done = [figures_of(result.measures) for result in results if result.measures]
     known = {
         figure.name: [values[figure.name] for values in done if values[figure.name] is not None] for figure in FIGURES
     }
     minutes = [result.facts["minutes"] for result in results if result.facts.get("minutes") is not None]
-    recipe = dataclasses.asdict(results[0].task.recipe) if results else None
+    # The task's recipe names its teachers' runs, too.
+    recipe = dataclasses.asdict(results[0].task.recipe if results else line.recipe)
     return {
-        "label": row.label,
-        "reported": dataclasses.asdict(row.reported) if row.reported else None,
+        "label": line.row.label,
+        "reported": dataclasses.asdict(line.row.reported) if line.row.reported else None,
         "mean": {name: statistics.fmean(values) if values else None for name, values in known.items()},
         "spread": {name: statistics.stdev(values) if len(values) > 1 else None for name, values in known.items()},
         "seeds": len(done),
         "minutes": statistics.fmean(minutes) if minutes else None,
         "facts": results[0].facts if results else facts_of(None),
-        "differs": {}
-        if recipe is None or base is None
-        else {name: value for name, value in recipe.items() if value != base[name] and not name.startswith(SILENT)},
+        "differs": {
+            name: value for name, value in recipe.items() if value != base[name] and not name.startswith(SILENT)
+        },
         "recipe": recipe,
         "results": [
             {
