@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from build import attention
+from build import attention, views
 from build.console import console, muffled
 from build.files import sha256, write_zip
 from build.members import open_members
@@ -74,7 +74,7 @@ def stage(run: Run, recipe: Recipe, folder: Path, others: Sequence[Run] = ()) ->
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, target)
     arrays, meta = ensemble.join([weights.load(member.weights_path) for member in (run, *others)])
-    weights.save(folder / WEIGHTS, arrays, {**meta, "views": recipe.views}, storage=recipe.storage)
+    weights.save(folder / WEIGHTS, arrays, {**meta, **views.settings(recipe)}, storage=recipe.storage)
     (folder / METADATA).write_bytes(b"")
     staged = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert staged == {*SHIPPED, WEIGHTS, METADATA}, staged
@@ -106,17 +106,21 @@ def package(
     suites: tuple[str, ...] | None = None,
     team: str,
     engine: str = "auto",
+    hidden: int | None = None,
+    time_limit: float | None = None,
     dist: Path = DIST,
 ) -> int:
     """Make, judge and name the zip of the runs called `names`; returns the exit code: 0, or 1 where a gate was missed.
 
     Several runs are an ensemble; the first one's recipe says storage, views and gates, and its test cells are judged on.
+    `hidden` images and the phase's `time_limit` in seconds replace the recipe's: a recipe of 0 views gets as many as they allow.
     `rows` test images a condition; `suites` default to DEFAULT_SUITES, and always hold those that the gates ask for.
     UserError where there is no such run, it has no weights yet, or the runs cannot go together (build/members.py).
     """
     run, *others = open_members(names)
     title = " + ".join(member.id for member in (run, *others))
-    recipe = run.recipe
+    given = {"hidden_images": hidden, "time_limit": time_limit}
+    recipe = dataclasses.replace(run.recipe, **{name: value for name, value in given.items() if value is not None})
     known = dataclasses.asdict(recipe)
     if others:
         recipes = [dataclasses.asdict(other.recipe) for other in others]
@@ -126,6 +130,14 @@ def package(
     with tempfile.TemporaryDirectory(dir=dist, prefix=".staged-") as scratch:
         staged, candidate = Path(scratch) / "zip", Path(scratch) / "submission.zip"
         staged.mkdir()
+        if not recipe.views:
+            stage(run, dataclasses.replace(recipe, views=1), staged, others)
+            write_zip(staged, candidate)
+            count = views.measured(
+                candidate, held, images=recipe.hidden_images, limit=recipe.time_limit, engine=engine
+            )
+            recipe = dataclasses.replace(recipe, views=count)
+            known["views"] = count
         stage(run, recipe, staged, others)
         write_zip(staged, candidate)
         console.print(f"Packaged run {title}: {candidate.stat().st_size / 1e6:.2f} MB. Judging it on {held.source}.")
@@ -145,7 +157,11 @@ def package(
             submission=submission,
             recipe=known,
             engine=engine,
+            hidden=recipe.hidden_images,
+            time_limit=recipe.time_limit,
         )
+        if sentence := views.lowered(rehearsal.verdict, recipe):
+            console.print(sentence, style="yellow", markup=False)
         found = gates(rehearsal.verdict, rehearsal.card, recipe, candidate.stat().st_size)
         rehearsal.card["gates"] = [dataclasses.asdict(gate) for gate in found]
         passed = all(gate.passed for gate in found)

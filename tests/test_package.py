@@ -110,6 +110,29 @@ def test_the_same_run_gives_the_same_bytes(here, monkeypatch):
     assert not Path("dist/previous-submission.zip").exists()
 
 
+def test_a_recipe_of_no_number_of_views_gets_as_many_as_the_time_allows(here, monkeypatch):
+    calls, run = judged(monkeypatch, card()), Run.open("latest")
+    monkeypatch.setattr(Run, "recipe", dataclasses.replace(run.recipe, views=0, hidden_images=700))
+    asked = []
+
+    def measured(zip_path, held, **options):
+        with zipfile.ZipFile(zip_path) as archive:
+            asked.append((weights.load(archive.extract("weights.npz", here / "out"))[1]["views"], options))
+        return 4
+
+    monkeypatch.setattr(packaging.views, "measured", measured)
+    assert make(time_limit=300) == 0
+    assert asked == [(1, {"images": 700, "limit": 300, "engine": "auto"})]
+    with zipfile.ZipFile("dist/submission.zip") as archive:
+        _, meta = weights.load(archive.extract("weights.npz", here / "out"))
+    assert (meta["views"], meta["seconds"]) == (4, 210)
+    options = calls[0][2]
+    assert options["recipe"]["views"] == 4
+    assert (options["hidden"], options["time_limit"]) == (700, 300)
+    make(hidden=9)
+    assert asked[1][1]["images"] == 9
+
+
 def test_the_judge_gets_the_test_side_of_the_run_s_split(here, monkeypatch):
     calls = judged(monkeypatch, card())
     make()

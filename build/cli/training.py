@@ -85,9 +85,9 @@ def train(
 @suites_option
 @team_option
 @engine_option
-def package(
-    runs: tuple[str, ...], force: bool, rows: int, suites: tuple[str, ...] | None, team: str, engine: str
-) -> int:
+@click.option("--hidden", metavar="N", type=click.IntRange(min=1), help="Images of the hidden set; default: the recipe's.")
+@click.option("--time-limit", metavar="S", type=click.FloatRange(min=1), help="Seconds of a job; default: the recipe's.")
+def package(runs: tuple[str, ...], **options) -> int:
     """Compress, zip and judge RUN (default: the last); dist/submission.zip appears only if every gate is passed.
 
     Several runs become an ensemble in one zip: the logits of its members are averaged, and the first one's recipe says storage,
@@ -95,4 +95,4 @@ def package(
     """
     from build.package import package as make
 
-    return make(*(runs or ("latest",)), force=force, rows=rows, suites=suites, team=team, engine=engine)
+    return make(*(runs or ("latest",)), **options)

@@ -1,0 +1,71 @@
+"""How many test-time views a zip gets: as many as a slower server still has time for, from the speed measured here.
+
+    recipe = dataclasses.replace(recipe, views=measured(zip_path, held, images=5000, limit=600, engine="auto"))
+
+The zip is staged with one view first and judged on a few cells, in the sandbox that the rehearsal uses.
+"""
+
+import numpy as np
+
+from build.console import console
+from build.recipe import Recipe
+from build.score.held_out import HeldOut, Rows
+from build.score.judge import Verdict, judge
+from build.score.rehearsal import CACHE
+from build.score.suites import choose_rows, materialise
+from submission.contract import IMAGE_SHAPE
+from submission.views import COUNTS, SYMMETRIES
+
+SHARE = 0.25
+"""Of the phase's limit that the chosen views may take here: nobody has said how fast the server is."""
+DEADLINE = 0.7
+"""Of the phase's limit after which the predictor lowers the number of views by itself; what is left is for one view each."""
+ROWS = 256
+"""Cells that the speed is measured on."""
+
+
+def settings(recipe: Recipe) -> dict:
+    """What the weights file tells the predictor about views: "views", and "seconds" where their number could fall."""
+    return {"views": recipe.views} | ({"seconds": DEADLINE * recipe.time_limit} if recipe.views > 1 else {})
+
+
+def largest(seconds_per_1000: float, startup: float, *, images: int, limit: float) -> int:
+    """The largest number of views with which `images` take at most SHARE of `limit` seconds; at least 1.
+
+    seconds_per_1000: of 1,000 images with one view; startup: seconds before the first image.
+    """
+    square = IMAGE_SHAPE[0] == IMAGE_SHAPE[1]
+    possible = [count for count in COUNTS if square or count < len(SYMMETRIES)]
+    one = images / 1000 * seconds_per_1000
+    return max((count for count in possible if startup + count * one <= SHARE * limit), default=1)
+
+
+def measured(zip_path, held: HeldOut, *, images: int, limit: float, engine: str) -> int:
+    """Judge a zip of one view on some held-out cells and return `largest` for `images` hidden ones; say so.
+
+    1 where the zip fails: the rehearsal that follows tells why.
+    """
+    chosen = choose_rows(held.labels, ROWS, rng=np.random.default_rng(held.seed))
+    conditions = materialise(("held-out",), Rows(held.images, chosen), held.labels[chosen], seed=held.seed, cache=CACHE)
+    verdict = judge(zip_path, conditions, probes=False, engine=engine, time_limit=limit)
+    rate = verdict.timing.get("seconds_per_1000")
+    if verdict.exit_code or rate is None:
+        return 1
+    startup = verdict.timing["startup_seconds"]
+    count = largest(rate, startup, images=images, limit=limit)
+    console.print(
+        f"Views: {count}. One takes {rate:.2f} s per 1,000 images after {startup:.1f} s to start, so {images:,} hidden images "
+        f"take about {startup + count * images / 1000 * rate:.0f} of the phase's {limit:g} s; at most {SHARE:.0%} are used."
+    )
+    return count
+
+
+def lowered(verdict: Verdict, recipe: Recipe) -> str:
+    """A sentence where the rehearsal itself took so long that its last answers have fewer views; else ""."""
+    spent = sum(verdict.outcome.condition_seconds.values())
+    if recipe.views == 1 or spent <= DEADLINE * recipe.time_limit:
+        return ""
+    return (
+        f"The rehearsal predicted for {spent:.0f} s, longer than the {DEADLINE * recipe.time_limit:.0f} s in which all {recipe.views} "
+        "views are made: its last suites had fewer. Take fewer --rows or views for scores of one kind."
+    )

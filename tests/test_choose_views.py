@@ -1,0 +1,78 @@
+"""The number of views by the time measured, and what the zip then says."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from build import views
+from build.recipes import find
+from build.score.held_out import HeldOut, Rows
+from submission.contract import IMAGE_SHAPE
+from tests.submissions import GOOD, model, pack
+
+RECIPE = dataclasses.replace(find("smoke"), views=8, time_limit=600.0)
+
+
+@pytest.mark.parametrize(
+    ("rate", "startup", "images", "limit", "count"),
+    [
+        (1.0, 10, 5000, 600, 16),  # 10 + 16 * 5 = 90 of 150 s
+        (1.8, 10, 5000, 600, 8),  # 16 views would take 154
+        (1.75, 10, 5000, 600, 16),  # exactly 150
+        (6.0, 10, 5000, 600, 4),
+        (1.8, 10, 500, 600, 16),
+        (1.8, 10, 5000, 60, 1),
+        (1000.0, 10, 5000, 600, 1),
+        (0.0, 1, 5000, 600, 16),
+        (1.0, 200, 5000, 600, 1),
+    ],
+)
+def test_as_many_views_as_a_quarter_of_the_limit_holds(rate, startup, images, limit, count):
+    assert views.largest(rate, startup, images=images, limit=limit) == count
+
+
+def test_oblong_images_get_no_quarter_turns(monkeypatch):
+    monkeypatch.setattr(views, "IMAGE_SHAPE", (96, 64, 3))
+    assert views.largest(0.001, 1, images=10, limit=600) == 4
+
+
+def test_a_zip_of_several_views_knows_its_deadline():
+    assert views.settings(RECIPE) == {"views": 8, "seconds": 420.0}
+    assert views.settings(dataclasses.replace(RECIPE, views=1)) == {"views": 1}
+
+
+def verdict(seconds: float) -> SimpleNamespace:
+    return SimpleNamespace(outcome=SimpleNamespace(condition_seconds={"a": seconds, "b": 100.0}))
+
+
+def test_a_rehearsal_that_outlasts_the_deadline_is_told():
+    assert views.lowered(verdict(300), RECIPE) == ""
+    assert "400 s in which" not in views.lowered(verdict(330), RECIPE)
+    assert "predicted for 430 s, longer than the 420 s in which all 8 views" in views.lowered(verdict(330), RECIPE)
+    assert views.lowered(verdict(1e6), dataclasses.replace(RECIPE, views=1)) == ""
+
+
+@pytest.fixture
+def held(rng) -> HeldOut:
+    images = rng.integers(0, 256, (40, *IMAGE_SHAPE), np.uint8)
+    return HeldOut(Rows(images, np.arange(40)), np.arange(40) % 8, 0, "drawn")
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(0.0, 16), (0.4, 4)])
+def test_the_zip_is_timed_as_the_worker_runs_it(seconds, count, held, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    slow = GOOD.replace("import numpy as np", "import time\nimport numpy as np").replace(
+        "        return", f"        time.sleep({seconds} * len(X) / 40)\n        return"
+    )
+    zip_path = pack(tmp_path / "s.zip", {"model.py": slow})
+    # 40 images in 0.4 s are 10 s per 1,000: with 300 of them one view takes 3 s of the 15 that are to be had.
+    assert views.measured(zip_path, held, images=300, limit=60, engine="plain") == count
+    assert f"Views: {count}. One takes" in capfd.readouterr().err
+
+
+def test_a_zip_that_fails_gets_one_view(held, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    zip_path = pack(tmp_path / "s.zip", {"model.py": model("raise ValueError('no')")})
+    assert views.measured(zip_path, held, images=300, limit=60, engine="plain") == 1
