@@ -15,7 +15,10 @@ import io
 import json
 import lzma
 import os
+import struct
+import tokenize
 import zipfile
+import zlib
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -175,6 +178,11 @@ def _read(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
         RuntimeError,
         SyntaxError,
         MemoryError,
+        ArithmeticError,
+        tokenize.TokenError,  # numpy, of a member's header
+        zlib.error,
+        lzma.LZMAError,
+        struct.error,
     ) as error:
         raise WeightsError(
             f"The weights file {path} ({path.stat().st_size:,} bytes) is damaged or not one of ours "

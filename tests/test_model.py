@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -100,28 +101,85 @@ def test_two_submissions_in_one_process_do_not_see_each_others_code(submission, 
     assert found == [CLASSES[0], "0"]
 
 
-@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "flipped"])
+class Trap:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def restated(path: Path, change) -> None:
+    """A sound file with another header: `change` gets it as a dict."""
+    with np.load(path) as file:
+        members = {name: file[name] for name in file.files}
+    header = json.loads(members["header"].tobytes())
+    change(header)
+    np.savez(path, **members | {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)})
+
+
+def resaved(path: Path, **changes) -> None:
+    """The same arrays under another spec, checksum and all."""
+    arrays, meta = weights.load(path)
+    weights.save(path, arrays, {**meta, "spec": meta["spec"] | changes}, storage="float16")
+
+
+def flipped(path: Path, place: float) -> None:
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * place)] ^= 0x10
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "missing": (lambda path: path.unlink(), "There is no weights file"),
+    "empty": (lambda path: path.write_bytes(b""), "is damaged"),
+    "cut in half": (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "is damaged"),
+    "cut by a byte": (lambda path: path.write_bytes(path.read_bytes()[:-1]), "is damaged"),
+    "a bit near its start": (lambda path: flipped(path, 0.1), "is damaged"),
+    "a bit in its middle": (lambda path: flipped(path, 0.5), "is damaged"),
+    "a folder": (lambda path: (path.unlink(), path.mkdir()), "There is no weights file"),
+    "text": (lambda path: path.write_text("weights"), "is damaged or not one of ours"),
+    "foreign": (lambda path: np.savez(path, kernel=np.zeros(3)), "not one of ours"),
+    "pickles": (
+        lambda path: np.savez(path, header=np.array([Trap(path.with_name("sprung"))], object)),
+        "not one of ours",
+    ),
+    "a newer format": (
+        lambda path: restated(path, lambda header: header.update(format=99)),
+        "has format 99, this code reads",
+    ),
+    "a changed header": (
+        lambda path: restated(path, lambda header: header["meta"].update(views=8)),
+        "match its checksum",
+    ),
+    "a wrong checksum": (
+        lambda path: restated(path, lambda header: header.update(sha256="0" * 64)),
+        "match its checksum",
+    ),
+    "another network": (lambda path: resaved(path, filters=8), "of another network than its spec says"),
+    "an unknown network": (lambda path: resaved(path, network="resnet"), "does not say which network it holds"),
+    "other classes": (lambda path: resaved(path, classes=5), "for 5 classes"),
+    "another image": (lambda path: resaved(path, image_shape=[64, 64, 3]), "images [64, 64, 3]"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_weights_that_cannot_be_used_are_one_sentence(submission, damage, tmp_path):
     import importlib.util
 
     folder = tmp_path / "damaged"
     shutil.copytree(submission, folder)
     path = folder / "weights.npz"
-    content = bytearray(path.read_bytes())
-    if damage == "missing":
-        path.unlink()
-    elif damage == "empty":
-        path.write_bytes(b"")
-    elif damage == "cut":
-        path.write_bytes(content[: len(content) // 2])
-    else:
-        content[len(content) // 2] ^= 0x10
-        path.write_bytes(content)
-    spec = importlib.util.spec_from_file_location(f"model_{damage}", folder / "model.py")
+    break_it, sentence = DAMAGES[damage]
+    break_it(path)
+    spec = importlib.util.spec_from_file_location(f"model_{damage.replace(' ', '_')}", folder / "model.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    with pytest.raises(ValueError, match="There is no weights file" if damage == "missing" else "damaged") as caught:
+    with pytest.raises(ValueError, match=re.escape(sentence)) as caught:
         module.Model()
     assert str(path) in str(caught.value)
     assert str(caught.value).endswith(".")
     assert "\n" not in str(caught.value)
+    assert not (folder / "sprung").exists()
