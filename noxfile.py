@@ -62,6 +62,14 @@ def package(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def compress(session: nox.Session) -> None:
+    """Store the last run in several ways, tfmot's too, judge each and choose (-- RUN --size-limit 2 --budget 0.5)."""
+    prepare(session, "run", "compress")
+    methods = ("--methods", "float16,int8,grid-0.5,tuned-grid-0.5,tuned-grid-1,tfmot")
+    podium(session, "compress", *(session.posargs or methods))
+
+
+@nox.session(venv_backend="none")
 def score(session: nox.Session) -> None:
     """Judge a zip as the Codabench worker would (-- submission.zip)."""
     podium(session, "score", *session.posargs)

@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.table import Table
 
 from build import attention, views
+from build.compress.command import staged_weights
 from build.console import console, muffled
 from build.files import sha256, write_zip
 from build.members import open_members
@@ -40,6 +41,7 @@ SHIPPED = (
     "submission/efficientnet_lite.py",
     "submission/ensemble.py",
     "submission/folded_convnext.py",
+    "submission/framing.py",
     "submission/inference.py",
     "submission/network.py",
     "submission/views.py",
@@ -73,8 +75,12 @@ def stage(run: Run, recipe: Recipe, folder: Path, others: Sequence[Run] = ()) ->
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, target)
-    arrays, meta = ensemble.join([weights.load(member.weights_path) for member in (run, *others)])
-    weights.save(folder / WEIGHTS, arrays, {**meta, **views.settings(recipe)}, storage=recipe.storage)
+    compressed = None if others else staged_weights(run)
+    if compressed:
+        weights.restate(compressed, folder / WEIGHTS, {**weights.load(compressed)[1], **views.settings(recipe)})
+    else:
+        arrays, meta = ensemble.join([weights.load(member.weights_path) for member in (run, *others)])
+        weights.save(folder / WEIGHTS, arrays, {**meta, **views.settings(recipe)}, storage=recipe.storage)
     (folder / METADATA).write_bytes(b"")
     staged = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert staged == {*SHIPPED, WEIGHTS, METADATA}, staged

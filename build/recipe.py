@@ -91,6 +91,11 @@ class Recipe:
     """EfficientNet-Lite: factor by which images are enlarged first, since its weights were learned at 224 to 260 pixels."""
     layer_scale: float = 1e-6
     """ConvNeXt's first value of each residual branch's factor."""
+    crop: float = 1.0
+    edge_blur: float = 0.0
+    edge_radius: float = 0.8
+    """Framing, part of the network: share of each side kept from the middle; sigma in pixels of a blur outside a disc of that radius
+    (a share of half the side). 1 and 0 switch them off."""
     width: float = 1.0
     """Networks of keras.applications: factor on the filters of every layer; 1 is the published network, the only one with weights."""
     depth: int = 3
@@ -119,13 +124,6 @@ class Recipe:
     label_smoothing: float = 0.1
     ema_momentum: float = 0.998
     """0 switches the moving average of the weights off."""
-    patience: int = 15
-    """Early stopping: epochs without a better validation score; 0 switches it off."""
-    head_epochs: int = 5
-    head_learning_rate: float = 1e-3
-    """First phase with pretrained weights: only the head learns."""
-    fine_tune_layers: int = 0
-    """Second phase: the last n layers learn; 0 means all."""
     teachers: tuple[str, ...] = ()
     """Distillation: runs (ID or folder) or weights files whose mean answer the network learns beside the labels."""
     teacher_weight: float = 0.7
@@ -134,6 +132,13 @@ class Recipe:
     """By which both logits are divided (Hinton et al. 2015, section 2): higher shows more of the small probabilities."""
     member: int = 0
     """Another number draws other first weights, orders and augmentations on the same split: for ensembles and soups."""
+    patience: int = 15
+    """Early stopping: epochs without a better validation score; 0 switches it off."""
+    head_epochs: int = 5
+    head_learning_rate: float = 1e-3
+    """First phase with pretrained weights: only the head learns."""
+    fine_tune_layers: int = 0
+    """Second phase: the last n layers learn; 0 means all."""
     deterministic: bool = False
     """TensorFlow's deterministic kernels: needed on a GPU only for the same bits twice (a CPU gives them anyway)."""
     precision: str = "auto"
@@ -143,6 +148,10 @@ class Recipe:
     # --- package and gates ------------------------------------------------------------------------------------------
     storage: str = "float16"
     """How arrays are stored in the zip: "float32", "float16" or "int8" (a scale for each output channel)."""
+    size_limit_mb: float = 0.0
+    """> 0: packaging takes the most accurate way to store the weights whose zip is at most so large (build/compress); 0: `storage`."""
+    accuracy_budget: float = 0.5
+    """Points of accuracy that compressing may cost on each suite."""
     views: int = 1
     """Test-time views whose logits are averaged: 1, 2 (flip), 4 (flips), 8 (flips and quarter turns), 16 (those at two scales), or 0:
     as many as take a quarter of the time limit for the hidden images, by the speed measured here (printed)."""

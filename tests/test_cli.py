@@ -13,7 +13,7 @@ from build.score.leaderboard.store import Store
 from tests.submissions import good, model, small_bundle, source
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("train", "soup", "package", "score", "leaderboard", "inspect", "cam", "reproduce", "bundle")
+COMMANDS = ("train", "soup", "compress", "package", "score", "leaderboard", "inspect", "cam", "reproduce", "bundle")
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +102,7 @@ def test_score_judges_on_the_test_cells_of_a_source_and_the_leaderboard_learns_o
 
 
 def test_inspect_shows_what_was_found(capsys):
-    assert cli.main(["inspect", "--data", "synthetic:160"]) == 0
+    assert cli.main(["inspect", "--data", "synthetic:160", "--quick"]) == 0
     said = capsys.readouterr().err
     assert "Lymphocyte" in said
     assert "160" in said

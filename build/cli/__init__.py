@@ -4,6 +4,7 @@ import click
 from rich.markup import escape
 
 from build.cli.averaging import soup
+from build.cli.compressing import compress
 from build.cli.judging import bundle, compat, leaderboard, score
 from build.cli.looking import cam
 from build.cli.showing import inspect
@@ -18,7 +19,7 @@ def app() -> None:
     """Train, package and judge a competition submission before it is uploaded."""
 
 
-for command in (train, soup, package, score, compat, leaderboard, inspect, cam, reproduce, bundle):
+for command in (train, soup, compress, package, score, compat, leaderboard, inspect, cam, reproduce, bundle):
     app.add_command(command)
 
 

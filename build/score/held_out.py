@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from build.data.cells import Cells
 from build.data.prepare import prepare
 from build.data.read import read
 from build.data.split import Split
@@ -50,6 +51,17 @@ class HeldOut:
 
 def of_run(run: Run, cache: Path = Path("data")) -> HeldOut:
     """The test side of the split that `run` was trained with; UserError where its data is no longer the same."""
+    cells, parts = cells_of_run(run, cache)
+    return HeldOut(
+        Rows(cells.images, parts.test),
+        cells.labels[parts.test],
+        run.facts["seed"],
+        f"test cells of {cells.source}, run {run.id}",
+    )
+
+
+def cells_of_run(run: Run, cache: Path = Path("data")) -> tuple[Cells, Split]:
+    """The cells of `run` and all sides of its split; UserError where its data is no longer the same."""
     facts = run.facts
     if "data" not in facts:
         raise UserError(f"Run {run.id} was stopped before its training began; train a new one.")
@@ -60,12 +72,9 @@ def of_run(run: Run, cache: Path = Path("data")) -> HeldOut:
             f"The cells of {source} are not those that run {run.id} was trained on; put the old file back or train a new run."
         )
     try:
-        parts = Split.load(run.split_path)
+        return cells, Split.load(run.split_path)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"The split of run {run.id} cannot be read ({error}); train a new run.") from error
-    return HeldOut(
-        Rows(cells.images, parts.test), cells.labels[parts.test], seed, f"test cells of {source}, run {run.id}"
-    )
 
 
 def of_data(source: str, seed: int = 0, cache: Path = Path("data")) -> HeldOut:

@@ -1,0 +1,30 @@
+"""compress: a run's weights in fewer bytes."""
+
+import click
+
+METHODS_HELP = (
+    "Names as in build/compress/candidates.py; tfmot stands for all of tfmot's. "
+    "Default: all that do not need tensorflow-model-optimization."
+)
+
+
+@click.command()
+@click.argument("run", default="latest")
+@click.option("--size-limit", metavar="MB", type=click.FloatRange(min=0), help="Of the zip; default: the recipe's.")
+@click.option("--budget", metavar="POINTS", type=click.FloatRange(min=0), help="A suite's loss; default: the recipe's.")
+@click.option("--methods", metavar="A,B", help=METHODS_HELP)
+@click.option(
+    "--rows", type=click.IntRange(min=8), default=128, show_default=True, help="Validation images a condition."
+)
+@click.option(
+    "--steps", type=click.IntRange(min=1), default=200, show_default=True, help="Of fine-tuning, at most an epoch."
+)
+def compress(
+    run: str, size_limit: float | None, budget: float | None, methods: str | None, rows: int, steps: int
+) -> int:
+    """Store RUN (default: the last) in several ways, judge each on validation cells, keep the one that package takes."""
+    from build.compress.candidates import DEFAULT
+    from build.compress.command import compress as make
+
+    names = tuple(filter(None, methods.split(","))) if methods else DEFAULT
+    return int(make(run, size_limit_mb=size_limit, budget=budget, methods=names, rows=rows, steps=steps) is None)

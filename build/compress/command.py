@@ -1,0 +1,249 @@
+"""`python -m build compress [RUN]`: make a run's weights small in several ways, judge each, keep the one that the recipe's limits choose.
+
+    chosen = compress("latest", size_limit_mb=2.0, budget=0.5)
+
+Leaves in the run's folder compression.json, compression.md, compression.png and, where a candidate meets the limits, compressed.npz,
+which packaging then takes in the place of the run's weights. Every candidate is kept under compress/ with its answers, so a call that was
+interrupted, or asks for more methods, makes only what is missing. A candidate's fine-tuning is begun anew: it takes minutes.
+"""
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from build.compress import candidates, values
+from build.compress.candidates import BASELINE, DEFAULT, Material, Method
+from build.compress.measure import answers, difference, validation_conditions
+from build.compress.report import Row, choose, draw, facts, markdown
+from build.console import console, muffled
+from build.errors import UserError
+from build.files import arrays as read_arrays
+from build.files import atomic, sha256, write_text, write_zip
+from build.runs import Run
+from submission import weights
+
+ROWS, STEPS = 128, 200
+
+
+def compressed_path(run: Run) -> Path:
+    """The weights that packaging takes in the place of the run's own."""
+    return run.folder / "compressed.npz"
+
+
+def compress(
+    name: str,
+    *,
+    size_limit_mb: float | None = None,
+    budget: float | None = None,
+    methods: Sequence[str] = DEFAULT,
+    rows: int = ROWS,
+    steps: int = STEPS,
+) -> Row | None:
+    """Make, judge and choose; returns the chosen candidate, None where none meets the limits.
+
+    Args:
+        name: of the run.
+        size_limit_mb: of the whole zip; None takes the recipe's, 0 means none.
+        budget: points of accuracy that each suite may lose; None takes the recipe's.
+        methods: names of candidates.METHODS; "tfmot" stands for all of its own.
+        rows: validation images a condition.
+        steps: of every fine-tuning, at most an epoch.
+
+    UserError where there is no such run, no such method, or a method's package is absent.
+
+    """
+    run = Run.open(name)
+    if not run.weights_path.is_file():
+        raise UserError(
+            f"Run {run.id} has no weights yet: it was stopped in its first epoch; python -m build train --resume {run.id}"
+        )
+    size_limit_mb = run.recipe.size_limit_mb if size_limit_mb is None else size_limit_mb
+    budget = run.recipe.accuracy_budget if budget is None else budget
+    everything = [
+        known
+        for asked in methods
+        for known in ((one.name for one in candidates.METHODS.values() if one.tfmot) if asked == "tfmot" else (asked,))
+    ]
+    chosen_methods = candidates.find(everything)
+    with muffled():  # imports the framework
+        from build.train import hardware
+
+        hardware.find()  # the first look at the devices is the talkative one
+    material = Material(run, steps=steps)
+    conditions = validation_conditions(run, rows)
+    reference = reference_bytes(run, material)
+    found, baseline = [], None
+    for method in chosen_methods:
+        row, right = _candidate(method, material, conditions, baseline)
+        baseline = right if method.name == BASELINE else baseline
+        found.append(row)
+        console.print(
+            f"{row.name}: {row.zip_bytes / 1e6:.2f} MB, "
+            + ", ".join(
+                f"{suite} {accuracy:.4f} ({row.change[suite]:+.2f})" for suite, accuracy in row.accuracy.items()
+            )
+        )
+    best = choose(found, size_limit_mb=size_limit_mb, budget=budget)
+    _write(run, found, best, size_limit_mb=size_limit_mb, budget=budget, reference=reference)
+    return best
+
+
+def _candidate(method: Method, material: Material, conditions, baseline) -> tuple[Row, dict[str, np.ndarray]]:
+    """The candidate's row and answers, from the run's folder where they are there."""
+    folder = material.run.folder / "compress"
+    folder.mkdir(exist_ok=True)
+    path, held = folder / f"{method.name}.npz", folder / f"{method.name}.answers.npz"
+    marker = folder / f"{method.name}.json"
+    made = {"key": _key(method, material)}
+    judged = hashlib.sha256(
+        json.dumps([c.key + c.definition + str(len(c.labels)) for c in conditions]).encode()
+    ).hexdigest()
+    known = json.loads(marker.read_text(encoding="utf-8")) if marker.exists() else {}
+    if known.get("key") != made["key"] or not path.exists():
+        candidates.make(method, material, path)
+        known = made
+        write_text(marker, json.dumps(known))
+    if known.get("judged") != judged or not held.exists():
+        right = answers(path, conditions, f"judging {method.name}")
+        with atomic(held) as file:
+            np.savez(file, **right)
+        write_text(marker, json.dumps(known | {"judged": judged}))
+    right = read_arrays(held)
+    began = time.perf_counter()
+    weights.load(path)
+    seconds = time.perf_counter() - began
+    against = baseline or right
+    changes = {suite: difference(right[suite], against[suite]) for suite in right}
+    row = Row(
+        method.name,
+        zip_bytes(path),
+        round(seconds, 3),
+        {suite: float(mine.mean()) for suite, mine in right.items()},
+        {suite: round(points, 4) for suite, (points, _) in changes.items()},
+        {suite: round(float(margin), 4) for suite, (_, margin) in changes.items()},
+    )
+    return row, right
+
+
+def _key(method: Method, material: Material) -> str:
+    """What a candidate depends on: the run's weights, the method, and the code that makes it."""
+    sources = sorted(Path(values.__file__).parent.glob("*.py"))
+    code = [sha256(path) for path in sources if path.name not in ("report.py", "command.py", "measure.py")]
+    code.append(sha256(Path(weights.__file__)))
+    steps = material.fine_tuning_steps if method.tuned or method.tfmot else 0
+    return hashlib.sha256(repr((sha256(material.run.weights_path), method, steps, code)).encode()).hexdigest()
+
+
+def zip_bytes(path: Path) -> int:
+    """Size of the whole submission's zip with this weights file."""
+    from build.package import METADATA, ROOT, SHIPPED, WEIGHTS
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "zip"
+        for name in SHIPPED:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((ROOT / name).read_bytes())
+        (folder / WEIGHTS).write_bytes(path.read_bytes())
+        (folder / METADATA).write_bytes(b"")
+        write_zip(folder, Path(scratch) / "submission.zip")
+        return (Path(scratch) / "submission.zip").stat().st_size
+
+
+def reference_bytes(run: Run, material: Material) -> int:
+    """What sizes are measured against: the network as keras saves it (.keras, float32, no optimizer), zipped."""
+    path = run.folder / "compress" / "reference.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    digest = sha256(run.weights_path)
+    if known.get("weights_sha256") != digest:
+        from build.compress.sensitivity import load  # imports the framework
+        from submission.network import build
+
+        model = build(material.meta["spec"], initialize=False)
+        load(model, material.arrays)
+        with tempfile.TemporaryDirectory() as scratch:
+            folder, target = Path(scratch) / "zip", Path(scratch) / "model.zip"
+            folder.mkdir()
+            model.save(folder / "model.keras")
+            write_zip(folder, target)
+            known = {"weights_sha256": digest, "bytes": target.stat().st_size}
+        path.parent.mkdir(exist_ok=True)
+        write_text(path, json.dumps(known))
+    return known["bytes"]
+
+
+def _write(run: Run, rows: list[Row], best: Row | None, *, size_limit_mb: float, budget: float, reference: int) -> None:
+    """Put table, plot and the chosen weights in the run's folder and show the table."""
+    target, title = compressed_path(run), f"Compression of run {run.id}, validation side"
+    if best:
+        with atomic(target) as file:
+            file.write((run.folder / "compress" / f"{best.name}.npz").read_bytes())
+    else:
+        target.unlink(missing_ok=True)
+    name = best.name if best else ""
+    known = {
+        "run": run.id,
+        "weights_sha256": sha256(run.weights_path),
+        "size_limit_mb": size_limit_mb,
+        "accuracy_budget": budget,
+        "reference_bytes": reference,
+        "chosen": name,
+        "rows": facts(rows),
+    }
+    write_text(run.folder / "compression.json", json.dumps(known, indent=2) + "\n")
+    write_text(run.folder / "compression.md", markdown(rows, chosen=name, reference_bytes=reference, title=title))
+    draw(
+        rows,
+        run.folder / "compression.png",
+        chosen=name,
+        reference_bytes=reference,
+        size_limit_mb=size_limit_mb,
+        title=title,
+    )
+    table = Table(title=title, title_justify="left")
+    for column in ("method", "zip MB", "times smaller", *rows[0].accuracy, ""):
+        table.add_column(column, justify="left" if column in ("method", "") else "right")
+    for row in sorted(rows, key=lambda row: -row.zip_bytes):
+        accuracies = [f"{row.accuracy[suite]:.4f} ({row.change[suite]:+.2f})" for suite in row.accuracy]
+        ratio = f"{reference / row.zip_bytes:.1f}"
+        table.add_row(
+            row.name, f"{row.zip_bytes / 1e6:.2f}", ratio, *accuracies, "[green]chosen[/]" if row is best else ""
+        )
+    console.print(table)
+    limit = f"a zip of at most {size_limit_mb:g} MB and " if size_limit_mb else ""
+    if best:
+        console.print(f"{best.name} is chosen: python -m build package {run.id} takes it.", style="bold green")
+    else:
+        console.print(
+            f"No candidate meets {limit}a loss of at most {budget:g} points on each suite; raise a limit or try more methods.",
+            style="bold red",
+        )
+
+
+def staged_weights(run: Run) -> Path | None:
+    """The run's compressed weights, made now where its recipe has a size limit and there are none; None where it has no use for them.
+
+    UserError where they belong to other weights of the run, or nothing meets the recipe's limits.
+    """
+    target, report = compressed_path(run), run.folder / "compression.json"
+    if target.exists():
+        known = json.loads(report.read_text(encoding="utf-8"))
+        if known["weights_sha256"] != sha256(run.weights_path):
+            raise UserError(
+                f"The compressed weights of run {run.id} were made before its training went on; "
+                f"make them again: python -m build compress {run.id}."
+            )
+        return target
+    if not run.recipe.size_limit_mb:
+        return None
+    if compress(run.folder) is None:
+        raise UserError(
+            f"No compression of run {run.id} meets its recipe: a zip of at most {run.recipe.size_limit_mb:g} MB that loses at most "
+            f"{run.recipe.accuracy_budget:g} points; see {run.folder / 'compression.md'}."
+        )
+    return target

@@ -1,0 +1,155 @@
+"""From a run to compressed weights that packaging takes."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from build import package as packaging
+from build.compress import candidates, command
+from build.compress.candidates import METHODS, Material
+from build.compress.command import compress
+from build.compress.fine_tune import fine_tune
+from build.compress.learning import lessons_of
+from build.compress.sensitivity import log_softmax, sensitivities
+from build.data.prepare import prepare
+from build.errors import UserError
+from build.files import sha256
+from build.recipes import find
+from build.runs import Run
+from submission import weights
+from submission.inference import Predictor
+from submission.network import build, complete, variables
+
+RECIPE = dataclasses.replace(find("smoke"), network="custom-cnn", filters=8, batch=16, learning_rate=2e-2)
+QUICK = ("float16", "grid-1", "palette-16")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Run:
+    """A tiny untrained network on synthetic cells; untrained, it names one class, but its logits tell files apart."""
+    folder = tmp_path_factory.mktemp("compress")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        prepared = prepare("synthetic:240", RECIPE, seed=3, progress=False)
+        run = Run.create("runs", RECIPE)
+        prepared.split.save(run.split_path)
+        run.update(seed=3, data={"source": prepared.cells.source, "sha256": prepared.cells.sha256})
+        spec = complete({"network": "custom-cnn", "filters": 8, "classes": 8, "image_shape": [96, 96, 3]})
+        arrays = {name: np.array(value) for name, value in variables(build(spec)).items()}
+        weights.save(run.weights_path, arrays, {"spec": spec, "recipe": RECIPE.name}, storage="float32")
+    return Run(folder / run.folder)
+
+
+@pytest.fixture
+def here(run, monkeypatch) -> Run:
+    """The run, with its workplace as the working directory and nothing chosen yet."""
+    monkeypatch.chdir(run.folder.parent.parent)
+    for name in ("compressed.npz", "compression.json"):
+        (run.folder / name).unlink(missing_ok=True)
+    return run
+
+
+def test_the_smallest_candidate_within_the_budget_is_chosen_and_packaged(here, tmp_path, monkeypatch):
+    monkeypatch.setattr("build.compress.measure.SUITES", ("held-out",))
+    best = compress(here.id, budget=100, methods=QUICK, rows=8)
+    known = json.loads((here.folder / "compression.json").read_text())
+    assert [row["name"] for row in known["rows"]] == ["float32", *QUICK]
+    smallest = min(known["rows"], key=lambda row: row["zip_bytes"])
+    assert known["chosen"] == best.name == smallest["name"]
+    for file in ("compression.md", "compression.png"):
+        assert (here.folder / file).stat().st_size > 100
+    packaging.stage(here, dataclasses.replace(RECIPE, views=2), tmp_path)
+    arrays, meta = weights.load(tmp_path / "weights.npz")
+    expected, _ = weights.load(here.folder / "compress" / f"{best.name}.npz")
+    assert meta["views"] == 2
+    for name, array in expected.items():
+        np.testing.assert_array_equal(arrays[name], array)
+
+    # A second call has nothing to make or to judge.
+    monkeypatch.setattr(candidates, "make", lambda *_: pytest.fail("made anew"))
+    monkeypatch.setattr(command, "answers", lambda *_: pytest.fail("judged anew"))
+    before = sha256(here.folder / "compressed.npz")
+    assert compress(here.id, budget=100, methods=QUICK, rows=8) == dataclasses.replace(
+        best, load_seconds=pytest.approx(0, abs=5)
+    )
+    assert sha256(here.folder / "compressed.npz") == before
+
+
+def test_weights_that_belong_to_other_weights_are_refused(here, monkeypatch):
+    monkeypatch.setattr("build.compress.measure.SUITES", ("held-out",))
+    assert command.staged_weights(here) is None
+    compress(here.id, budget=100, methods=("float16",), rows=8)
+    assert command.staged_weights(here) == here.folder / "compressed.npz"
+    report = here.folder / "compression.json"
+    report.write_text(json.dumps(json.loads(report.read_text()) | {"weights_sha256": "other"}))
+    with pytest.raises(UserError, match="before its training went on; make them again: python -m build compress"):
+        command.staged_weights(here)
+
+
+def test_no_candidate_within_the_limits_leaves_nothing_to_package(here, monkeypatch):
+    monkeypatch.setattr("build.compress.measure.SUITES", ("held-out",))
+    assert compress(here.id, size_limit_mb=1e-3, budget=100, methods=("float16",), rows=8) is None
+    assert not (here.folder / "compressed.npz").exists()
+
+
+def test_an_unknown_method_is_named_with_the_known_ones(here):
+    with pytest.raises(UserError, match=r"no compression method named 'zip'; the methods are float32, .*tuned-grid-1"):
+        compress(here.id, methods=("zip",))
+
+
+def test_the_kernel_that_matters_most_is_the_most_sensitive(here):
+    material = Material(here, steps=1)
+    arrays = {name: array.copy() for name, array in material.arrays.items()}
+    arrays["block_1_conv/kernel"][..., 1:] = 0  # of its channels only one is left
+    images = np.random.default_rng(0).integers(0, 256, (8, 96, 96, 3)).astype(np.uint8)
+    harm = sensitivities(arrays, material.meta["spec"], images)
+    assert harm.keys() == {name for name in arrays if name.endswith("/kernel")}
+    assert all(value > 0 for value in harm.values())
+    arrays["logits/kernel"][:] *= 1e-4  # logits are then nearly equal whatever the kernels before them are
+    small = sensitivities(arrays, material.meta["spec"], images)
+    assert max(small.values()) < 1e-3 * max(harm.values())
+
+
+def test_fine_tuning_brings_answers_back_and_stays_on_the_grid(here, tmp_path):
+    material = Material(here, steps=30)
+    steps = dict.fromkeys(material.sensitivities, 1.0)
+    lessons = lessons_of(here)
+    with material.batches(lessons) as batches:
+        x = batches.make(0)[0]
+        palettes, others = fine_tune(
+            material.arrays, material.meta["spec"], steps, batches, learning_rate=lessons.learning_rate
+        )
+    assert palettes.keys() == steps.keys()
+    assert palettes.keys().isdisjoint(others)
+    rounded = material.arrays | {name: candidates.values.grid(material.arrays[name], 1.0) for name in steps}
+    logits = []
+    for number, arrays in enumerate((material.arrays, rounded, palettes | others)):
+        weights.save(tmp_path / f"{number}.npz", arrays, material.meta, storage="float32")
+        logits.append(log_softmax(Predictor(tmp_path / f"{number}.npz").logits(x)))
+    harm = [(np.exp(logits[0]) * (logits[0] - found)).sum(1).mean() for found in logits[1:]]
+    assert harm[1] < 0.5 * harm[0]
+    for name, palette in palettes.items():
+        scale = candidates.values.scales(material.arrays[name], 1.0)
+        np.testing.assert_array_equal(palette.scale, scale)
+        np.testing.assert_array_equal(palette.codebook, np.rint(palette.codebook))
+
+
+def test_every_method_without_tfmot_writes_weights_of_the_network(here, tmp_path):
+    material = Material(here, steps=2)
+    sizes = {}
+    for name in candidates.DEFAULT:
+        candidates.make(METHODS[name], material, tmp_path / f"{name}.npz")
+        arrays, meta = weights.load(tmp_path / f"{name}.npz")
+        assert meta == material.meta
+        assert {key: array.shape for key, array in arrays.items()} == {
+            key: array.shape for key, array in material.arrays.items()
+        }
+        sizes[name] = (tmp_path / f"{name}.npz").stat().st_size
+    assert sizes["grid-1"] < sizes["grid-0.5"] < sizes["grid-0.1"] < sizes["float16"] < sizes["float32"]
+
+
+def test_depthwise_kernels_get_256_values_of_a_palette():
+    assert candidates._is_depthwise("stage_0_block_0_depthwise/kernel")
+    assert not candidates._is_depthwise("stem_conv/kernel")
