@@ -64,6 +64,7 @@ def application(
     stochastic_depth: float = 0.0,
     dropout: float = 0.0,
     seed: int = 0,
+    entry: layers.Layer | None = None,
 ) -> keras.Model:
     """Build a network of keras.applications: pixels 0..255 (B, H, W, 3) -> logits (B, classes) float32.
 
@@ -75,6 +76,7 @@ def application(
         stochastic_depth: EfficientNet's rate of the last block, 0..1 (Huang et al. 2016).
         dropout: rate before the last layer, 0..1.
         seed: of stochastic depth and dropout.
+        entry: a layer that the pixels pass first (framing.py).
 
     """
     kind = APPLICATIONS[network]
@@ -82,16 +84,19 @@ def application(
     def normalization(name: str) -> layers.Layer:
         return PixelNormalization(kind.mean, kind.deviation, name=name)
 
-    any_pixels = keras.Input((None, None, 3), dtype="float32")
+    x = keras.Input((None, None, 3), dtype="float32")
+    x = x if entry is None else layers.Identity(name=entry.name)(x)
     published = getattr(keras.applications, kind.constructor)(
-        input_tensor=normalization("normalize")(any_pixels), include_top=False, weights=None, **dict(kind.settings)
+        input_tensor=normalization("normalize")(x), include_top=False, weights=None, **dict(kind.settings)
     )
-    names = _stable_names(published)
+    names = stable_names(published)
     drops = 0
 
     def rebuild(layer: layers.Layer) -> layers.Layer:
         nonlocal drops
         name = names.get(layer.name, layer.name)
+        if isinstance(layer, layers.Identity):
+            return entry
         if isinstance(layer, PixelNormalization):
             return normalization(name)
         if isinstance(layer, (layers.Rescaling, layers.Normalization)):
@@ -125,7 +130,7 @@ def scaled(filters: int, width: float) -> int:
     return min(number, filters) if width < 1 else number
 
 
-def _stable_names(model: keras.Model) -> dict[str, str]:
+def stable_names(model: keras.Model) -> dict[str, str]:
     """Names of layers that Keras counted through the whole process (conv2d_17) -> names counted within the network."""
     counted: dict[str, dict[int, str]] = {}
     for layer in model.layers:

@@ -130,6 +130,7 @@ def convnext(
     stem_patch: int = 4,
     layer_scale: float = 1e-6,
     seed: int = 0,
+    entry: layers.Layer | None = None,
 ) -> keras.Model:
     """Build a ConvNeXt: pixels 0..255 (B, H, W, 3) -> logits (B, classes) float32; kernels are zero until initialised.
 
@@ -144,12 +145,14 @@ def convnext(
         stem_patch: 4, or 2 for twice the resolution in every stage (four times the work).
         layer_scale: first value of every LayerScale.
         seed: of stochastic depth and dropout.
+        entry: a layer that the pixels pass first (framing.py).
 
     """
     depths, widths = SIZES[size]
     blocks = sum(depths)
     inputs = keras.Input(tuple(image_shape), dtype="float32", name="pixels")
-    x = PixelNormalization(PIXEL_MEAN, PIXEL_DEVIATION, name="normalize")(inputs)
+    x = inputs if entry is None else entry(inputs)
+    x = PixelNormalization(PIXEL_MEAN, PIXEL_DEVIATION, name="normalize")(x)
     x = layers.Conv2D(
         widths[0], stem_patch, strides=stem_patch, padding="same", kernel_initializer="zeros", name="stem_conv"
     )(x)

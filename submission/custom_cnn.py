@@ -25,6 +25,7 @@ def custom_cnn(
     pooling: str = "average",
     dropout: float = 0.0,
     seed: int = 0,
+    entry: layers.Layer | None = None,
 ) -> keras.Model:
     """Build the network: pixels 0..255 (B, H, W, 3) -> logits (B, classes) float32.
 
@@ -38,6 +39,7 @@ def custom_cnn(
         pooling: of the last features: "average" over the image, or "flatten" for one weight a position.
         dropout: rate before the last layer, 0..1.
         seed: of dropout.
+        entry: a layer that the pixels pass first (framing.py).
 
     Raises ValueError if a setting is outside its range.
 
@@ -52,7 +54,8 @@ def custom_cnn(
     if len(widths) != depth:
         raise ValueError(f"A custom CNN of depth {depth} needs one filter number a block, got {widths}.")
     inputs = keras.Input(tuple(image_shape), dtype="float32", name="pixels")
-    x = PixelNormalization((127.5,) * 3, (127.5,) * 3, name="normalize")(inputs)
+    x = inputs if entry is None else entry(inputs)
+    x = PixelNormalization((127.5,) * 3, (127.5,) * 3, name="normalize")(x)
     for block, width in enumerate(widths):
         x = layers.Conv2D(width, kernel, padding=padding, name=f"block_{block}_conv")(x)
         x = layers.Activation("relu", name=f"block_{block}_relu")(x)

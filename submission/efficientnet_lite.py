@@ -104,6 +104,7 @@ def efficientnet_lite(
     dropout: float = 0.0,
     upsample: float = 1.0,
     seed: int = 0,
+    entry: layers.Layer | None = None,
 ) -> keras.Model:
     """Build an EfficientNet-Lite: pixels 0..255 (B, H, W, 3) -> logits (B, classes) float32.
 
@@ -116,12 +117,14 @@ def efficientnet_lite(
         upsample: factor by which images are enlarged first, 1 and up. The network halves an image five times: 96 pixels
             leave 3x3 features, and filters learned at 224 to 260 pixels find structures half as large as they know.
         seed: of stochastic depth and dropout.
+        entry: a layer that the pixels pass first (framing.py).
 
     """
     shape = SIZES[size]
     blocks = sum(shape.depths)
     inputs = keras.Input(tuple(image_shape), dtype="float32", name="pixels")
-    x = Upsampling(upsample, name="upsample")(inputs)
+    x = inputs if entry is None else entry(inputs)
+    x = Upsampling(upsample, name="upsample")(x)
     x = PixelNormalization(PIXEL_MEAN, PIXEL_DEVIATION, name="normalize")(x)
     x = _convolution(x, STEM, "stem", kernel=3, strides=2)
     number = 0

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from .convnext import NORM_EPSILON, PIXEL_DEVIATION, PIXEL_MEAN, SIZES
+from .framing import OFF, frame
 
 
 def fold(arrays: dict[str, np.ndarray], spec: dict) -> dict[str, np.ndarray]:
@@ -45,6 +46,7 @@ def forward(arrays: dict[str, np.ndarray], spec: dict) -> Callable[[tf.Tensor], 
     depths, widths = SIZES[spec["size"]]
     weights = {name: tf.constant(array) for name, array in fold(arrays, spec).items()}
     mean = tf.constant(PIXEL_MEAN, tf.float32)
+    framing = {name: spec[name] for name in OFF}
 
     def convolve(x: tf.Tensor, name: str, strides: int) -> tf.Tensor:
         return tf.nn.bias_add(tf.nn.conv2d(x, weights[f"{name}/kernel"], strides, "SAME"), weights[f"{name}/bias"])
@@ -64,7 +66,7 @@ def forward(arrays: dict[str, np.ndarray], spec: dict) -> Callable[[tf.Tensor], 
 
     def network(pixels: tf.Tensor) -> tf.Tensor:
         # The mean is subtracted, not folded into the bias: at the border zeros are padded after normalisation.
-        x = convolve(tf.cast(pixels, tf.float32) - mean, "stem_conv", spec["stem_patch"])
+        x = convolve(frame(pixels, tf, **framing) - mean, "stem_conv", spec["stem_patch"])
         x = norm(x, "stem_norm")
         for stage, (depth, width) in enumerate(zip(depths, widths, strict=True)):
             if stage:

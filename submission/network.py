@@ -22,8 +22,9 @@ from .convnext import SIZES, convnext
 from .custom_cnn import custom_cnn
 from .efficientnet_lite import SIZES as LITE_SIZES
 from .efficientnet_lite import efficientnet_lite
+from .framing import OFF, check, framing
 
-COMMON = {"classes": None, "image_shape": None, "dropout": 0.0, "l1": 0.0, "l2": 0.0, "seed": 0}
+COMMON = {"classes": None, "image_shape": None, "dropout": 0.0, "l1": 0.0, "l2": 0.0, "seed": 0} | OFF
 """Settings of every network, with their defaults; None marks those without one."""
 NETWORKS = {
     "convnext": COMMON | {"size": "atto", "stochastic_depth": 0.0, "stem_patch": 4, "layer_scale": 1e-6},
@@ -78,6 +79,7 @@ def complete(spec: dict) -> dict:
             f"The network {network} needs images of at least {smallest_side(network)} x {smallest_side(network)} pixels, "
             f"got {full['image_shape'][0]} x {full['image_shape'][1]}; choose another network or a larger side."
         )
+    check(full)
     for rate in ("dropout", "stochastic_depth"):
         if not 0 <= full.get(rate, 0) < 1:
             raise ValueError(f"Expected {rate} in 0..1 (1 excluded), got {full[rate]!r}.")
@@ -101,8 +103,8 @@ def build(spec: dict, *, initialize: bool = True) -> keras.Model:
 
     """
     full = complete(spec)
-    settings = {name: value for name, value in full.items() if name not in ("network", "l1", "l2")}
-    model = _BUILDERS[full["network"]](**settings)
+    settings = {name: value for name, value in full.items() if name not in ("network", "l1", "l2", *OFF)}
+    model = _BUILDERS[full["network"]](**settings, entry=framing(full))
     if full["l1"] or full["l2"]:
         # On the variables, so that it also works for a network that keras.applications has built.
         for variable in kernels(model).values():
