@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import toy_cells
+from test_devices import losses, trained
 from test_resume import assert_equal, killed
 from toy_cells import CLASSES, RECIPE
 
@@ -209,3 +210,17 @@ def test_a_file_that_is_no_teacher_is_one_sentence(tmp_path):
     write_network(tmp_path / "weights.npz", classes=5)
     with pytest.raises(UserError, match=r"A teacher cannot be used: .* for 5 classes"):
         Teacher([tmp_path / "weights.npz"])
+
+
+@pytest.mark.slow
+def test_a_student_is_taught_the_same_on_other_backends_devices_and_precisions(teacher_path, tmp_path):
+    settings = {"dropout": 0.0, "epochs": 2, "teachers": [str(teacher_path)]}
+    reference = losses(trained(tmp_path, **settings)[1])
+    alone = losses(trained(tmp_path, **settings | {"teachers": []})[1])
+    assert alone != pytest.approx(reference, rel=0.1)
+    for changes, tolerance in (
+        ({"backend": "jax"}, 0.02),
+        ({"devices": 2}, 0.02),
+        ({"precision": "mixed_float16"}, 0.3),
+    ):
+        assert losses(trained(tmp_path, **settings, **changes)[1]) == pytest.approx(reference, rel=tolerance), changes

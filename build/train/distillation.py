@@ -55,6 +55,14 @@ def find(recipe: Recipe, prepared, root: Path = Path("runs")) -> list[TeacherFil
     return [_checked(name, prepared, root) for name in recipe.teachers]
 
 
+def describe(recipe: Recipe) -> str:
+    """One sentence for people: who teaches, and how much."""
+    return (
+        f"Taught by {', '.join(recipe.teachers)}: weight {recipe.teacher_weight:g} at temperature "
+        f"{recipe.teacher_temperature:g}, the labels have the rest."
+    )
+
+
 def _checked(name: str, prepared, root: Path) -> TeacherFile:
     path = Path(name) if Path(name).is_file() else Run.open(name, root).weights_path
     if not path.is_file():

@@ -74,6 +74,8 @@ def train(
     decision = known or hardware.decide(recipe, machine)
     hardware.prepare(machine, decision, deterministic=recipe.deterministic)
     console.print(hardware.describe(recipe, machine, decision))
+    if teachers:
+        console.print(distillation.describe(recipe), markup=False)
     with contextlib.ExitStack() as held:
         stop = held.enter_context(StopSignal())
         if resume:
