@@ -190,6 +190,21 @@ def _optimizer() -> Study:
     return Study("optimizer", "Optimizer", about, rows)
 
 
+def _framing() -> Study:
+    rows = (
+        Row("whole image", REPORT_CONVNEXT),
+        Row("centre crop 0.8", replace(REPORT_CONVNEXT, crop=0.8)),
+        Row("centre crop 0.65", replace(REPORT_CONVNEXT, crop=0.65)),
+        Row("edges blurred, radius 0.8", replace(REPORT_CONVNEXT, edge_blur=4.0, edge_radius=0.8)),
+        Row("edges blurred, radius 0.6", replace(REPORT_CONVNEXT, edge_blur=4.0, edge_radius=0.6)),
+    )
+    about = (
+        "Section 7, which the report left for later: cropping the centre, and a Gaussian blur of the edges outside a disc (4 pixels; its "
+        "radius is a share of half the side). Both belong to the network, so training and the zip see the same."
+    )
+    return Study("framing", "Framing: centre crop and blurred edges", about, rows)
+
+
 def _distillation() -> Study:
     student = replace(
         REPORT_CONVNEXT,
@@ -242,6 +257,7 @@ STUDIES = {
         _randaugment(),
         _regularisation(),
         _optimizer(),
+        _framing(),
         _distillation(),
         _defects(),
     )
