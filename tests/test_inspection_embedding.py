@@ -32,12 +32,12 @@ def asked(monkeypatch) -> list[int]:
 
 def test_rows_come_in_their_order_and_a_second_call_asks_nothing(cells, asked, tmp_path):
     rows = np.arange(49, 0, -1)
-    first = embed(cells, rows, cache=tmp_path, progress=False)
+    first = embed(cells, rows, cache=tmp_path)
     assert first.dtype == np.float16
     np.testing.assert_array_equal(first, cells.images[rows].reshape(49, -1)[:, :1280])
     assert sum(asked) == 49
     asked.clear()
-    np.testing.assert_array_equal(embed(cells, rows, cache=tmp_path, progress=False), first)
+    np.testing.assert_array_equal(embed(cells, rows, cache=tmp_path), first)
     assert asked == []
 
 
@@ -55,21 +55,21 @@ def test_an_interrupted_call_goes_on_after_its_last_part_and_a_damaged_part_is_m
     with monkeypatch.context() as patch:
         patch.setattr(embedding, "_network", lambda _: tired)
         with pytest.raises(KeyboardInterrupt):
-            embed(cells, rows, cache=tmp_path, progress=False)
+            embed(cells, rows, cache=tmp_path)
     parts = sorted(tmp_path.glob("*/*.npy"))
     assert [part.name for part in parts] == ["0000000.npy", "0000016.npy"]
     parts[0].write_bytes(parts[0].read_bytes()[:300])
     asked.clear()
-    whole = embed(cells, rows, cache=tmp_path, progress=False)
+    whole = embed(cells, rows, cache=tmp_path)
     assert sum(asked) == 50 - 16  # the first part anew, the third and the fourth
     np.testing.assert_array_equal(whole, cells.images.reshape(50, -1)[:, :1280])
 
 
 def test_other_rows_and_other_cells_have_features_of_their_own(cells, asked, tmp_path):
-    embed(cells, np.arange(20), cache=tmp_path, progress=False)
-    embed(cells, np.arange(21), cache=tmp_path, progress=False)
+    embed(cells, np.arange(20), cache=tmp_path)
+    embed(cells, np.arange(21), cache=tmp_path)
     other = Cells(cells.images, cells.labels, "test", "another hash")
-    embed(other, np.arange(20), cache=tmp_path, progress=False)
+    embed(other, np.arange(20), cache=tmp_path)
     assert sum(asked) == 61
 
 
@@ -81,7 +81,7 @@ def test_the_published_network_tells_kinds_of_cells_apart(tmp_path):
     drawn = [synthetic.cell(index, seed=0, kinds=kinds) for index in range(70)]
     labels = np.array([label for _, label in drawn])
     images = np.stack([image for image, _ in drawn])
-    vectors = embed(Cells(images, labels, "test", "drawn"), np.arange(70), cache=tmp_path, progress=False)
+    vectors = embed(Cells(images, labels, "test", "drawn"), np.arange(70), cache=tmp_path)
     assert vectors.shape == (70, 1280)
     units = vectors.astype(np.float32)
     units -= units.mean(0)

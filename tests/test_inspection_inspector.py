@@ -66,7 +66,7 @@ def planted(drawn) -> Prepared:
 def found(planted, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedding, "_network", lambda _: small_pictures)
-        return inspect(planted, cache=tmp_path_factory.mktemp("cache"), network=True, progress=False)
+        return inspect(planted, cache=tmp_path_factory.mktemp("cache"), network=True)
 
 
 def test_copies_are_counted_with_their_labels(found, drawn):
@@ -111,7 +111,7 @@ def test_the_bluish_group_holds_exactly_the_bluish_cells(found):
 
 
 def test_of_clean_cells_nothing_is_said(drawn, tmp_path):
-    clean = inspect(prepared(*drawn), cache=tmp_path, network=False, left_out="Asked for.", progress=False)
+    clean = inspect(prepared(*drawn), cache=tmp_path, network=False, left_out="Asked for.")
     assert clean.copies == clean.conflicts == clean.near == []
     assert not any(outlier.foreign for outlier in clean.outliers)
     assert [group.name for group in clean.backgrounds] == ["usual"]
@@ -128,7 +128,7 @@ def test_a_wrong_label_is_a_suspect(drawn, tmp_path):
     row, wrong = next((i, c) for i in range(COUNT) for c in range(K) if c not in near[i] and labels[i] in near[i])
     said = labels.copy()
     said[row] = wrong
-    network = inspect(prepared(images, said), cache=tmp_path, network=True, progress=False).network
+    network = inspect(prepared(images, said), cache=tmp_path, network=True).network
     (suspect,) = (s for s in network.suspects if s.row == row)
     assert suspect.label == contract.CLASSES[wrong]
     assert suspect.votes == np.bincount(near[row]).max()
@@ -147,14 +147,14 @@ def test_resemblance_is_a_table_in_the_contract_s_order(found):
 
 
 def test_a_second_call_finds_the_same_without_comparing_again(planted, tmp_path, monkeypatch):
-    first = inspect(planted, cache=tmp_path, network=True, progress=False)
+    first = inspect(planted, cache=tmp_path, network=True)
     monkeypatch.setattr(embedding, "_network", lambda _: pytest.fail("asked again"))
     monkeypatch.setattr("build.inspection.similarity.cosines", lambda *_, **__: pytest.fail("compared again"))
-    assert inspect(planted, cache=tmp_path, network=True, progress=False) == first
+    assert inspect(planted, cache=tmp_path, network=True) == first
 
 
 def test_ten_cells_a_class_are_enough(drawn, tmp_path):
     rows = [int(np.flatnonzero(drawn[1] == c)[i]) for c in range(K) for i in range(10)]
-    few = inspect(prepared(drawn[0][rows], drawn[1][rows]), cache=tmp_path, network=True, progress=False)
+    few = inspect(prepared(drawn[0][rows], drawn[1][rows]), cache=tmp_path, network=True)
     assert few.classes[-1].kept == 10 * K
     assert few.network.suspects == []

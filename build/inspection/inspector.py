@@ -45,13 +45,13 @@ LONGEST = 200
 class Inspector:
     """Findings of one prepared source; the steps share its labels, names and rows."""
 
-    def __init__(self, prepared: Prepared, *, cache: Path, progress: bool = True):
-        self.prepared, self.cache, self.progress = prepared, Path(cache), progress
+    def __init__(self, prepared: Prepared, *, cache: Path):
+        self.prepared, self.cache = prepared, Path(cache)
         self.labels = prepared.cells.labels
         self.kept = prepared.curation.kept
         self.verdicts = {d.row: d.reason for d in prepared.curation.dropped if d.reason != "duplicate"}
         self.near = {tuple(sorted((n.row, n.twin))) for n in prepared.curation.near}
-        self.measures: Measures = measure(prepared.cells, cache=self.cache, progress=progress)
+        self.measures: Measures = measure(prepared.cells, cache=self.cache)
         self.kept_positions = np.searchsorted(self.measures.rows, self.kept)
 
     def name(self, row: int) -> str:
@@ -107,17 +107,16 @@ class Inspector:
 
     def cosines(self, units: np.ndarray, key: str, *, least: float, what: str) -> similarity.Cosines:
         """Compare all pairs of `units`, or read what a former call found."""
-        facts = (self.prepared.cells.sha256, str(embedding.version()), key, str(NEIGHBOURS), str(least))
+        facts = (self.prepared.cells.sha256, embedding.identity(), key, str(NEIGHBOURS), str(least))
         digest = hashlib.sha256("|".join(facts).encode() + self.kept.tobytes())
-        for module in (similarity, embedding):
-            digest.update(Path(module.__file__).read_bytes())
+        digest.update(Path(similarity.__file__).read_bytes())
         path = self.cache / f"cosines-{digest.hexdigest()[:20]}.npz"
         if path.exists():
             try:
                 return similarity.Cosines(**files.arrays(path))
             except (OSError, ValueError, TypeError):
                 path.unlink()  # damaged: compared again below
-        with bar(what, len(units) if self.progress else None) as shown:
+        with bar(what, len(units)) as shown:
             found = similarity.cosines(
                 units, neighbours=NEIGHBOURS, least=least, advance=lambda n: shown.advance(shown.task_ids[0], n)
             )
@@ -128,7 +127,7 @@ class Inspector:
     def network(self) -> tuple[Network, list[Search]]:
         """What the network's features add: alike pairs, classes that look alike, suspect labels, outliers."""
         rows = self.measures.rows
-        vectors = embedding.embed(self.prepared.cells, rows, cache=self.cache, progress=self.progress)
+        vectors = embedding.embed(self.prepared.cells, rows, cache=self.cache)
         cells = vectors[self.kept_positions].astype(np.float32)
         mean = cells.mean(0)
         raw = self.cosines(similarity.unit(cells), "raw", least=ALIKE, what="Comparing features")
@@ -211,9 +210,9 @@ class Inspector:
         return pairs
 
 
-def inspect(prepared: Prepared, *, cache: Path, network: bool, left_out: str = "", progress: bool = True) -> Findings:
+def inspect(prepared: Prepared, *, cache: Path, network: bool, left_out: str = "") -> Findings:
     """Find everything; without `network` its part is left out, and `left_out` is the sentence that says why."""
-    one = Inspector(prepared, cache=cache, progress=progress)
+    one = Inspector(prepared, cache=cache)
     copies = one.copies()
     hashes = one.measures.hashes[one.kept_positions]
     first, second, bits = similarity.hash_pairs(hashes, at_most=HASH_BITS)

@@ -1,6 +1,6 @@
 """One pass over the images: which are copies, and of each different picture its perceptual hash, background and colours.
 
-    measures = measure(cells, cache=Path("data"), progress=True)
+    measures = measure(cells, cache=Path("data"))
 
 Kept under the cache by the hash of the cells and of the code that measures: a second call reads a file.
 """
@@ -66,7 +66,7 @@ def background(image: np.ndarray) -> np.ndarray:
     return np.median(lab[lab[:, 0] >= np.quantile(lab[:, 0], LIGHT)], axis=0)
 
 
-def measure(cells: Cells, *, cache: Path, progress: bool) -> Measures:
+def measure(cells: Cells, *, cache: Path) -> Measures:
     """Measure every picture of `cells`, or read from `cache` what a former call measured. About 1 cpu-ms an image."""
     digest = hashlib.sha256(cells.sha256.encode())
     for module in (__file__, features.__file__, foreign.__file__):
@@ -77,17 +77,17 @@ def measure(cells: Cells, *, cache: Path, progress: bool) -> Measures:
             return Measures(**files.arrays(path))
         except (OSError, ValueError, TypeError):
             path.unlink()  # damaged: measured again below
-    found = _measure(cells.images, progress=progress)
+    found = _measure(cells.images)
     with files.atomic(path) as file:
         np.savez_compressed(file, **vars(found))
     return found
 
 
-def _measure(images: np.ndarray, *, progress: bool) -> Measures:
+def _measure(images: np.ndarray) -> Measures:
     firsts: dict[bytes, int] = {}
     first = np.empty(len(images), np.int64)
     hashes, backgrounds, colours = [], [], []
-    with bar("Measuring pictures", len(images) if progress else None) as shown:
+    with bar("Measuring pictures", len(images)) as shown:
         for start in range(0, len(images), CHUNK):
             fresh = []
             for row, image in enumerate(images[start : start + CHUNK], start):
