@@ -154,7 +154,7 @@ class Recipe:
     """Points of accuracy that compressing may cost on each suite."""
     views: int = 1
     """Test-time views whose logits are averaged: 1, 2 (flip), 4 (flips), 8 (flips and quarter turns), 16 (those at two scales), or 0:
-    as many as take a quarter of the time limit for the hidden images, by the speed measured here (printed)."""
+    up to 8, as many as take a quarter of the time limit for the hidden images, by the speed measured here (printed)."""
     hidden_images: int = 5000
     """Images that the hidden set may hold; nobody has published how many. For forecasts of time and the number of views."""
     time_limit: float = 600.0

@@ -18,14 +18,14 @@ RECIPE = dataclasses.replace(find("smoke"), views=8, time_limit=600.0)
 @pytest.mark.parametrize(
     ("rate", "startup", "images", "limit", "count"),
     [
-        (1.0, 10, 5000, 600, 16),  # 10 + 16 * 5 = 90 of 150 s
-        (1.8, 10, 5000, 600, 8),  # 16 views would take 154
-        (1.75, 10, 5000, 600, 16),  # exactly 150
-        (6.0, 10, 5000, 600, 4),
-        (1.8, 10, 500, 600, 16),
+        (1.0, 10, 5000, 600, 8),  # 10 + 8 * 5 = 50 of 150 s; never a second scale, though 90 would do
+        (3.6, 10, 5000, 600, 4),  # 8 views would take 154
+        (3.5, 10, 5000, 600, 8),  # exactly 150
+        (10.0, 10, 5000, 600, 2),
+        (3.6, 10, 500, 600, 8),
         (1.8, 10, 5000, 60, 1),
         (1000.0, 10, 5000, 600, 1),
-        (0.0, 1, 5000, 600, 16),
+        (0.0, 1, 5000, 600, 8),
         (1.0, 200, 5000, 600, 1),
     ],
 )
@@ -60,7 +60,7 @@ def held(rng) -> HeldOut:
     return HeldOut(Rows(images, np.arange(40)), np.arange(40) % 8, 0, "drawn")
 
 
-@pytest.mark.parametrize(("seconds", "count"), [(0.0, 16), (0.4, 4)])
+@pytest.mark.parametrize(("seconds", "count"), [(0.0, 8), (0.4, 4)])
 def test_the_zip_is_timed_as_the_worker_runs_it(seconds, count, held, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     slow = GOOD.replace("import numpy as np", "import time\nimport numpy as np").replace(
