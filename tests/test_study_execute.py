@@ -226,6 +226,7 @@ def test_a_finished_run_is_preferred_to_a_later_one_that_is_not(tmp_path):
     first.checkpoint_path.write_bytes(b"")
     assert execute.find(TASK, "a", tmp_path).id == first.id
     assert execute.find(TASK, "b", tmp_path) is None
+    assert execute.find(dataclasses.replace(TASK, seed=1), "a", tmp_path) is None
 
 
 @pytest.mark.slow

@@ -2,8 +2,10 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
+from build.augment.balance import plan
 from build.augment.settings import check
 from build.errors import UserError
 from build.recipe import Recipe
@@ -79,6 +81,14 @@ def test_the_reports_table_2_is_beside_its_models():
     told = [row.reported for row in find("models").rows]
     assert all(row in told for row in reported.TABLE_2)
     assert [(row.accuracy, row.hidden) for row in reported.TABLE_2] == [(0.81, 0.354), (0.9766, 0.65), (0.9824, 0.77)]
+
+
+def test_the_defects_are_made_on_as_many_copies_as_the_report_had():
+    counts = (680, 1743, 867, 1618, 679, 794, 1864, 1314)  # its table 1
+    labels = np.repeat(np.arange(8), counts)
+    for row in find("defects").rows:
+        share = plan(labels, row.recipe, rng=np.random.default_rng(0)).copy.mean()
+        assert share == pytest.approx(1600 / 8769, abs=0.01)
 
 
 def test_an_unknown_study_is_answered_with_the_known_ones():
