@@ -11,7 +11,8 @@ from build.cli.options import data_option, engine_option
     metavar="NAME",
     default="models",
     show_default=True,
-    help="A study of build/study/catalogue.py: models, balance, augmix, randaugment, regularisation, optimizer, defects ..., or all.",
+    help="A study of build/study/catalogue.py: models, balance, augmix, randaugment, regularisation, optimizer, "
+    "framing, distillation, ablation, defects; or all.",
 )
 @data_option
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="How many seeds, from 0 on.")

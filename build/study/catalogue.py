@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from build.errors import UserError
 from build.recipe import Recipe
 from build.recipes import (
+    PODIUM,
     PODIUM_LITE,
     REPORT_CONVNEXT,
     REPORT_CUSTOM_CNN,
@@ -232,6 +233,29 @@ def _distillation() -> Study:
     return Study("distillation", "Distillation", about, rows)
 
 
+def _ablation() -> Study:
+    # A time budget would let a row's epochs depend on what else the machine does.
+    base = replace(PODIUM, minutes=0.0)
+    without = {
+        "AugMix": {"augmix_probability": 0.0},
+        "RandAugment": {"randaugment_probability": 0.0},
+        "geometry": {"geometry_probability": 0.0, "flip": False},
+        "channels": {"channel_shift_probability": 0.0, "channel_shuffle_probability": 0.0},
+        "degradations": {"degrade_probability": 0.0},
+        "cutout": {"cutout_probability": 0.0},
+        "balancing": {"balance": "none"},
+        "label smoothing": {"label_smoothing": 0.0},
+        "averaged weights": {"ema_momentum": 0.0},
+    }
+    rows = tuple(Row(f"without {what}", replace(base, **changes)) for what, changes in without.items())
+    return Study(
+        "ablation",
+        "What the default is made of",
+        "The default recipe, podium, with one part of it left out.",
+        (Row("podium", base), *rows),
+    )
+
+
 def _defects() -> Study:
     # A balance of .7 makes as many copies as the report had: 18 % of the training images.
     base = replace(REPORT_CONVNEXT, balance_share=0.7)
@@ -259,6 +283,7 @@ STUDIES = {
         _optimizer(),
         _framing(),
         _distillation(),
+        _ablation(),
         _defects(),
     )
 }

@@ -58,6 +58,8 @@ def at_scale(recipe: Recipe, scale: str, *, epochs: int | None = None) -> Recipe
     }
     if recipe.network in WITH_WEIGHTS:
         changes |= {"weights": "imagenet", "head_epochs": min(1, recipe.head_epochs)}
+    elif recipe.weights == "auto":
+        changes |= {"weights": "none"}  # such a recipe is made for a training from scratch too
     elif recipe.weights != "none":
         changes |= {"weights": "none", "head_epochs": 0, "fine_tune_layers": 0, "stochastic_depth": 0.0}
         changes |= SCRATCH[recipe.optimizer]
