@@ -120,7 +120,11 @@ def strategy_of(replicas: int):
 
 
 def set_learning(network: keras.Model, phase: str, fine_tune_layers: int) -> None:
-    """Choose the layers that learn: the head, the last n layers of `network.layers` (0: all), or all in any other phase."""
+    """Choose the layers that learn: the head, the last n layers of `network.layers` (0: all), or all in any other phase.
+
+    Batch normalization that does not learn keeps its moving statistics and uses them, as in prediction: frozen filters then see what
+    they were trained on, where statistics of small batches of other images would change every feature under the new head.
+    """
     layers = network.layers
     if phase == HEAD:
         learning = {layer.name for layer in layers if layer.name in HEAD_LAYERS}
