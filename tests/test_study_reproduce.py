@@ -8,7 +8,7 @@ import pytest
 from build import cli
 from build.errors import UserError
 from build.study import reproduce as module
-from build.study.catalogue import find
+from build.study.catalogue import STUDIES, find
 from build.study.execute import Result, facts_of
 from build.study.reproduce import Interrupted, reproduce
 
@@ -57,6 +57,7 @@ def test_every_row_is_performed_for_a_seed_before_the_next_seed():
     rows = [("lion", True), ("adamw", True), ("adamw", False)]
     assert worker.asked == [(*row, seed, True) for seed in (0, 1) for row in rows]
     table = written()
+    assert "synthetic" in table["protocol"]
     assert [line["label"] for line in table["rows"]] == LABELS
     assert [line["seeds"] for line in table["rows"]] == [2, 2, 2]
     assert {line["recipe"]["epochs"] for line in table["rows"]} == {3}
@@ -117,6 +118,12 @@ def test_rows_that_short_trainings_cannot_show_are_left_out(capsys):
     assert reproduce("regularisation", data="synthetic:160", scale="small", epochs=30, work=Worker()) == 0
     labels = [line["label"] for line in json.loads(Path("dist/studies/regularisation.json").read_text())["rows"]]
     assert len([label for label in labels if "patience" in label]) == 2
+
+
+def test_the_command_names_every_study(capsys):
+    assert cli.main(["reproduce", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{', '.join(STUDIES)}; or all" in said
 
 
 def test_the_commands_own_mistakes_are_sentences(capsys, monkeypatch):

@@ -54,11 +54,14 @@ def reproduce(
         known = "; ".join(row.label for study in studies for row in study.rows)
         raise UserError(f"No row's label contains {only!r}; the rows are: {known}.")
     chosen = protocol.choose(scale, gpu=_has_gpu() if scale == "auto" else False)
-    console.print(protocol.describe(chosen, epochs=epochs, seeds=seeds))
+    told = protocol.describe(chosen, epochs=epochs, seeds=seeds)
+    if data.startswith("synthetic"):
+        told += " The cells are synthetic: figures show that everything works and say nothing about real cells."
+    console.print(told)
     cells = read(data, seed=0)  # bad data is refused here and not once a row
     facts = {
         "scale": chosen,
-        "protocol": protocol.describe(chosen, epochs=epochs, seeds=seeds),
+        "protocol": told,
         "seeds": seeds,
         "data": {"source": data, "sha256": cells.sha256},
         "device": machine(),
