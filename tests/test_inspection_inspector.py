@@ -100,6 +100,10 @@ def test_near_duplicates_are_found_by_each_search_that_can(found):
     assert (2, 324) in {(pair.row, pair.twin) for pair in found.hash_pairs}
     assert (found.network.centred_pairs[0].row, found.network.centred_pairs[0].twin) == (2, 324)
     assert counts["network without the mean, at least 0.9"].confirmed >= 1
+    assert (
+        counts["network without the mean, at least 0.95"].pairs
+        <= counts["network without the mean, at least 0.9"].pairs
+    )
 
 
 def test_the_bluish_group_holds_exactly_the_bluish_cells(found):

@@ -133,14 +133,11 @@ class Inspector:
         raw = self.cosines(similarity.unit(cells), "raw", least=ALIKE, what="Comparing features")
         units = similarity.unit(cells - mean)
         centred = self.cosines(units, "centred", least=ALIKE_CENTRED, what="Comparing features without their mean")
-        searches = [
-            self.search(f"network, cosine at least {ALIKE:g}", self.kept[raw.first], self.kept[raw.second]),
-            self.search(
-                f"network without the mean, at least {ALIKE_CENTRED:g}",
-                self.kept[centred.first],
-                self.kept[centred.second],
-            ),
-        ]
+        searches = [self.search(f"network, cosine at least {ALIKE:g}", self.kept[raw.first], self.kept[raw.second])]
+        for least in (ALIKE, ALIKE_CENTRED):
+            there = centred.cosine >= least
+            pairs = self.kept[centred.first[there]], self.kept[centred.second[there]]
+            searches.append(self.search(f"network without the mean, at least {least:g}", *pairs))
         labels = self.labels[self.kept]
         others = np.setdiff1d(np.arange(len(rows)), self.kept_positions)
         apart = np.sort(similarity.unit(vectors[others].astype(np.float32) - mean) @ units.T, axis=1)[:, -FIFTH:][:, :1]
