@@ -94,3 +94,19 @@ def test_the_defects_are_made_on_as_many_copies_as_the_report_had():
 def test_an_unknown_study_is_answered_with_the_known_ones():
     with pytest.raises(UserError, match=r"'model'.*models, balance"):
         find("model")
+
+
+def test_rows_that_studies_share_are_one_training():
+    shared = {
+        "models": "ConvNeXt",
+        "balance": "weighted AugMix and class weights",
+        "optimizer": "Lion",
+        "framing": "whole image",
+    }
+    recipes = {
+        protocol.at_scale(row.recipe, "small")
+        for name, label in shared.items()
+        for row in find(name).rows
+        if row.label == label
+    }
+    assert len(recipes) == 1
