@@ -71,11 +71,14 @@ def train(
     with muffled():  # imports the framework: after the data was found to be good
         from build.train import hardware
         from build.train.fit import train as fit
+        from build.train.hosts import joined
 
-        hardware.find()  # the first look at the devices is the talkative one
-
-    run = fit(chosen, prepared, seed=seed, resume=run, epochs=epochs)
-    click.echo(run.folder)
+    with joined() as hosts:
+        with muffled():
+            hardware.find()  # the first look at the devices is the talkative one
+        run = fit(chosen, prepared, seed=seed, resume=run, epochs=epochs, hosts=hosts)
+    if hosts.chief:
+        click.echo(run.folder)
 
 
 @click.command()

@@ -4,7 +4,8 @@
     model.fit(batches)
 
 Batch i of epoch e is made from its own generator (seed, stream, e, i), so it is the same however many threads there are, after a
-resume, and on every backend.
+resume, and on every backend. A large training batch is made in parts, each from a generator of its own (seed, stream, e, i, part): a
+host of several makes its parts only, and all of them together make what a single one does.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,12 +14,17 @@ from typing import Protocol
 import keras
 import numpy as np
 
+from build.errors import UserError
+from build.train.hosts import Hosts
 from build.train.losses import VIEWS
 
 # What a generator is for, so that no two purposes draw the same numbers.
 PLAN, SHUFFLE, TRAIN, PERTURB, TRIAL, COMPRESS, STATISTICS = range(7)
 AHEAD = 8
 """Batches that are made before they are asked for: 64 images of 96 px are 1.8 MB, so this is small against any network."""
+PART_IMAGES = 16
+MOST_PARTS = 64
+"""A training batch has as many parts as a power of two can, of at least so many images. Fixed, so that no number of hosts matters."""
 
 
 class Augments(Protocol):
@@ -46,6 +52,14 @@ def generator(seed: int, stream: int, *numbers: int) -> np.random.Generator:
     return np.random.default_rng((seed, stream, *numbers))
 
 
+def parts_of(batch: int) -> int:
+    """Number of parts of a training batch: 4 for 64 images, 1 below 32 or for an odd number."""
+    parts = 1
+    while parts < MOST_PARTS and batch % (2 * parts) == 0 and batch // (2 * parts) >= PART_IMAGES:
+        parts *= 2
+    return parts
+
+
 class Batches(keras.utils.PyDataset):
     """One epoch. Only the rows of a batch are ever copied from `images`, which may be a memory map.
 
@@ -69,6 +83,7 @@ class Batches(keras.utils.PyDataset):
         shuffle: bool = False,
         limit: int | None = None,
         workers: int = 2,
+        hosts: Hosts | None = None,
     ):
         """Describe the epoch; nothing is read yet.
 
@@ -87,6 +102,10 @@ class Batches(keras.utils.PyDataset):
                 without it the order stays and the last batch may be smaller.
             limit: at most so many batches.
             workers: threads.
+            hosts: the processes that share the work, None for this one alone. With `shuffle` each gets its contiguous slice of every
+                batch; without it every n-th whole batch.
+
+        Raises UserError if a batch does not have a whole number of parts for each host.
 
         """
         super().__init__(workers=1)
@@ -95,23 +114,39 @@ class Batches(keras.utils.PyDataset):
         self.images, self.labels, self.augmentation = images, labels, augmentation
         self.seed, self.stream, self.epoch, self.side = seed, stream, epoch, side
         self.batch = min(batch, len(rows))
+        hosts = hosts or Hosts()
+        self.parts = parts_of(self.batch) if shuffle else 1
+        if shuffle and self.parts % hosts.count:
+            raise UserError(
+                f"A batch of {self.batch} images has {self.parts} parts of {self.batch // self.parts}, which {hosts.count} hosts cannot "
+                f"share evenly; take a recipe with a batch of {PART_IMAGES * hosts.count} or a multiple of it, or fewer hosts."
+            )
         order = generator(seed, SHUFFLE, epoch).permutation(len(rows)) if shuffle else np.arange(len(rows))
         self.count = len(rows) // self.batch if shuffle else -(-len(rows) // self.batch)
         if limit is not None:
             self.count = min(self.count, limit)
         self.rows, self.copy = rows[order], copy[order]
+        share = self.parts // hosts.count
+        self.own_parts = range(share * hosts.index, share * (hosts.index + 1)) if shuffle else range(1)
+        self.own = range(self.count) if shuffle else range(hosts.index, self.count, hosts.count)
         # keras' own thread pool (PyDataset(workers=n)) takes a tenth of a second to stop and is not stopped by an early break.
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
         self._futures: dict[int, Future] = {}
         self._open = True
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.own)
+
+    @property
+    def images_made(self) -> int:
+        """Images of this host's batches, in all."""
+        size, rows = self.batch // self.parts * len(self.own_parts), len(self.rows)
+        return sum(min(size, rows - index * self.batch) for index in self.own)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         if not self._open:
             return self.make(index)  # a reader that is ahead of a `fit` that was stopped
-        for ahead in range(index, min(index + AHEAD, self.count)):
+        for ahead in range(index, min(index + AHEAD, len(self))):
             if ahead not in self._futures:
                 self._futures[ahead] = self._pool.submit(self.make, ahead)
         result = self._futures[index].result()
@@ -121,14 +156,26 @@ class Batches(keras.utils.PyDataset):
         return result
 
     def make(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Make batch `index` in the calling thread."""
-        chosen = slice(index * self.batch, (index + 1) * self.batch)
+        """Make this host's batch `index`, or its slice of it, in the calling thread."""
+        index = self.own[index]
+        if self.parts == 1:
+            start = index * self.batch
+            return self._make(slice(start, start + self.batch), generator(self.seed, self.stream, self.epoch, index))
+        made, size = [], self.batch // self.parts
+        for part in self.own_parts:
+            start = index * self.batch + part * size
+            rng = generator(self.seed, self.stream, self.epoch, index, part)
+            made.append(self._make(slice(start, start + size), rng))
+        x, y = zip(*made, strict=True)
+        return np.concatenate(x), np.concatenate(y)
+
+    def _make(self, chosen: slice, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         rows = self.rows[chosen]
         x, y = self.augmentation.batch(
             np.asarray(self.images[rows]),
             self.labels[rows],
             self.copy[chosen],
-            rng=generator(self.seed, self.stream, self.epoch, index),
+            rng=rng,
             side=self.side,
         )
         views = len(x) // len(rows)

@@ -24,7 +24,14 @@ FACTS = "facts"
 
 def snapshot(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
     """Copies of variables on the host, exact."""
-    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+    return [np.array(_values(variable)) for variable in variables]
+
+
+def _values(variable: keras.Variable) -> np.ndarray:
+    value = variable.value
+    if not getattr(value, "is_fully_addressable", True):
+        value = value.addressable_data(0)  # under JAX on several hosts: each device has it whole
+    return np.asarray(keras.ops.convert_to_numpy(value))
 
 
 def restore(variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> None:
@@ -36,7 +43,7 @@ def restore(variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -
 def save(path: Path, network: Sequence[keras.Variable], optimizer: Sequence[keras.Variable], facts: dict) -> None:
     """Write variables and JSON-able facts to `path`, atomically."""
     arrays = {
-        f"{group}/{number:05d}/{variable.name}": np.asarray(keras.ops.convert_to_numpy(variable))
+        f"{group}/{number:05d}/{variable.name}": _values(variable)
         for group, variables in (("network", network), ("optimizer", optimizer))
         for number, variable in enumerate(variables)
     }

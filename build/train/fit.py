@@ -19,9 +19,10 @@ from build.console import console
 from build.errors import UserError
 from build.recipe import Recipe
 from build.runs import Interrupted, Run
-from build.train import checkpoint, distillation, hardware, record
+from build.train import distillation, hardware, record
 from build.train.batches import TRAIN, TRIAL
 from build.train.budget import SHARE, Kind, Timetable
+from build.train.hosts import Hosts, is_loss
 from build.train.learner import IMAGE_SIDE, Learner
 from build.train.progress import StopSignal, Watch, summary
 from build.train.validation import Validation
@@ -41,6 +42,7 @@ def train(
     resume: Run | None = None,
     epochs: int | None = None,
     root: Path = Path("runs"),
+    hosts: Hosts | None = None,
 ) -> Run:
     """Train `recipe` on `prepared` (build/data/prepare.py) and return the run folder with the best epoch's weights.
 
@@ -51,6 +53,7 @@ def train(
         resume: a run to go on with.
         epochs: overrides recipe.epochs.
         root: where run folders are made.
+        hosts: the processes that train it together (build/train/hosts.py), each calling this alike; None for this one alone.
 
     Raises UserError for settings that cannot work, and Interrupted (a KeyboardInterrupt) after Ctrl-C, with the run left resumable.
 
@@ -68,6 +71,9 @@ def train(
     for side in ("train", "validation"):
         if not len(getattr(prepared.split, side)):
             raise UserError(f"The {side} side of the split is empty; raise the recipe's {side}_share.")
+    hosts = hosts or Hosts()
+    same = (recipe, seed, prepared.cells.sha256, resume and resume.id)
+    hosts.check_same("recipes, data, seeds or runs to go on with", repr(same))
     machine = hardware.find()
     teachers = distillation.find(recipe, prepared, root)
     known = record.decision_of(resume, recipe, prepared, seed, teachers) if resume else None
@@ -77,12 +83,13 @@ def train(
     if teachers:
         console.print(distillation.describe(recipe), markup=False)
     with contextlib.ExitStack() as held:
-        stop = held.enter_context(StopSignal())
-        if resume:
+        stop = held.enter_context(StopSignal("step" if hosts.count == 1 else "epoch"))
+        if resume and hosts.chief:
             held.enter_context(resume.locked())
-        training = Training(recipe, prepared, seed, decision, stop, resume, teachers)
-        if not resume:
-            held.enter_context(training.begin(root, machine).locked())
+        training = Training(recipe, prepared, seed, decision, stop, resume, teachers, hosts)
+        run = resume or training.begin(root, machine)
+        if hosts.chief and not resume:
+            held.enter_context(run.locked())
         return training.run_all()
 
 
@@ -94,12 +101,9 @@ def _merit(row: dict) -> tuple[float, float]:
 class Training:
     """One training's epochs. `state`, the timetable's costs and the learner's variables are all that must survive."""
 
-    def __init__(
-        self, recipe: Recipe, prepared, seed: int, decision, stop: StopSignal, run: Run | None, teachers: list
-    ):
+    def __init__(self, recipe: Recipe, prepared, seed: int, decision, stop, run: Run | None, teachers, hosts: Hosts):
         self.recipe, self.prepared, self.seed, self.decision, self.stop = recipe, prepared, seed, decision, stop
-        self.teachers = teachers
-        self.run = run
+        self.teachers, self.run, self.hosts = teachers, run, hosts
         self.began = time.perf_counter()
         resumes = run is not None and run.checkpoint_path.exists()
         self.learner = Learner(
@@ -109,15 +113,20 @@ class Training:
             seed=seed + MEMBER_STRIDE * recipe.member,
             load_weights=not resumes,
             teachers=[teacher.path for teacher in teachers],
+            hosts=hosts,
         )
         classes = len(contract.CLASSES)
-        self.validation = Validation(prepared, recipe, classes=classes, seed=seed, workers=decision.workers)
+        self.validation = Validation(
+            prepared, recipe, classes=classes, seed=seed, workers=decision.workers, hosts=hosts
+        )
         pretrained = decision.weights != "none"
         self.timetable = Timetable(recipe, pretrained=pretrained, image_side=IMAGE_SIDE, images=self.learner.images)
         self.state = record.State(total=recipe.epochs)
         if resumes:
             self.state, phase = record.recall(run, self.timetable)
             done, total = self.state.done, self.state.total
+            hosts.check_same(f"checkpoints of run {run.id}", str(done))
+            hosts.run_id = run.id
             goes_on = done < total and self.timetable.kind(done, total)[0] == phase
             self.learner.resume(run.checkpoint_path, self.timetable.phase(done, total) if goes_on else None)
             console.print(f"Going on with run {run.id} after epoch {done} of {total}.")
@@ -125,6 +134,9 @@ class Training:
     def begin(self, root: Path, machine: hardware.Machine) -> Run:
         """Make the run folder and say what will be trained."""
         learner = self.learner
+        if not self.hosts.chief:
+            self.run = Run(root / self.hosts.chiefs_text(""))
+            return self.run
         self.run = record.begin(
             root,
             self.recipe,
@@ -136,7 +148,9 @@ class Training:
             spec=learner.spec,
             plan=learner.plan,
             teachers=self.teachers,
+            hosts=self.hosts.count,
         )
+        self.hosts.chiefs_text(self.run.id)
         console.print(learner.plan.table(contract.CLASSES))
         console.print(
             f"Run {self.run.folder}: {learner.steps_per_epoch} steps of {learner.batch} images an epoch, "
@@ -149,14 +163,15 @@ class Training:
         if self._is_over():
             console.print(f"Run {self.run.id} is finished: nothing to go on with.")
             return self.run
-        self.run.update(status=record.RUNNING)
+        if self.hosts.chief:
+            self.run.update(status=record.RUNNING)
         try:
-            if self.recipe.minutes and not self.state.done and not self.stop.wished:
+            if self.recipe.minutes and not self.state.done and not self._stop_wished():
                 self._try_kinds()
-            while not self.stop.wished and not self._is_over():
+            while not self._stop_wished() and not self._is_over():
                 self._epoch(self.state.done)
-        except Exception:  # passed on: a run that broke off must not go on as "running"
-            self._finish(record.FAILED)
+        except Exception as error:  # passed on: a run that broke off must not go on as "running"
+            self._finish(record.INTERRUPTED if is_loss(error) else record.FAILED)
             raise
         if not self._is_over():
             self._finish(record.INTERRUPTED)
@@ -165,7 +180,12 @@ class Training:
         return self.run
 
     def _finish(self, status: str) -> None:
-        record.finish(self.run, self.state, status, minutes=self.seconds / 60)
+        if self.hosts.chief:
+            record.finish(self.run, self.state, status, minutes=self.seconds / 60)
+
+    def _stop_wished(self) -> bool:
+        """Whether anybody wants to stop, on any host."""
+        return self.hosts.sum([self.stop.wished])[0] > 0
 
     def _is_over(self) -> bool:
         return self.state.done >= self.state.total or self._patience_is_over()
@@ -190,30 +210,19 @@ class Training:
         logs, watch = self._steps(TRAIN, epoch, kind, f"epoch {epoch + 1}/{state.total}, {side} px")
         if watch.cut:
             return
-        arrays, measured = self.validation.measure(learner.model, learner.optimizer)
+        arrays, measured = self.validation.measure(learner.model, learner.optimizer, learner.judge)
         losses = logs["loss"], measured["loss"], measured["perturbed_loss"]
         if not all(map(math.isfinite, losses)):
             raise UserError(
                 f"The training diverged in epoch {epoch + 1} (loss {losses[0]}); lower the recipe's learning rate."
             )
-        row = {
-            "epoch": epoch + 1,
-            "phase": phase,
-            "side": side,
-            "loss": logs["loss"],
-            "accuracy": logs["accuracy"],
-            "validation_loss": measured["loss"],
-            "validation_accuracy": measured["accuracy"],
-            "perturbed_loss": measured["perturbed_loss"],
-            "perturbed_accuracy": measured["perturbed_accuracy"],
-            "score": (measured["accuracy"] + measured["perturbed_accuracy"]) / 2,
-            "learning_rate": float(keras.ops.convert_to_numpy(learner.optimizer.learning_rate)),
-            "images_per_second": 1 / watch.seconds_an_image,
-        }
+        rate = float(keras.ops.convert_to_numpy(learner.optimizer.learning_rate))
+        row = record.row(epoch, kind, logs, measured, learning_rate=rate, speed=1 / watch.seconds_an_image)
         best = state.best is None or _merit(row) > _merit(state.best)
         if best:
             meta = {"spec": learner.spec, "recipe": self.recipe.name, "views": self.recipe.views}
-            weights.save(self.run.weights_path, arrays, meta, storage="float32")
+            if self.hosts.chief:
+                weights.save(self.run.weights_path, arrays, meta, storage="float32")
             state.best = row
         row["seconds"] = time.perf_counter() - began
         spent = watch.seconds_an_image * watch.images + watch.start_seconds
@@ -228,7 +237,9 @@ class Training:
         if self.recipe.minutes:
             self._decide()
         saved = dataclasses.replace(state, seconds=self.seconds)
-        record.save(self.run, saved, self.timetable, learner.variables, phase=phase)
+        if self.hosts.chief:
+            record.save(self.run, saved, self.timetable, learner.variables, phase=phase)
+        self.hosts.run_id = self.run.id
         console.print(summary(row, state.total, best, self.timetable.remaining(state.done, state.total)))
 
     def _steps(self, stream: int, epoch: int, kind: Kind, title: str, limit: int | None = None) -> tuple[dict, Watch]:
@@ -238,7 +249,8 @@ class Training:
             side=kind[1],
             title=title,
             after=lambda rate: self.timetable.remaining(epoch + 1, self.state.total, {kind: rate}),
-            stop=self.stop,
+            # One host alone cannot leave an epoch: the others would wait for it.
+            stop=self.stop if self.hosts.count == 1 else StopSignal(),
             limit=limit,
         )
 
@@ -255,25 +267,25 @@ class Training:
         kinds = self.timetable.kinds(total)
         if len(kinds) < 2:
             return
-        network, rates, start = checkpoint.snapshot(learner.network.variables), {}, 0.0
+        rates, start = {}, 0.0
         # The first phase last: what was traced for it is then at hand.
         for name in reversed(dict.fromkeys(name for name, _ in kinds)):
             first = next(epoch for epoch in range(total) if self.timetable.kind(epoch, total)[0] == name)
-            learner.enter(self.timetable.phase(first, total))
-            optimizer = checkpoint.snapshot(learner.model.optimizer.variables)
-            for kind in (kind for kind in kinds if kind[0] == name):
-                _, watch = self._steps(TRIAL, 0, kind, f"trying {kind[1]} px", limit=TRIAL_STEPS)
-                rates[kind], start = watch.seconds_an_image, watch.start_seconds
-            checkpoint.restore(learner.network.variables, network)
-            checkpoint.restore(learner.model.optimizer.variables, optimizer)
+            with learner.trial(self.timetable.phase(first, total)):
+                for kind in (kind for kind in kinds if kind[0] == name):
+                    _, watch = self._steps(TRIAL, 0, kind, f"trying {kind[1]} px", limit=TRIAL_STEPS)
+                    rates[kind], start = watch.seconds_an_image, watch.start_seconds
         self.timetable.costs = dataclasses.replace(self.timetable.costs, rates=rates, start=start)
 
     def _decide(self) -> None:
         """Settle the number of epochs after the first one; lower it later only if the machine has become too slow for it."""
         state, left = self.state, self.recipe.minutes * 60 - self.seconds
-        if state.decided and self.timetable.remaining(state.done, state.total) <= left:
+        total = state.total
+        if not state.decided or self.timetable.remaining(state.done, total) > left:
+            total = self.timetable.fitting(state.done, total, left * (1 if state.decided else SHARE))
+        total = self.hosts.chiefs(total)  # each has a clock of its own
+        if state.decided and total == state.total:
             return
-        total = self.timetable.fitting(state.done, state.total, left * (1 if state.decided else SHARE))
         console.print(
             f"Within {self.recipe.minutes:g} minutes this machine trains {total} of the recipe's {self.recipe.epochs} epochs."
         )

@@ -6,7 +6,7 @@ logs, watch = learner.steps(TRAIN, epoch=0, side=96, title="epoch 1", after=lamb
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -19,6 +19,7 @@ from build.train.batches import PLAN, Batches, generator
 from build.train.classifier import Classifier, precision, set_learning, spec_of, strategy_of, undecayed
 from build.train.distillation import Teacher
 from build.train.hardware import Decision
+from build.train.hosts import Hosts, distribution
 from build.train.losses import Objective, accuracy
 from build.train.optimizers import build_optimizer, check_optimizer
 from build.train.progress import StopSignal, Watch, bar
@@ -40,12 +41,15 @@ class Learner:
         seed: int,
         load_weights: bool,
         teachers: Sequence[Path] = (),
+        hosts: Hosts | None = None,
     ):
         """Build the network for the training cells of `prepared`; UserError for settings that cannot work.
 
         load_weights: fetch the decision's pretrained weights; False where a checkpoint follows.
         teachers: weights files of the networks to learn from (build/train/distillation.py).
+        hosts: the processes that train it together; None for this one alone.
         """
+        self.hosts = hosts or Hosts()
         self.recipe, self.decision, self.prepared, self.seed = recipe, decision, prepared, seed
         check_optimizer(recipe)
         classes = len(contract.CLASSES)
@@ -55,7 +59,7 @@ class Learner:
         self.steps_per_epoch = len(self.plan.rows) // self.batch
         self.augmentation = Augmentation(recipe, classes=classes)
         self.spec = spec_of(recipe, decision, classes=classes, image_shape=contract.IMAGE_SHAPE, seed=seed)
-        self.strategy = strategy_of(decision.replicas)
+        self.strategy, self.distribution = strategy_of(decision.replicas), distribution(self.batch)
         with self._scope():
             smaller = any(side < IMAGE_SIDE for side, _ in recipe.resolutions)
             any_side = {"image_shape": [None, None, contract.IMAGE_SHAPE[2]]} if smaller else {}
@@ -68,11 +72,16 @@ class Learner:
                 teacher = Teacher(teachers) if teachers else None
             self.model = Classifier(self.network, teacher)
         self.optimizer, self.phase, self.side, self.graphs = None, None, None, {}
+        self._judge = None
 
     @contextlib.contextmanager
     def _scope(self):
-        with self.strategy.scope() if self.strategy else contextlib.nullcontext(), precision(self.decision.precision):
+        strategy = self.strategy.scope() if self.strategy else contextlib.nullcontext()
+        with strategy, self._spread(), precision(self.decision.precision):
             yield
+
+    def _spread(self):
+        return self.distribution.scope() if self.distribution else contextlib.nullcontext()
 
     @property
     def images(self) -> int:
@@ -93,13 +102,7 @@ class Learner:
             )
             self.model.compile(
                 optimizer=self.optimizer,
-                loss=Objective(
-                    class_weight=self.plan.class_weight,
-                    label_smoothing=self.recipe.label_smoothing,
-                    jsd_weight=self.recipe.jsd_weight,
-                    teacher_weight=self.recipe.teacher_weight,
-                    temperature=self.recipe.teacher_temperature,
-                ),
+                loss=self._objective(),
                 metrics=[accuracy],
                 jit_compile=self.decision.xla,
                 steps_per_execution=max(1, min(self.decision.steps_per_execution, self.steps_per_epoch // 4)),
@@ -107,6 +110,39 @@ class Learner:
             # Under mixed_float16 keras wraps the optimizer to scale the loss: the wrapper has variables of its own.
             self.model.optimizer.build(self.model.trainable_variables)
         self.phase, self.side, self.graphs = phase.name, None, {}
+
+    @contextlib.contextmanager
+    def trial(self, phase: schedule.Phase) -> Iterator[None]:
+        """Begin a phase for a few steps that leave no trace: afterwards every variable is what it was before them."""
+        network = checkpoint.snapshot(self.network.variables)
+        self.enter(phase)
+        optimizer = checkpoint.snapshot(self.model.optimizer.variables)
+        yield
+        checkpoint.restore(self.network.variables, network)
+        checkpoint.restore(self.model.optimizer.variables, optimizer)
+
+    def _objective(self) -> Objective:
+        return Objective(
+            class_weight=self.plan.class_weight,
+            label_smoothing=self.recipe.label_smoothing,
+            jsd_weight=self.recipe.jsd_weight,
+            teacher_weight=self.recipe.teacher_weight,
+            temperature=self.recipe.teacher_temperature,
+        )
+
+    @property
+    def judge(self) -> Classifier:
+        """What validates: the model itself; where it is spread over devices under JAX, a copy on this host's first device.
+
+        There every host validates other batches, of any size; a spread model takes the same number of images on each device.
+        """
+        if self.distribution is None:
+            return self.model
+        if self._judge is None:
+            with precision(self.decision.precision):
+                self._judge = Classifier(networks.build(self.spec))
+            self._judge.compile(loss=self._objective(), metrics=[accuracy])
+        return self._judge
 
     def resume(self, path: Path, phase: schedule.Phase | None) -> None:
         """Take a checkpoint's variables; the optimizer's too if its `phase` goes on, None where another one follows."""
@@ -158,12 +194,16 @@ class Learner:
                 shuffle=True,
                 limit=limit,
                 workers=self.decision.workers,
+                hosts=self.hosts,
             ) as batches,
+            self._spread(),
             bar() as progress,
         ):
             watch = Watch(
                 progress, title=title, images=len(batches) * self.batch, batch=self.batch, after=after, stop=stop
             )
+            # Several hosts read the losses at the same step, or they would wait for each other.
+            watch.async_safe &= self.hosts.count == 1
             # shuffle=False: the order is ours; keras would draw another one from Python's global generator.
             history = self.model.fit(batches, epochs=1, verbose=0, shuffle=False, callbacks=[watch]).history
         return {name: values[-1] for name, values in history.items()}, watch

@@ -109,8 +109,9 @@ class StopSignal:
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self):
-        self.wished = False
+    def __init__(self, what: str = "step"):
+        """what: after which it stops, for the message."""
+        self.wished, self.what = False, what
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> "StopSignal":
@@ -126,4 +127,4 @@ class StopSignal:
         if self.wished:
             raise KeyboardInterrupt
         self.wished = True
-        console.print("Stopping after this step (again: at once) ...")
+        console.print(f"Stopping after this {self.what} (again: at once) ...")

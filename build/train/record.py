@@ -23,7 +23,7 @@ from build.errors import UserError
 from build.recipe import Recipe
 from build.runs import Run
 from build.train import checkpoint, curves, hardware, tensorboard
-from build.train.budget import Timetable
+from build.train.budget import Kind, Timetable
 from build.train.distillation import TeacherFile
 from submission import contract
 
@@ -61,6 +61,7 @@ def begin(
     spec: dict,
     plan: Plan,
     teachers: Sequence[TeacherFile] = (),
+    hosts: int = 1,
 ) -> Run:
     """Make the run folder with all that is known before the first epoch."""
     cells, split = prepared.cells, prepared.split
@@ -77,6 +78,7 @@ def begin(
         classes=list(contract.CLASSES),
         counts=plan.facts(),
         teachers=[teacher.facts for teacher in teachers],
+        hosts=hosts,
         images={side: len(getattr(split, side)) for side in ("train", "validation", "test")},
         status=RUNNING,
     )
@@ -108,6 +110,27 @@ def decision_of(
                 f"instead of {known['sha256'][:12]}); put the old file back, or train a new run."
             )
     return hardware.Decision(**facts["decided"])
+
+
+def row(
+    epoch: int, kind: Kind, logs: dict[str, float], measured: dict[str, float], *, learning_rate: float, speed: float
+) -> dict:
+    """A line of history.csv: the epoch counted from 0, training's and validation's means, images a second."""
+    phase, side = kind
+    return {
+        "epoch": epoch + 1,
+        "phase": phase,
+        "side": side,
+        "loss": logs["loss"],
+        "accuracy": logs["accuracy"],
+        "validation_loss": measured["loss"],
+        "validation_accuracy": measured["accuracy"],
+        "perturbed_loss": measured["perturbed_loss"],
+        "perturbed_accuracy": measured["perturbed_accuracy"],
+        "score": (measured["accuracy"] + measured["perturbed_accuracy"]) / 2,
+        "learning_rate": learning_rate,
+        "images_per_second": speed,
+    }
 
 
 def save(run: Run, state: State, timetable: Timetable, variables: tuple, *, phase: str) -> None:

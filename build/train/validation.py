@@ -13,6 +13,7 @@ from build.recipe import Recipe
 from build.train import checkpoint
 from build.train.batches import PERTURB, Batches, Plain
 from build.train.classifier import Classifier
+from build.train.hosts import Hosts
 from submission import network as networks
 
 LEAST_BATCH = 64
@@ -27,8 +28,12 @@ def alone(recipe: Recipe) -> Recipe:
 class Validation:
     """The validation cells of a run, ready to be measured after every epoch."""
 
-    def __init__(self, prepared, recipe: Recipe, *, classes: int, seed: int, workers: int):
-        """Take the validation side of `prepared`; the augmentation is the recipe's without what mixes images or makes views."""
+    def __init__(self, prepared, recipe: Recipe, *, classes: int, seed: int, workers: int, hosts: Hosts | None = None):
+        """Take the validation side of `prepared`; the augmentation is the recipe's without what mixes images or makes views.
+
+        hosts: the processes that share the batches; None for this one alone.
+        """
+        self.hosts = hosts or Hosts()
         augmenter = "podium" if recipe.augmenter == "none" else recipe.augmenter
         shown = dataclasses.replace(alone(recipe), augmenter=augmenter)
         self.prepared, self.seed, self.workers = prepared, seed, workers
@@ -47,27 +52,47 @@ class Validation:
             seed=self.seed,
             stream=PERTURB,
             workers=self.workers,
+            hosts=self.hosts,
         )
 
-    def evaluate(self, model: Classifier) -> dict[str, float]:
-        """Measure the model as it is: "loss", "accuracy", "perturbed_loss", "perturbed_accuracy"."""
+    def evaluate(self, model: Classifier, judge: Classifier | None = None) -> dict[str, float]:
+        """Measure the model as it is: "loss", "accuracy", "perturbed_loss", "perturbed_accuracy".
+
+        judge: a compiled copy that sees the images in the model's place, with its weights; None for the model itself.
+        """
+        judge = judge or model
+        if judge is not model:
+            checkpoint.restore(judge.network.variables, checkpoint.snapshot(model.network.variables))
         measured = {}
         for prefix, augmentation in self.kinds.items():
-            with self.batches(augmentation) as batches:
-                logs = model.evaluate(batches, verbose=0, return_dict=True)
-            measured |= {prefix + name: float(value) for name, value in logs.items()}
+            measured |= {prefix + name: value for name, value in self._means(judge, augmentation).items()}
         return measured
 
-    def measure(self, model: Classifier, optimizer) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    def measure(
+        self, model: Classifier, optimizer, judge: Classifier | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         """Measure the model with the optimizer's averaged weights; the raw weights are back afterwards.
+
+        judge: as in `evaluate`.
 
         Returns the averaged weights by name, and what `evaluate` does.
         """
         trainable = model.trainable_variables
         raw = checkpoint.snapshot(trainable)
         optimizer.load_average(trainable)
-        measured = self.evaluate(model)
+        measured = self.evaluate(model, judge)
         named = networks.variables(model.network)
         arrays = dict(zip(named, checkpoint.snapshot(list(named.values())), strict=True))
         checkpoint.restore(trainable, raw)
         return arrays, measured
+
+    def _means(self, judge: Classifier, augmentation) -> dict[str, float]:
+        """Loss and accuracy over the validation cells, those of all hosts together."""
+        with self.batches(augmentation) as batches:
+            images = batches.images_made
+            logs = judge.evaluate(batches, verbose=0, return_dict=True) if images else {}
+        if self.hosts.count == 1:
+            return {name: float(value) for name, value in logs.items()}
+        names = ("loss", "accuracy")
+        *sums, images = self.hosts.sum([*(images * float(logs.get(name, 0.0)) for name in names), images])
+        return {name: float(value / images) for name, value in zip(names, sums, strict=True)}
