@@ -1,6 +1,8 @@
 """Several networks in one weights file: an ensemble whose members all look at every image.
 
 One file rather than one for each member: its checksum covers all of them, so none can be missing, damaged or another's.
+Members are averaged as views are, by their logits: the label is then that of the product of their distributions, in which a member
+that rules a class out is heard. The price is that a member of larger logits weighs more; equal label smoothing keeps them alike.
 
     arrays, meta = join([(arrays_1, {"spec": spec_1}), (arrays_2, {"spec": spec_2})])
     for arrays, meta in split(arrays, meta): ...
