@@ -8,7 +8,7 @@ import build.bench
 from build.console import console, muffled
 from build.errors import UserError
 
-NOT_SUBJECTS = {"__main__", "turns"}
+NOT_SUBJECTS = {"__main__", "turns", "engines", "exported"}
 
 
 def subjects() -> list[str]:

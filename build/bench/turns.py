@@ -18,18 +18,26 @@ from build.console import console
 RESULTS = Path("runs/bench")
 
 
-def take(contenders: Mapping[str, Callable], images: np.ndarray, *, rounds: int) -> dict[str, np.ndarray]:
+def take(
+    contenders: Mapping[str, Callable], images: np.ndarray, *, rounds: int, walls: dict[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
     """Processor milliseconds an image of each contender, (rounds,) float64, called once in every round.
 
     In turns, so that what else the machine does falls on all of them alike; the order is turned round every second round.
-    Time is the process's, all threads: a contender that spreads over cores gains nothing by it.
+    Time is the process's, all threads: a contender that spreads over cores gains nothing by it. One that works in a process of
+    its own has a method `cpu()`, the seconds that process has spent. `walls`, where given, takes the same calls' milliseconds
+    an image by the clock.
     """
     spent = {name: np.empty(rounds) for name in contenders}
+    walls = {} if walls is None else walls
+    walls |= {name: np.empty(rounds) for name in contenders}
     for number in range(rounds):
         for name, function in reversed(contenders.items()) if number % 2 else contenders.items():
-            start = time.process_time()
+            clock = getattr(function, "cpu", time.process_time)
+            start, began = clock(), time.perf_counter()
             function(images)
-            spent[name][number] = (time.process_time() - start) * 1000 / len(images)
+            spent[name][number] = (clock() - start) * 1000 / len(images)
+            walls[name][number] = (time.perf_counter() - began) * 1000 / len(images)
     return spent
 
 
