@@ -70,7 +70,8 @@ ONNX = """self.session = onnxruntime.InferenceSession(str(HERE / "network.onnx")
 
     def run(self, pixels):
         return self.session.run(None, {self.session.get_inputs()[0].name: pixels})[0]"""
-SAVED = 'self.run = tf.saved_model.load(str(HERE / "network")).serve'
+SAVED = """self.network = tf.saved_model.load(str(HERE / "network"))  # kept: its variables live as long as it does
+        self.run = self.network.serve"""
 KERAS = """model = keras.models.load_model(HERE / "network.keras", compile=False)
         self.run = lambda pixels: model(pixels, training=False)"""
 
