@@ -128,15 +128,16 @@ def test_hosts_that_cannot_share_a_batch_are_told(cells):
 
 
 def test_the_sentence_names_the_worker_where_it_can():
-    hosts = Hosts(THREE, 0, "20260101-toy")
+    hosts = Hosts(THREE, 0, "20260101-toy", met=True)
     reset = "UNKNOWN: Gloo AllGather failed: Read error [10.0.0.3]:29877: Connection reset by peer"
     assert hosts.sentence(reset) == (
         "Worker 2 at 10.0.0.3:4711 is gone; go on with --resume 20260101-toy on the hosts that remain."
     )
     assert "One of the workers 1 at 10.0.0.2:4711, 2 at 10.0.0.3:4711 is gone" in hosts.sentence()
-    assert Hosts(THREE[:2], 1).sentence() == (
+    assert Hosts(THREE[:2], 1, met=True).sentence() == (
         "Worker 0 at 10.0.0.1:4711 is gone; go on from the start (no epoch was finished) on the hosts that remain."
     )
+    assert "Not all of the 3 processes met at 10.0.0.1:4711" in Hosts(THREE).sentence()
     assert is_loss(ValueError(reset))
     assert not is_loss(ValueError("shapes do not match"))
     assert not is_loss(UserError(reset))

@@ -50,6 +50,8 @@ class Hosts:
     index: int = 0
     run_id: str | None = None
     """What --resume takes, as soon as there is an epoch to go on from."""
+    met: bool = False
+    """Whether all of them have come."""
 
     @property
     def count(self) -> int:
@@ -90,7 +92,12 @@ class Hosts:
         return np.ascontiguousarray(multihost_utils.process_allgather(values))
 
     def sentence(self, reason: str = "") -> str:
-        """What the user reads when another host is gone; `reason`, the framework's words, may say which."""
+        """What the user reads when another host is gone, or never came; `reason`, the framework's words, may say which."""
+        if not self.met:
+            return (
+                f"Not all of the {self.count} processes met at {self.addresses[0]} within {JOIN_SECONDS} seconds; start the same "
+                "command on every host, and let each reach that address."
+            )
         others = [number for number in range(self.count) if number != self.index]
         named = re.findall(r"\[?(\d+(?:\.\d+){3})\]?:\d+", reason)
         gone = [number for number in others if self.addresses[number].rsplit(":", 1)[0] in named]
@@ -150,14 +157,20 @@ def joined(environ: Mapping[str, str] = os.environ) -> Iterator[Hosts]:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     _speak_on_abort(hosts)
     console.print(f"Process {hosts.index} of {hosts.count}: waiting for the others at {hosts.addresses[0]}.")
-    jax.distributed.initialize(
-        coordinator_address=hosts.addresses[0],
-        num_processes=hosts.count,
-        process_id=hosts.index,
-        initialization_timeout=JOIN_SECONDS,
-        heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-        shutdown_timeout_seconds=_LEAVING_SECONDS,
-    )
+    try:
+        jax.distributed.initialize(
+            coordinator_address=hosts.addresses[0],
+            num_processes=hosts.count,
+            process_id=hosts.index,
+            initialization_timeout=JOIN_SECONDS,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=_LEAVING_SECONDS,
+        )
+    except RuntimeError as error:
+        console.print(str(error), markup=False)
+        raise UserError(hosts.sentence()) from error
+    hosts.met = True
+    console.print(f"{hosts.count} processes train one run on {jax.device_count()} devices.")
     keras.utils.set_random_seed(
         0
     )  # what layers draw before the network's own start is given must be alike, JAX compares it
