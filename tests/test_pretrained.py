@@ -1,5 +1,6 @@
 """Weights that a network begins with: keras.applications' files in every form, our own, and what is wrong with a file."""
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from build.errors import UserError
 from build.train import pretrained
 from build.train.pretrained import PUBLISHED, download, load
 from submission import weights as files
+from submission.applications import APPLICATIONS
+from submission.convnext import PIXEL_DEVIATION, PIXEL_MEAN
 from submission.network import build, complete, variables
 
 # Keras' own save_weights converts its variables in the way that numpy 2 warns of.
@@ -72,7 +75,6 @@ def test_files_without_top_give_the_same_features_in_either_format(suffix, rng, 
     model = convnext_tiny(rng, include_top=False, pooling="avg", input_shape=(64, 64, 3))
     path = tmp_path / f"notop{suffix}"
     if suffix == ".h5":
-        import h5py
         from keras.src.legacy.saving import legacy_h5_format  # the format of the published files
 
         with h5py.File(path, "w") as file:
@@ -86,28 +88,78 @@ def test_files_without_top_give_the_same_features_in_either_format(suffix, rng, 
     np.testing.assert_allclose(np.asarray(ours(images)), np.asarray(model(images)), atol=1e-4)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("top", [False, True])
-def test_mobilenet_files_give_the_same_features(top, rng, tmp_path):
+def application_file(name: str, top: bool, rng, folder, *, side: int = 96, deviation_as_variance: bool = True):
+    """(a network of keras.applications with drawn weights, the file they are saved in, its features as a function of pixels)."""
+    kind = APPLICATIONS[name]
     settings = {"include_top": True, "classes": 4} if top else {"include_top": False, "pooling": "avg"}
-    model = keras.applications.MobileNetV3Large(weights=None, input_shape=(64, 64, 3), **settings)
-    for name, variable in variables(model).items():  # so that images differ in the features, and statistics count
+    model = getattr(keras.applications, kind.constructor)(weights=None, input_shape=(side, side, 3), **settings)
+    for key, variable in variables(model).items():  # so that images differ in the features, and statistics count
         shape = variable.shape
-        fan_in = np.prod(shape[:2]) * (1 if "depthwise" in name else shape[2]) if len(shape) == 4 else 1
-        positive = name.endswith(("gamma", "moving_variance"))
+        if key.startswith("normalization"):
+            continue
+        fan_in = np.prod(shape[:2]) * (1 if shape[-1] == 1 else shape[2]) if len(shape) == 4 else 1
+        positive = key.endswith(("gamma", "moving_variance"))
         values = rng.uniform(0.7, 1.3, shape) if positive else rng.normal(0, np.sqrt(2 / fan_in), shape)
         variable.assign(values if positive or len(shape) == 4 else 0.1 * values)
-    path = tmp_path / "mobilenet.weights.h5"
+    deviation = np.array(PIXEL_DEVIATION) / 255
+    if name.startswith("efficientnet"):
+        norm = next(layer for layer in model.layers if isinstance(layer, keras.layers.Normalization))
+        norm.set_weights(
+            [np.array(PIXEL_MEAN) / 255, deviation if deviation_as_variance else deviation**2, np.zeros(())]
+        )
+    path = folder / f"{name}.weights.h5"
     model.save_weights(path)
-    spec = complete({"network": "mobilenet-v3-large", "classes": 8, "image_shape": [64, 64, 3]})
-    network = build(spec)
-    assert load(network, spec, path) == ["logits/kernel", "logits/bias"]
-    images = rng.integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
+    if name.startswith("efficientnet"):
+        norm.mean, norm.variance = np.float32(PIXEL_MEAN) / 255, np.float32(deviation**2)  # what it computes with
     pool = [layer for layer in model.layers if isinstance(layer, keras.layers.GlobalAveragePooling2D)][-1]
-    theirs = np.asarray(keras.Model(model.input, pool.output)(images)).reshape(2, -1)
+    inner = keras.Model(model.input, pool.output)
+    module = getattr(keras.applications, MODULES[name])
+    return path, lambda images: np.asarray(inner(module.preprocess_input(images.copy()))).reshape(len(images), -1)
+
+
+MODULES = {
+    "resnet50": "resnet",
+    "xception": "xception",
+    "inception-v3": "inception_v3",
+    "efficientnet-b0": "efficientnet",
+    "efficientnet-b4": "efficientnet",
+    "mobilenet-v3-large": "mobilenet_v3",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "top"), [*((name, False) for name in MODULES), ("mobilenet-v3-large", True), ("resnet50", True)]
+)
+def test_files_of_keras_applications_give_their_features_of_pixels(name, top, rng, tmp_path):
+    path, features = application_file(name, top, rng, tmp_path)
+    spec = complete({"network": name, "classes": 8, "image_shape": [96, 96, 3]})
+    network = build(spec, initialize=False)
+    assert load(network, spec, path) == ["logits/kernel", "logits/bias"]
+    images = rng.integers(0, 256, (2, 96, 96, 3)).astype(np.float32)
+    theirs = features(images)
     ours = np.asarray(keras.Model(network.input, network.get_layer("head_dropout").input)(images))
-    assert np.abs(theirs[0] - theirs[1]).max() > 0.01
-    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    assert np.abs(theirs[0] - theirs[1]).max() > 0.01 * np.abs(theirs).max()
+    np.testing.assert_allclose(ours, theirs, atol=1e-4 * max(1, np.abs(theirs).max()))
+
+
+@pytest.mark.slow
+def test_an_efficientnet_that_expects_other_pixels_is_refused(rng, tmp_path):
+    path, _ = application_file("efficientnet-b0", False, rng, tmp_path)
+    spec = complete({"network": "efficientnet-b0", "classes": 8, "image_shape": [96, 96, 3]})
+    network = build(spec, initialize=False)
+    with h5py.File(path, "r+") as file:
+        file["layers/normalization/vars/1"][...] = 1.0
+    with pytest.raises(
+        UserError, match=r"expect pixels of mean \[0.485, 0.456, 0.406\] and variance \[1.0, 1.0, 1.0\]"
+    ):
+        load(network, spec, path)
+
+
+def test_published_weights_are_for_width_one_only():
+    spec = complete({"network": "resnet50", "classes": 8, "image_shape": [64, 64, 3], "width": 0.1})
+    with pytest.raises(UserError, match=r"are for width 1, the recipe has 0\.1; .*--weights none"):
+        load(build(SMALL_CNN), spec, "imagenet")
 
 
 @pytest.mark.slow
@@ -203,15 +255,31 @@ def test_a_file_that_is_not_the_published_one_is_refused(monkeypatch, tmp_path):
         download("convnext", "tiny")
 
 
-def test_addresses_and_hashes_are_those_of_keras_applications():
-    from keras.src.applications import convnext, mobilenet_v3
+def test_addresses_and_hashes_are_those_of_keras_applications(monkeypatch):
+    from keras.src.applications import convnext
 
     for (network, size), (url, digest) in PUBLISHED.items():
         if network == "convnext":
             assert url == f"{convnext.BASE_WEIGHTS_PATH}convnext_{size}.h5"
             assert digest == convnext.WEIGHTS_HASHES[f"convnext_{size}"][0]
-        else:
-            assert url == f"{mobilenet_v3.BASE_WEIGHT_PATH}weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5"
-            assert digest == mobilenet_v3.WEIGHTS_HASHES["large_224_1.0_float"][1]
     assert {size for network, size in PUBLISHED if network == "convnext"} == set(convnext.MODEL_CONFIGS)
     assert pretrained.DONORS.keys() == {network for network, _ in PUBLISHED}
+
+
+class Asked(Exception):
+    """Stops keras.applications at its download."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODULES)
+def test_the_file_is_the_one_that_keras_applications_would_fetch(name, monkeypatch):
+    asked = {}
+
+    def get_file(fname, origin, *, file_hash, **_):
+        asked.update(url=origin, digest=file_hash)
+        raise Asked
+
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
+    with pytest.raises(Asked):
+        getattr(keras.applications, APPLICATIONS[name].constructor)(include_top=False, input_shape=(224, 224, 3))
+    assert PUBLISHED[name, None] == (asked["url"], asked["digest"])

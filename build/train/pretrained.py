@@ -13,14 +13,14 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import h5py
 import keras
 import numpy as np
 
 from build.errors import UserError
-from build.train import efficientnet_lite_weights
+from build.train import application_weights, efficientnet_lite_weights
+from build.train.application_weights import Donor
 from submission import weights as files
 from submission.convnext import SIZES
 from submission.network import variables
@@ -34,9 +34,8 @@ OPTIMIZER_GROUPS = ("optimizer", "optimizer_weights")
 
 # What keras.applications publishes: URL and hash (SHA-256, or MD5 of 32 digits where nothing else is published). ConvNeXt
 # with its top: then its last norm is the one that was trained before the classes, whatever a file without top holds.
-_STORE = "https://storage.googleapis.com/tensorflow/keras-applications"
 PUBLISHED = {
-    ("convnext", size): (f"{_STORE}/convnext/convnext_{size}.h5", digest)
+    ("convnext", size): (f"{application_weights.STORE}/convnext/convnext_{size}.h5", digest)
     for size, digest in (
         ("tiny", "8ae6e78ce2933352b1ef4008e6dd2f17bc40771563877d156bc6426c7cf503ff"),
         ("small", "ce1277d8f1ee5a0ef0e171469089c18f5233860ceaf9b168049cb9263fd7483c"),
@@ -44,23 +43,7 @@ PUBLISHED = {
         ("large", "070c5ed9ed289581e477741d3b34beffa920db8cf590899d6d2c67fba2a198a6"),
         ("xlarge", "c1f5ccab661354fc3a79a10fa99af82f0fbf10ec65cb894a3ae0815f17a889ee"),
     )
-} | {
-    ("mobilenet-v3-large", None): (
-        f"{_STORE}/mobilenet_v3/weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
-        "07fb09a5933dd0c8eaafa16978110389",
-    )
-}
-
-
-class Donor(NamedTuple):
-    """A family of networks of keras.applications, as a source of weights."""
-
-    constructor: Callable[[str | None], Callable[..., keras.Model]]
-    """Size -> the function of keras.applications."""
-    arrays: Callable[[keras.Model, str | None], dict[str, np.ndarray]]
-    """(its network, size) -> the arrays by our names and in our layout; of a top only what ours has too."""
-    top: Callable[[str | None, int], list[tuple[int, ...]]]
-    """(size, classes) -> shapes of the arrays that a top adds."""
+} | application_weights.PUBLISHED
 
 
 def load(network: keras.Model, spec: dict, weights: str | Path) -> list[str]:
@@ -85,6 +68,11 @@ def load(network: keras.Model, spec: dict, weights: str | Path) -> list[str]:
         raise UserError(
             f"Published ConvNeXt weights are for stem_patch 4, the recipe has {spec['stem_patch']}; "
             "set it to 4, or train from scratch with --weights none."
+        )
+    if spec.get("width", 1) != 1 and not (path and path.suffix == ".npz"):
+        raise UserError(
+            f"Published weights of {name} are for width 1, the recipe has {spec['width']}; "
+            "set it to 1, or train from scratch with --weights none."
         )
     if path and path.suffix == ".npz":
         return _assign(network, _own(path, spec), f"The weights file {path}")
@@ -171,6 +159,7 @@ def _read(network: keras.Model, spec: dict, path: Path) -> dict[str, np.ndarray]
         for name, variable in variables(network).items()
         if not name.startswith(HEAD)
     )
+    body += Counter(donor.entry)
     top = held - body
     # The number of classes is the length of the top's last bias.
     classes = next(
@@ -264,25 +253,4 @@ def _convnext_top(size: str, classes: int) -> list[tuple[int, ...]]:
     return [(SIZES[size][1][-1], classes), (classes,)]
 
 
-# --- MobileNetV3 ------------------------------------------------------------------------------------------------------
-
-MOBILENET_TOP = ("conv_2", "logits")
-
-
-def _mobilenet(_: None) -> Callable[..., keras.Model]:
-    return keras.applications.MobileNetV3Large
-
-
-def _mobilenet_arrays(source: keras.Model, _: None) -> dict[str, np.ndarray]:
-    """Our network is built by the same function, so the names are the same; its head is another one than theirs."""
-    return {name: array.numpy() for name, array in variables(source).items() if name.split("/")[0] not in MOBILENET_TOP}
-
-
-def _mobilenet_top(_: None, classes: int) -> list[tuple[int, ...]]:
-    return [(1, 1, 960, 1280), (1280,), (1, 1, 1280, classes), (classes,)]
-
-
-DONORS = {
-    "convnext": Donor(_convnext, convnext_arrays, _convnext_top),
-    "mobilenet-v3-large": Donor(_mobilenet, _mobilenet_arrays, _mobilenet_top),
-}
+DONORS = {"convnext": Donor(_convnext, convnext_arrays, _convnext_top)} | application_weights.DONORS
