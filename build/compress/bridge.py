@@ -1,6 +1,6 @@
 """From a network of this kit, which is Keras 3, to its twin in tf_keras (Keras 2), the only Keras that tfmot 0.8 knows.
 
-    model = twin(spec, arrays)         # in a process that has not imported keras
+    model = twin(spec, arrays)         # in a process that has not imported submission.network
     arrays = weights_of(model)
 
 The builders of submission/ are called as they are, with a module in the place of `keras` that hands out tf_keras' layers and the few
@@ -27,9 +27,13 @@ class Operations(SimpleNamespace):
         raise AttributeError(f"keras.ops.{name} has no counterpart here")
 
 
-def stand_in() -> ModuleType:
+class StandIn(ModuleType):
     """A module that the builders take for keras."""
-    module = ModuleType("keras")
+
+
+def stand_in() -> StandIn:
+    """The stand-in, filled."""
+    module = StandIn("keras")
     module.__dict__.update(
         {name: getattr(tf_keras, name) for name in ("layers", "Model", "Input", "Variable") if hasattr(tf_keras, name)}
     )
@@ -49,17 +53,15 @@ def stand_in() -> ModuleType:
 
 def twin(spec: dict, arrays: dict[str, np.ndarray]) -> tf_keras.Model:
     """The tf_keras network of `spec` with these weights; UserError if its builder needs more of Keras 3 than the stand-in has."""
-    if not isinstance(sys.modules.get("keras", sys.modules[__name__]), ModuleType) or hasattr(
-        sys.modules.get("keras"), "version"
-    ):
-        raise UserError(
-            "The bridge to tf_keras needs a process that has not imported keras; run it as build.compress.tfmot_job."
-        )
-    sys.modules["keras"] = stand_in()
-    from submission.network import build
+    if "submission.network" not in sys.modules:
+        # TensorFlow may have imported the real one; whoever did keeps it.
+        sys.modules["keras"] = stand_in()
+    from submission import network
 
+    if not isinstance(network.keras, StandIn):
+        raise UserError("The bridge to tf_keras needs a process of its own, whose networks are not yet Keras 3's.")
     try:
-        model = build(spec, initialize=False)
+        model = network.build(spec, initialize=False)
         for name, weight in _named(model).items():
             weight.assign(arrays[name])
     except (AttributeError, TypeError, KeyError, ValueError) as error:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from build.compress import values
+from build.compress import tfmot_process, values
 from build.compress.learning import Lessons, lessons_of
 from build.errors import UserError
 from build.runs import Run
@@ -130,11 +130,9 @@ def make(method: Method, material: Material, path: Path) -> None:
 
 
 def _arrays(method: Method, material: Material) -> dict[str, np.ndarray | Palette]:
-    arrays = material.arrays
     if method.tfmot:
-        from build.compress import tfmot_process
-
         return _tidied(tfmot_process.run(method, material))
+    arrays = material.arrays
     kernels = [name for name in arrays if name.endswith("/kernel")]
     if method.values:
         counts = {name: DEPTHWISE_VALUES if _is_depthwise(name) else method.values for name in kernels}

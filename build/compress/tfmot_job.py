@@ -21,6 +21,7 @@ import tf_keras
 
 from build.compress.bridge import twin, weights_of
 from build.compress.learning import TEMPERATURE, Lessons, lessons_of
+from build.errors import UserError
 from build.runs import Run
 from submission import weights
 
@@ -120,4 +121,7 @@ def main(job: dict) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    try:
+        main(json.loads(sys.argv[1]))
+    except UserError as error:
+        sys.exit(str(error))
