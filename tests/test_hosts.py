@@ -25,13 +25,20 @@ STRONG = Augmentation(dataclasses.replace(find("podium"), mixup_alpha=0.2), clas
 
 @pytest.fixture(scope="module")
 def cells():
-    return np.random.default_rng(0).integers(60, 200, (150, 32, 32, 3), dtype=np.uint8), np.arange(150) % 8
+    return np.random.default_rng(0).integers(60, 200, (300, 32, 32, 3), dtype=np.uint8), np.arange(300) % 8
 
 
 def batches_of(cells, count, index=0, **settings):
-    settings = {"augmentation": STRONG, "batch": 64, "seed": 0, "stream": TRAIN, "epoch": 3, "shuffle": True} | settings
+    settings = {
+        "augmentation": STRONG,
+        "batch": 128,
+        "seed": 0,
+        "stream": TRAIN,
+        "epoch": 3,
+        "shuffle": True,
+    } | settings
     hosts = Hosts(tuple(f"localhost:{number}" for number in range(count)), index)
-    return Batches(*cells, np.arange(150), hosts=hosts, **settings)
+    return Batches(*cells, np.arange(300), hosts=hosts, **settings)
 
 
 def made(batches):
@@ -74,18 +81,20 @@ def test_wrong_variables_are_one_sentence(changes, backend, words):
         declared(TWO | changes, backend)
 
 
-@pytest.mark.parametrize(("batch", "parts"), [(1, 1), (8, 1), (31, 1), (32, 2), (48, 2), (64, 4), (96, 4), (4096, 64)])
-def test_parts_are_a_power_of_two_of_at_least_sixteen_images(batch, parts):
+@pytest.mark.parametrize(
+    ("batch", "parts"), [(1, 1), (8, 1), (63, 1), (64, 2), (96, 2), (128, 4), (192, 4), (4096, 64)]
+)
+def test_parts_are_a_power_of_two_of_at_least_32_images(batch, parts):
     assert parts_of(batch) == parts
 
 
 def test_hosts_make_slices_of_the_batches_that_one_makes(cells):
     whole = made(batches_of(cells, 1))
-    assert [x.shape for x, _ in whole] == [(64, 32, 32, 3)] * 2
+    assert [x.shape for x, _ in whole] == [(128, 32, 32, 3)] * 2
     for count in (2, 4):
         shares = [made(batches_of(cells, count, index)) for index in range(count)]
         for number, (x, y) in enumerate(whole):
-            assert all(len(share[number][0]) == 64 // count for share in shares)
+            assert all(len(share[number][0]) == 128 // count for share in shares)
             np.testing.assert_array_equal(np.concatenate([share[number][0] for share in shares]), x)
             np.testing.assert_array_equal(np.concatenate([share[number][1] for share in shares]), y)
 
@@ -99,31 +108,31 @@ def test_a_host_neither_reads_nor_augments_anothers_images(cells):
             return STRONG.batch(images, labels, copy, rng=rng, side=side)
 
     made(batches_of(cells, 2, 1, augmentation=Counted()))
-    assert sum(seen) == 64
-    assert batches_of(cells, 2, 1).images_made == 64
+    assert sum(seen) == 128
+    assert batches_of(cells, 2, 1).images_made == 128
 
 
 def test_parts_draw_different_numbers(cells):
-    images = np.repeat(cells[0][:1], 150, axis=0)
-    x, _ = batches_of((images, np.zeros(150, int)), 1).make(0)
-    assert (x[:16] != x[16:32]).any()
+    images = np.repeat(cells[0][:1], 300, axis=0)
+    x, _ = batches_of((images, np.zeros(300, int)), 1).make(0)
+    assert (x[:32] != x[32:64]).any()
 
 
 def test_hosts_share_whole_validation_batches(cells):
-    settings = {"shuffle": False, "stream": PERTURB, "batch": 40}
+    settings = {"shuffle": False, "stream": PERTURB, "batch": 80}
     whole = made(batches_of(cells, 1, **settings))
-    assert [len(x) for x, _ in whole] == [40, 40, 40, 30]
+    assert [len(x) for x, _ in whole] == [80, 80, 80, 60]
     for count in (2, 3, 5):
         shares = [made(batches_of(cells, count, index, **settings)) for index in range(count)]
         assert sum(map(len, shares)) == 4
-        assert sum(batches_of(cells, count, index, **settings).images_made for index in range(count)) == 150
+        assert sum(batches_of(cells, count, index, **settings).images_made for index in range(count)) == 300
         for index, share in enumerate(shares):
             for ours, theirs in zip(share, whole[index::count], strict=True):
                 np.testing.assert_array_equal(ours[0], theirs[0])
 
 
 def test_hosts_that_cannot_share_a_batch_are_told(cells):
-    with pytest.raises(UserError, match="4 parts of 16, which 3 hosts cannot share"):
+    with pytest.raises(UserError, match="4 parts of 32, which 3 hosts cannot share"):
         batches_of(cells, 3)
 
 

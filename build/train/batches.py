@@ -22,9 +22,10 @@ from build.train.losses import VIEWS
 PLAN, SHUFFLE, TRAIN, PERTURB, TRIAL, COMPRESS, STATISTICS = range(7)
 AHEAD = 8
 """Batches that are made before they are asked for: 64 images of 96 px are 1.8 MB, so this is small against any network."""
-PART_IMAGES = 16
+PART_IMAGES = 32
 MOST_PARTS = 64
-"""A training batch has as many parts as a power of two can, of at least so many images. Fixed, so that no number of hosts matters."""
+"""A training batch has as many parts as a power of two can, of at least so many images. Fixed, so that no number of hosts matters;
+not smaller, as the pipeline works on whole parts and gets slower with their number."""
 
 
 class Augments(Protocol):
@@ -53,7 +54,7 @@ def generator(seed: int, stream: int, *numbers: int) -> np.random.Generator:
 
 
 def parts_of(batch: int) -> int:
-    """Number of parts of a training batch: 4 for 64 images, 1 below 32 or for an odd number."""
+    """Number of parts of a training batch: 4 for 128 images, 1 below 64 or for an odd number."""
     parts = 1
     while parts < MOST_PARTS and batch % (2 * parts) == 0 and batch // (2 * parts) >= PART_IMAGES:
         parts *= 2
