@@ -62,6 +62,12 @@ def package(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def soup(session: nox.Session) -> None:
+    """Average the weights of runs of one network into a run of its own (-- RUN RUN --greedy)."""
+    podium(session, "soup", *session.posargs)
+
+
+@nox.session(venv_backend="none")
 def compress(session: nox.Session) -> None:
     """Store the last run in several ways, tfmot's too, judge each and choose (-- RUN --size-limit 2 --budget 0.5)."""
     prepare(session, "run", "compress")
