@@ -41,6 +41,7 @@ SHIPPED = (
     "submission/efficientnet_lite.py",
     "submission/ensemble.py",
     "submission/folded_convnext.py",
+    "submission/folded_efficientnet_lite.py",
     "submission/framing.py",
     "submission/inference.py",
     "submission/network.py",

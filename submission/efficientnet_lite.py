@@ -45,6 +45,30 @@ NORM_MOMENTUM = 0.99
 PIXEL_MEAN, PIXEL_DEVIATION = (127.0,) * 3, (128.0,) * 3
 
 
+def weight_shapes(*, size: str, classes: int) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every weight, in the network's order; told without building it."""
+    shapes = _shapes("stem", 3, 3, 3, STEM)
+    width = STEM
+    for stage, (depth, wider) in enumerate(zip(SIZES[size].depths, SIZES[size].widths, strict=True)):
+        for block in range(depth):
+            name, side, inner = f"stage_{stage}_block_{block}", KERNELS[stage], width * EXPANSIONS[stage]
+            if EXPANSIONS[stage] > 1:
+                shapes |= _shapes(f"{name}_expand", 1, 1, width, inner)
+            shapes |= _shapes(f"{name}_depthwise", side, side, inner, 1) | _shapes(
+                f"{name}_project", 1, 1, inner, wider
+            )
+            width = wider
+    return shapes | _shapes("top", 1, 1, width, TOP) | {"logits/kernel": (TOP, classes), "logits/bias": (classes,)}
+
+
+def _shapes(name: str, *kernel: int) -> dict[str, tuple[int, ...]]:
+    """Of a convolution and its batch normalization; a depthwise kernel ends in (channels, 1)."""
+    width = kernel[2] if kernel[3] == 1 else kernel[3]
+    return {f"{name}/kernel": kernel} | {
+        f"{name}_norm/{part}": (width,) for part in ("gamma", "beta", "moving_mean", "moving_variance")
+    }
+
+
 class Upsampling(layers.Layer):
     """Enlarges images by a factor, bilinear; the sides are rounded to whole pixels."""
 

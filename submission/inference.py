@@ -9,19 +9,25 @@ Memory does not grow with n beyond the images and the logits: every batch is sli
 
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from . import contract, ensemble
-from .convnext import weight_shapes
+from . import contract, convnext, efficientnet_lite, ensemble
 from .network import build, complete, variables
 from .views import COUNTS, SYMMETRIES, Deadline
 from .views import views as views_of
 from .weights import WeightsError, load
 
 BATCH = 64
+FOLDED = {
+    # network: (module with `forward`, its weights' shapes, the settings that these depend on)
+    "convnext": ("folded_convnext", convnext.weight_shapes, ("size", "classes", "stem_patch")),
+    "efficientnet-lite": ("folded_efficientnet_lite", efficientnet_lite.weight_shapes, ("size", "classes")),
+}
+"""Networks that plain TensorFlow computes faster than their layers do; imported only there, since JAX has no use for them."""
 
 
 class Predictor:
@@ -122,11 +128,10 @@ def forward(spec: dict, arrays: dict[str, np.ndarray], path: str | Path) -> Call
 
     Raises WeightsError if the arrays, read from `path`, are not the spec's.
     """
-    if keras.backend.backend() == "tensorflow" and spec["network"] == "convnext":
-        from . import folded_convnext
-
-        _check_names(arrays, weight_shapes(**{name: spec[name] for name in ("size", "classes", "stem_patch")}), path)
-        return folded_convnext.forward(arrays, spec)
+    if keras.backend.backend() == "tensorflow" and spec["network"] in FOLDED:
+        module, shapes, settings = FOLDED[spec["network"]]
+        _check_names(arrays, shapes(**{name: spec[name] for name in settings}), path)
+        return import_module(f".{module}", __package__).forward(arrays, spec)
     model = build(spec, initialize=False)
     targets = variables(model)
     _check_names(arrays, {name: tuple(target.shape) for name, target in targets.items()}, path)

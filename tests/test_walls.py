@@ -19,6 +19,7 @@ MAY_IMPORT_A_FRAMEWORK = (
     "submission/inference.py",
     "submission/efficientnet_lite.py",
     "submission/folded_convnext.py",
+    "submission/folded_efficientnet_lite.py",
     "submission/framing.py",
     "build/train/",
     "build/bench/",
