@@ -112,6 +112,15 @@ def reproduce(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def sweep(session: nox.Session) -> None:
+    """Train recipes with several seeds, folds or settings and compare them (-- --recipes podium,smoke --seeds 3 --folds 5)."""
+    given = {argument.partition("=")[0] for argument in session.posargs}
+    groups = [group for group, option in (("search", "--search"), ("sweep", "--ray")) if option in given]
+    prepare(session, "run", *groups)
+    podium(session, "sweep", *session.posargs)
+
+
+@nox.session(venv_backend="none")
 def bundle(session: nox.Session) -> None:
     """Write a competition bundle that Codabench accepts, from held-out cells (-- --data training_set.npz)."""
     podium(session, "bundle", *session.posargs)
@@ -127,7 +136,7 @@ def bench(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
     """Check format and lint, then run the tests (-- -m "not slow" leaves the slow ones out)."""
-    prepare(session, "run", "tests")
+    prepare(session, "run", "tests", "search")
     for check in (("check", "--quiet"), ("format", "--check", "--quiet")):
         session.run(str(PYTHON), "-m", "ruff", *check, ".", external=True)
     session.run(str(PYTHON), "-m", "pytest", *session.posargs, external=True)

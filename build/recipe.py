@@ -19,6 +19,9 @@ class Recipe:
     # --- data -------------------------------------------------------------------------------------------------------
     validation_share: float = 0.1
     test_share: float = 0.1
+    folds: int = 0
+    fold: int = 0
+    """Cross-validation: the test side is fold `fold` (0..folds - 1) of `folds`, whatever test_share says; 0 folds: one split by shares."""
     # --- balancing: "none", "weights" (class weights), "augment" (AugMix copies of minority classes), "both" ----------
     balance: str = "augment"
     balance_share: float = 0.8

@@ -13,7 +13,19 @@ from build.score.leaderboard.store import Store
 from tests.submissions import good, model, small_bundle, source
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("train", "soup", "compress", "package", "score", "leaderboard", "inspect", "cam", "reproduce", "bundle")
+COMMANDS = (
+    "train",
+    "soup",
+    "compress",
+    "package",
+    "score",
+    "leaderboard",
+    "inspect",
+    "cam",
+    "reproduce",
+    "sweep",
+    "bundle",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from build.data.cells import Cells
 from build.data.curate import Curation, Dropped
-from build.data.split import SIDES, Split, split
+from build.data.split import SIDES, Split, fold, split
 from build.errors import UserError
 from build.recipe import Recipe
 from submission import contract
@@ -208,3 +208,65 @@ def test_an_unstratified_split_meets_its_shares_over_all_and_not_in_each_class(c
     assert np.abs(counts - np.array(COUNTS) / 10).max() < 60  # by chance, not by class
     again = split(competition, curation, **shares, stratified=False)
     assert all(np.array_equal(getattr(parts, side), getattr(again, side)) for side in SIDES)
+
+
+def rounds(cells: Cells, curation: Curation, folds: int, *, seed: int = 0, validation: float = 0.1) -> list[Split]:
+    return [
+        fold(cells, curation, number=number, folds=folds, validation_share=validation, seed=seed)
+        for number in range(folds)
+    ]
+
+
+def test_folds_are_disjoint_tests_that_add_up_to_all_rows_and_each_has_its_part_of_every_class(competition):
+    curation = curation_of(np.arange(len(competition)))
+    parts = rounds(competition, curation, 5)
+    assert np.array_equal(np.sort(np.concatenate([part.test for part in parts])), curation.kept)
+    for part in parts:
+        rows = np.concatenate([part.train, part.validation, part.test])
+        assert np.array_equal(np.sort(rows), curation.kept)
+        for side, share in ((part.test, 0.2), (part.validation, 0.1)):
+            assert np.abs(np.bincount(competition.labels[side], minlength=K) - share * np.array(COUNTS)).max() <= 1
+        assert len(part.test) - len(competition) / 5 == pytest.approx(0, abs=5)
+
+
+def test_folds_are_the_same_for_the_same_seed_only(competition):
+    curation = curation_of(np.arange(len(competition)))
+    first, again, other = (rounds(competition, curation, 3, seed=seed)[1] for seed in (4, 4, 5))
+    for side in SIDES:
+        assert np.array_equal(getattr(first, side), getattr(again, side))
+    # A third is shared by chance.
+    assert 0.25 < np.isin(first.test, other.test).mean() < 0.42
+
+
+def test_folds_keep_groups_together():
+    labels = np.arange(480) % K
+    groups = np.arange(480)
+    groups[[8, 9]] = 0
+    groups[[100, 108, 116, 124]] = 100
+    parts = rounds(cells_of(labels), curation_of(np.arange(480), groups), 4)
+    for part in parts:
+        for group in ((0, 8, 9), (100, 108, 116, 124)):
+            assert sum(bool(np.isin(group, getattr(part, side)).any()) for side in SIDES) == 1
+    assert sum(len(part.test) for part in parts) == 480
+
+
+@pytest.mark.parametrize(
+    ("number", "folds", "validation", "phrase"),
+    [
+        (0, 1, 0.1, "got fold 0 of 1"),
+        (5, 5, 0.1, "got fold 5 of 5"),
+        (0, 2, 0.6, "lower it or take more folds"),
+        (0, 21, 0.1, "has 20 groups of near-duplicates in test.npz, too few for 21 folds"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused(number, folds, validation, phrase):
+    with pytest.raises(UserError) as caught:
+        fold(
+            cells_of(np.arange(160) % K),
+            curation_of(np.arange(160)),
+            number=number,
+            folds=folds,
+            validation_share=validation,
+            seed=0,
+        )
+    assert phrase in sentence(caught)

@@ -9,6 +9,7 @@ from build.cli.judging import bundle, compat, leaderboard, score
 from build.cli.looking import cam
 from build.cli.showing import inspect
 from build.cli.studying import reproduce
+from build.cli.sweeping import sweep
 from build.cli.training import package, train
 from build.console import console
 from build.errors import UserError
@@ -19,7 +20,7 @@ def app() -> None:
     """Train, package and judge a competition submission before it is uploaded."""
 
 
-for command in (train, soup, compress, package, score, compat, leaderboard, inspect, cam, reproduce, bundle):
+for command in (train, soup, compress, package, score, compat, leaderboard, inspect, cam, reproduce, sweep, bundle):
     app.add_command(command)
 
 

@@ -12,7 +12,7 @@ from build.data import features, foreign, near
 from build.data.cells import Cells
 from build.data.curate import Curation, curate
 from build.data.read import read
-from build.data.split import Split, split
+from build.data.split import Split, fold, split
 from build.recipe import Recipe
 
 
@@ -25,22 +25,31 @@ class Prepared:
     split: Split
 
 
-def prepare(source: str, recipe: Recipe, *, seed: int, cache: Path = Path("data"), progress: bool = True) -> Prepared:
-    """Read, curate and split `source` with the shares of `recipe`.
+def prepare(
+    source: str,
+    recipe: Recipe,
+    *,
+    seed: int,
+    cache: Path = Path("data"),
+    progress: bool = True,
+    cells: Cells | None = None,
+) -> Prepared:
+    """Read, curate and split `source` with the shares of `recipe`, or for its fold; `cells`, where given, are the source's.
 
     Curation depends on the cells alone and is kept under `cache` by their hash; the split takes milliseconds and is
     made anew, so a changed seed or share never meets a stale one. Raises UserError as `read` and `split` do.
     """
-    cells = read(source, seed=seed, cache=cache)
+    cells = cells or read(source, seed=seed, cache=cache)
     curation = _curated(cells, Path(cache), progress=progress)
-    parts = split(
-        cells,
-        curation,
-        validation_share=recipe.validation_share,
-        test_share=recipe.test_share,
-        seed=seed,
-        stratified="unstratified" not in recipe.defects,
-    )
+    asked = {
+        "validation_share": recipe.validation_share,
+        "seed": seed,
+        "stratified": "unstratified" not in recipe.defects,
+    }
+    if recipe.folds:
+        parts = fold(cells, curation, number=recipe.fold, folds=recipe.folds, **asked)
+    else:
+        parts = split(cells, curation, test_share=recipe.test_share, **asked)
     assert len(parts.train) + len(parts.validation) + len(parts.test) + len(parts.dropped) == len(cells)
     return Prepared(cells, curation, parts)
 

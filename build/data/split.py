@@ -2,9 +2,11 @@
 
 parts = split(cells, curation, validation_share=0.1, test_share=0.1, seed=0)
 parts.save(run / "split.npz")            and split.csv beside it: what became of every row, and why
+parts = fold(cells, curation, number=0, folds=5, validation_share=0.1, seed=0)      the first of five
 """
 
 import csv
+import dataclasses
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,10 +90,15 @@ def split(
             "and add up to less than 1."
         )
     labels = cells.labels[curation.kept]
+    group_class = labels[np.unique(curation.groups, return_index=True)[1]]
+    _check_enough(labels, group_class, cells.source)
+    return _split(cells, curation, shares, seed, stratified=stratified)
+
+
+def _split(cells: Cells, curation: Curation, shares: dict[str, float], seed: int, *, stratified: bool) -> Split:
+    labels = cells.labels[curation.kept]
     starts, sizes = np.unique(curation.groups, return_index=True, return_counts=True)[1:]
     group_class = labels[starts]
-    _check_enough(labels, group_class, cells.source)
-
     if not stratified:
         group_class = np.zeros_like(group_class)
     side_of_group = np.empty(len(starts), np.int64)
@@ -105,6 +112,64 @@ def split(
     assert np.array_equal(np.sort(np.concatenate(parts)), curation.kept)
     _check(labels if stratified else np.zeros_like(labels), curation.groups, side_of_row, shares)
     return Split(*parts, curation.dropped, seed, cells.sha256)
+
+
+def fold(
+    cells: Cells,
+    curation: Curation,
+    *,
+    number: int,
+    folds: int,
+    validation_share: float,
+    seed: int,
+    stratified: bool = True,
+) -> Split:
+    """Split the kept rows for one of `folds` rounds of cross-validation: the test side is fold `number`, 0..folds - 1.
+
+    The test sides of all rounds of a seed are disjoint and are all kept rows together; each is a stratified part of about
+    1/folds of each class, groups kept together. validation_share is of all kept rows of a class, drawn from the other folds.
+
+    Raises UserError where there are fewer than 2 folds, no fold of that number, shares that do not fit, or a class with fewer
+    than 10 images, or too few groups for every fold and for both other sides.
+    """
+    if folds < 2 or not 0 <= number < folds:
+        raise UserError(
+            f"Expected 2 folds or more and the number of one of them from 0 on, got fold {number} of {folds}."
+        )
+    rest_share = validation_share * folds / (folds - 1)
+    if not 0 <= rest_share < 1:
+        raise UserError(
+            f"A validation share of {validation_share} does not fit beside a test side of 1/{folds}; lower it or take more folds."
+        )
+    starts, sizes = np.unique(curation.groups, return_index=True, return_counts=True)[1:]
+    labels = cells.labels[curation.kept]
+    group_class = labels[starts]
+    _check_enough(labels, group_class, cells.source)
+    if not stratified:
+        group_class = np.zeros_like(group_class)
+    fold_of_group = np.empty(len(starts), np.int64)
+    for index in range(len(contract.CLASSES) if stratified else 1):
+        members = np.flatnonzero(group_class == index)
+        order = np.random.default_rng([seed, index, folds]).permutation(members)
+        order = order[np.argsort(-sizes[order], kind="stable")]
+        # A fold that has nothing lacks the most, so none stays empty; a class's odd images begin at another fold than the last one's.
+        lacks = np.full(folds, sizes[members].sum() / folds)
+        for group in order.tolist():
+            turned = (int(np.argmax(np.roll(lacks, -index))) + index) % folds
+            fold_of_group[group] = turned
+            lacks[turned] -= sizes[group]
+        count = np.bincount(fold_of_group[members], minlength=folds)
+        if count.min() == 0 or len(members) - count.max() < len(SIDES) - 1:
+            raise UserError(
+                f"{contract.CLASSES[index]} has {len(members)} groups of near-duplicates in {cells.source}, too few for {folds} folds; "
+                "take fewer folds or add images."
+            )
+    tested = (fold_of_group == number)[curation.groups]
+    groups = np.unique(curation.groups[~tested], return_inverse=True)[1]
+    rest = dataclasses.replace(curation, kept=curation.kept[~tested], groups=groups)
+    shares = {"validation": rest_share, "test": 0.0}
+    parts = _split(cells, rest, shares, seed, stratified=stratified)
+    return dataclasses.replace(parts, test=curation.kept[tested])
 
 
 def _check_enough(labels: np.ndarray, group_class: np.ndarray, source: str) -> None:

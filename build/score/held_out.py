@@ -49,9 +49,12 @@ class HeldOut:
     """One line for people: which cells these are."""
 
 
-def of_run(run: Run, cache: Path = Path("data")) -> HeldOut:
-    """The test side of the split that `run` was trained with; UserError where its data is no longer the same."""
-    cells, parts = cells_of_run(run, cache)
+def of_run(run: Run, cache: Path = Path("data"), cells: Cells | None = None) -> HeldOut:
+    """The test side of the split that `run` was trained with; `cells`, where given, are its source's, read already.
+
+    UserError where its data is no longer the same.
+    """
+    cells, parts = cells_of_run(run, cache, cells)
     return HeldOut(
         Rows(cells.images, parts.test),
         cells.labels[parts.test],
@@ -60,13 +63,13 @@ def of_run(run: Run, cache: Path = Path("data")) -> HeldOut:
     )
 
 
-def cells_of_run(run: Run, cache: Path = Path("data")) -> tuple[Cells, Split]:
+def cells_of_run(run: Run, cache: Path = Path("data"), cells: Cells | None = None) -> tuple[Cells, Split]:
     """The cells of `run` and all sides of its split; UserError where its data is no longer the same."""
     facts = run.facts
     if "data" not in facts:
         raise UserError(f"Run {run.id} was stopped before its training began; train a new one.")
     source, seed = facts["data"]["source"], facts["seed"]
-    cells = read(source, seed=seed, cache=cache)
+    cells = cells or read(source, seed=seed, cache=cache)
     if cells.sha256 != facts["data"]["sha256"]:
         raise UserError(
             f"The cells of {source} are not those that run {run.id} was trained on; put the old file back or train a new run."

@@ -11,16 +11,18 @@ that two studies share is trained once, and a run of `python -m build train` cou
 
 import contextlib
 import dataclasses
+import functools
 import json
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from build import package
 from build.console import console, muffled
+from build.data.cells import Cells
 from build.data.prepare import prepare
 from build.errors import UserError
 from build.files import sha256, write_text, write_zip
@@ -30,6 +32,8 @@ from build.score import held_out
 from build.score.leaderboard.store import Store
 from build.score.rehearsal import rehearse
 
+Watch = Callable[[Run, list[dict]], bool]
+"""Told a run and its history after every epoch; True ends the training there (build/train/fit.py)."""
 SUITES = ("held-out", "microscopy", "stacked")
 RANDAUGMENT = "keras-cv-randaugment"
 """The corruption of the stacked suite whose accuracy lay closest to the server's."""
@@ -54,6 +58,8 @@ class Task:
     """Of the judge's sandbox."""
     train: bool = True
     """False only looks up what is there."""
+    judge: bool = True
+    """False leaves the zip unjudged: where runs are chosen by validation, nobody looks at the test side."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +79,22 @@ class Result:
     """Whether nothing had to be trained."""
 
 
-def perform(task: Task, *, root: Path = Path("runs"), cache: Path = Path("data")) -> Result:
+def perform(
+    task: Task,
+    *,
+    root: Path = Path("runs"),
+    cache: Path = Path("data"),
+    cells: Cells | None = None,
+    watch: Watch | None = None,
+) -> Result:
     """Find the task's finished run, or resume it, or train it; then judge its zip unless that was done.
 
-    A failure of the row is in the result; Ctrl-C passes through, and what was begun is taken up by the next call.
+    cells: of task.data, where they were read already. watch: may end the training after an epoch; such a run has no measures, and its
+    facts say "pruned". A failure of the row is in the result; Ctrl-C passes through, and what was begun is taken up by the next call.
     """
     run, reused, prepared = None, False, None
     try:
-        prepared = prepare(task.data, task.recipe, seed=task.seed, cache=cache)
+        prepared = prepare(task.data, task.recipe, seed=task.seed, cache=cache, cells=cells)
         run = find(task, prepared.cells.sha256, root)
         reused = run is not None and ended(run)
         if not reused and not task.train:
@@ -88,12 +102,14 @@ def perform(task: Task, *, root: Path = Path("runs"), cache: Path = Path("data")
         if not reused:
             if run is not None and (known := run.facts.get("failure")):
                 raise UserError(known)
-            run = _train(task, prepared, run, root)
+            run = _train(task, prepared, run, root, watch)
+        if not task.judge or not ended(run):
+            return Result(task, run.id, facts_of(run), reused=reused)
         measures = _known_measures(run, task)
         if measures is None:
             if not task.train:
                 return Result(task, run.id, facts_of(run), failure="Not judged yet.", reused=reused)
-            measures = measure(run, task, cache=cache)
+            measures = measure(run, task, cache=cache, cells=cells)
         return Result(task, run.id, facts_of(run), measures, reused=reused)
     except UserError as error:
         failure = str(error)
@@ -106,16 +122,29 @@ def perform(task: Task, *, root: Path = Path("runs"), cache: Path = Path("data")
 
 
 def execute(
-    tasks: Sequence[Task], work: Callable[[Task], Result] = perform, begin: Callable[[int], None] = lambda _: None
+    tasks: Iterable[Task],
+    work: Callable[..., Result] = perform,
+    begin: Callable[[int], None] = lambda _: None,
+    heard: Callable[[int, str, list[dict]], bool] | None = None,
 ) -> Iterator[tuple[int, Result]]:
     """Perform tasks that do not depend on each other; yields each one's position and result.
 
-    This engine does so one after another in this process; another may yield in any order. begin: told the position of a task that is
-    about to begin.
+    This engine does so one after another in this process; another (build/sweep/ray_engine.py) may yield in any order. A task is taken
+    from `tasks` when there is room for it, so a generator can choose it by the results so far.
+
+    begin: told the position of a task that is about to begin. heard: told position, run ID and history after every epoch; True prunes.
     """
     for position, task in enumerate(tasks):
         begin(position)
-        yield position, work(task)
+        if heard is None:
+            yield position, work(task)
+        else:
+            watch = functools.partial(_told, heard, position)
+            yield position, work(task, watch=watch)
+
+
+def _told(heard: Callable[[int, str, list[dict]], bool], position: int, run: Run, history: list[dict]) -> bool:
+    return heard(position, run.id, history)
 
 
 def find(task: Task, data_sha256: str, root: Path) -> Run | None:
@@ -138,7 +167,7 @@ def ended(run: Run) -> bool:
     return run.facts.get("status") in ENDED and run.weights_path.is_file()
 
 
-def _train(task: Task, prepared, run: Run | None, root: Path) -> Run:
+def _train(task: Task, prepared, run: Run | None, root: Path, watch: Watch | None = None) -> Run:
     """Train the task or go on with `run`. A training that broke off for a reason of its own is marked, so that it is not tried again."""
     with muffled():  # imports the framework: after the data was found to be good
         from build.train import hardware
@@ -146,7 +175,7 @@ def _train(task: Task, prepared, run: Run | None, root: Path) -> Run:
 
         hardware.find()
     try:
-        return fit(task.recipe, prepared, seed=task.seed, resume=run, root=root)
+        return fit(task.recipe, prepared, seed=task.seed, resume=run, root=root, watch=watch)
     except UserError as error:
         broken = find(task, prepared.cells.sha256, root)
         if broken is not None and broken.facts.get("status") == "failed":
@@ -156,13 +185,13 @@ def _train(task: Task, prepared, run: Run | None, root: Path) -> Run:
         hardware.release()
 
 
-def measure(run: Run, task: Task, *, cache: Path = Path("data")) -> dict:
+def measure(run: Run, task: Task, *, cache: Path = Path("data"), cells: Cells | None = None) -> dict:
     """Stage, zip and judge a run as packaging does, without probes, and keep runs/ID/measures.json.
 
     Returns what `asked` was, the held-out metrics, each suite's accuracy with its interval, the accuracy under keras_cv's RandAugment
     (None without the package), the zip's bytes, seconds for 1,000 images, peak MiB. UserError where the zip would fail.
     """
-    recipe, held = run.recipe, held_out.of_run(run, cache)
+    recipe, held = run.recipe, held_out.of_run(run, cache, cells)
     root = run.folder.parent
     with tempfile.TemporaryDirectory(dir=root, prefix=".staged-") as scratch:
         staged, candidate = Path(scratch) / "zip", Path(scratch) / "submission.zip"

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -43,6 +44,7 @@ def train(
     epochs: int | None = None,
     root: Path = Path("runs"),
     hosts: Hosts | None = None,
+    watch: Callable[[Run, list[dict]], bool] | None = None,
 ) -> Run:
     """Train `recipe` on `prepared` (build/data/prepare.py) and return the run folder with the best epoch's weights.
 
@@ -54,6 +56,7 @@ def train(
         epochs: overrides recipe.epochs.
         root: where run folders are made.
         hosts: the processes that train it together (build/train/hosts.py), each calling this alike; None for this one alone.
+        watch: told the run and its history after every epoch; True ends the training as "pruned". For one process only.
 
     Raises UserError for settings that cannot work, and Interrupted (a KeyboardInterrupt) after Ctrl-C, with the run left resumable.
 
@@ -87,6 +90,7 @@ def train(
         if resume and hosts.chief:
             held.enter_context(resume.locked())
         training = Training(recipe, prepared, seed, decision, stop, resume, teachers, hosts)
+        training.watch = watch
         run = resume or training.begin(root, machine)
         if hosts.chief and not resume:
             held.enter_context(run.locked())
@@ -103,7 +107,7 @@ class Training:
 
     def __init__(self, recipe: Recipe, prepared, seed: int, decision, stop, run: Run | None, teachers, hosts: Hosts):
         self.recipe, self.prepared, self.seed, self.decision, self.stop = recipe, prepared, seed, decision, stop
-        self.teachers, self.run, self.hosts = teachers, run, hosts
+        self.teachers, self.run, self.hosts, self.watch, self.pruned = teachers, run, hosts, None, False
         self.began = time.perf_counter()
         resumes = run is not None and run.checkpoint_path.exists()
         self.learner = Learner(
@@ -168,15 +172,16 @@ class Training:
         try:
             if self.recipe.minutes and not self.state.done and not self._stop_wished():
                 self._try_kinds()
-            while not self._stop_wished() and not self._is_over():
+            while not self._stop_wished() and not self._is_over() and not self.pruned:
                 self._epoch(self.state.done)
         except Exception as error:  # passed on: a run that broke off must not go on as "running"
             self._finish(record.INTERRUPTED if is_loss(error) else record.FAILED)
             raise
-        if not self._is_over():
+        if not self._is_over() and not self.pruned:
             self._finish(record.INTERRUPTED)
             raise Interrupted(self.run)
-        self._finish(record.FINISHED if self.state.done >= self.state.total else record.EARLY)
+        early = record.EARLY if self._patience_is_over() else record.PRUNED
+        self._finish(record.FINISHED if self.state.done >= self.state.total else early)
         return self.run
 
     def _finish(self, status: str) -> None:
@@ -241,6 +246,7 @@ class Training:
             record.save(self.run, saved, self.timetable, learner.variables, phase=phase)
         self.hosts.run_id = self.run.id
         console.print(summary(row, state.total, best, self.timetable.remaining(state.done, state.total)))
+        self.pruned = self.watch is not None and self.watch(self.run, state.history)
 
     def _steps(self, stream: int, epoch: int, kind: Kind, title: str, limit: int | None = None) -> tuple[dict, Watch]:
         return self.learner.steps(

@@ -28,6 +28,8 @@ from build.train.distillation import TeacherFile
 from submission import contract
 
 RUNNING, FINISHED, EARLY, INTERRUPTED, FAILED = "running", "finished", "stopped early", "interrupted", "failed"
+PRUNED = "pruned"
+"""Of a run that a sweep gave up; it can be gone on with."""
 SOUP = "soup"
 """Of a run that is the mean of others (build/train/soup.py)."""
 

@@ -1,0 +1,84 @@
+"""sweep: many runs, here or on a cluster."""
+
+import click
+
+from build.cli.options import data_option, engine_option, rows_option, team_option
+
+
+@click.command()
+@data_option
+@click.option(
+    "--recipes",
+    metavar="A,B",
+    default="",
+    help="Names from build/recipes.py; default: podium (smoke on synthetic cells).",
+)
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="How many splits, from seed 0 on."
+)
+@click.option(
+    "--folds", metavar="K", type=click.IntRange(min=2), help="Cross-validation: every seed's cells in K test sides."
+)
+@click.option(
+    "--members",
+    type=click.IntRange(min=1, max=4000),
+    default=1,
+    show_default=True,
+    help="Runs with other first weights on each split: what --pack can put together.",
+)
+@click.option(
+    "--search", metavar="TEXT", default="", help='Such as "lr=loguniform(1e-4,3e-3), optimizer=choice(adamw,lion)".'
+)
+@click.option("--trials", metavar="N", type=click.IntRange(min=1), help="Trials of the search, a recipe.")
+@click.option("--search-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the search.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Overrides the recipes' number of epochs.")
+@click.option("--minutes", type=click.FloatRange(min=0), help="Time budget of each training; overrides the recipes'.")
+@click.option(
+    "--judge/--no-judge", default=None, help="Judge every run's zip on its test side; default: unless --search."
+)
+@click.option(
+    "--pack", metavar="K", type=click.IntRange(min=1), help="Put the K best runs of one split into a zip and judge it."
+)
+@click.option("--soup", is_flag=True, help="With --pack: one network, a greedy soup of them, instead of an ensemble.")
+@rows_option
+@team_option
+@engine_option
+def sweep(
+    recipes: str,
+    epochs: int | None,
+    minutes: float | None,
+    judge: bool | None,
+    pack: int | None,
+    soup: bool,
+    team: str,
+    **options,
+) -> int:
+    """Train recipes with several seeds, folds, members or settings; leaves run folders and runs/sweeps/ID/table.md.
+
+    Ctrl-C keeps what is done; the same command goes on, here or on another cluster.
+    """
+    import dataclasses
+
+    from build.errors import UserError
+    from build.recipes import find
+    from build.sweep.drive import Sweep
+    from build.sweep.plan import Asked
+    from build.sweep.search import parse
+
+    if soup and not pack:
+        raise UserError("--soup says how --pack K puts runs together; give both.")
+    if options["search"]:
+        parse(options["search"])  # refused before the data is read
+    names = [name.strip() for name in recipes.split(",") if name.strip()]
+    names = names or ["smoke" if options["data"].startswith("synthetic") else "podium"]
+    given = {"epochs": epochs, "minutes": minutes}
+    changes = {name: value for name, value in given.items() if value is not None}
+    chosen = tuple(dataclasses.replace(find(name), **changes) for name in names)
+    options = {name: value for name, value in options.items() if value is not None}
+    driven = Sweep(Asked(chosen, judge=not options["search"] if judge is None else judge, **options))
+    failed = driven.run()
+    if pack:
+        from build.sweep.pack import pack as put_together
+
+        return put_together(driven.best(pack), soup=soup, rows=options["rows"], team=team, engine=options["engine"])
+    return int(failed > 0)
