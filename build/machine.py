@@ -6,8 +6,10 @@ from pathlib import Path
 
 
 def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processors that this process may use; the variable PODIUM_CORES can lower it where others work beside it."""
+    limit = int(os.environ.get("PODIUM_CORES", 0))
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(limit, found) if limit else found
 
 
 def processor() -> str:

@@ -24,6 +24,24 @@ engine_option = click.option(
     show_default=True,
     help="How the zip is isolated while it runs; auto takes bwrap where it works, else plain.",
 )
+ray_option = click.option(
+    "--ray", "address", metavar="ADDRESS", help="Run on a Ray cluster: auto, HOST:PORT, or local to start one here."
+)
+cpus_option = click.option(
+    "--cpus", type=click.FloatRange(min=0.1), default=2.0, show_default=True, help="With --ray: cores a run."
+)
+gpus_option = click.option(
+    "--gpus", type=click.FloatRange(min=0), help="With --ray: GPUs a run; default: 1 where the cluster has any."
+)
+memory_option = click.option(
+    "--memory",
+    "memory_gib",
+    metavar="GIB",
+    type=click.FloatRange(min=0),
+    default=2.0,
+    show_default=True,
+    help="With --ray: memory a run.",
+)
 rows_option = click.option(
     "--rows", type=click.IntRange(min=8), default=256, show_default=True, help="Test images a condition."
 )

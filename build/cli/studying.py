@@ -2,7 +2,7 @@
 
 import click
 
-from build.cli.options import data_option, engine_option
+from build.cli.options import cpus_option, data_option, engine_option, gpus_option, memory_option, ray_option
 
 
 @click.command()
@@ -26,12 +26,26 @@ from build.cli.options import data_option, engine_option
 @click.option("--epochs", type=click.IntRange(min=1), help="Overrides the number of epochs of every row.")
 @click.option("--rows", type=click.IntRange(min=8), default=256, show_default=True, help="Test images a condition.")
 @click.option("--only", metavar="TEXT", default="", help="Train only the rows whose label contains this text.")
+@ray_option
+@cpus_option
+@gpus_option
+@memory_option
 @engine_option
-def reproduce(study: str, data: str, **options) -> int:
+def reproduce(
+    study: str, data: str, address: str | None, cpus: float, gpus: float | None, memory_gib: float, **options
+) -> int:
     """Train and judge what the report tried, row by row, beside its figures: dist/studies/NAME.{html,md,json,png}.
 
     Ctrl-C keeps what is done; the same command goes on. Rows that were trained before, by this or another study, are not trained again.
     """
     from build.study.reproduce import reproduce as run
 
-    return run(study, data=data, **options)
+    if not address:
+        return run(study, data=data, **options)
+    from pathlib import Path
+
+    from build.sweep.ray_engine import Cluster
+
+    needs = {"cpus": cpus, "gpus": gpus, "memory_gib": memory_gib}
+    with Cluster(address, root=Path("runs"), cache=Path("data"), **needs) as cluster:
+        return run(study, data=data, carry=cluster.execute, **options)

@@ -2,7 +2,16 @@
 
 import click
 
-from build.cli.options import data_option, engine_option, rows_option, team_option
+from build.cli.options import (
+    cpus_option,
+    data_option,
+    engine_option,
+    gpus_option,
+    memory_option,
+    ray_option,
+    rows_option,
+    team_option,
+)
 
 
 @click.command()
@@ -40,6 +49,10 @@ from build.cli.options import data_option, engine_option, rows_option, team_opti
     "--pack", metavar="K", type=click.IntRange(min=1), help="Put the K best runs of one split into a zip and judge it."
 )
 @click.option("--soup", is_flag=True, help="With --pack: one network, a greedy soup of them, instead of an ensemble.")
+@ray_option
+@cpus_option
+@gpus_option
+@memory_option
 @rows_option
 @team_option
 @engine_option
@@ -50,6 +63,10 @@ def sweep(
     judge: bool | None,
     pack: int | None,
     soup: bool,
+    address: str | None,
+    cpus: float,
+    gpus: float | None,
+    memory_gib: float,
     team: str,
     **options,
 ) -> int:
@@ -76,7 +93,14 @@ def sweep(
     chosen = tuple(dataclasses.replace(find(name), **changes) for name in names)
     options = {name: value for name, value in options.items() if value is not None}
     driven = Sweep(Asked(chosen, judge=not options["search"] if judge is None else judge, **options))
-    failed = driven.run()
+    if address:
+        from build.sweep.ray_engine import Cluster
+
+        needs = {"cpus": cpus, "gpus": gpus, "memory_gib": memory_gib}
+        with Cluster(address, root=driven.root, cache=driven.cache, **needs) as cluster:
+            failed = driven.run(cluster.execute, live=True)
+    else:
+        failed = driven.run()
     if pack:
         from build.sweep.pack import pack as put_together
 

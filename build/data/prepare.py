@@ -54,12 +54,17 @@ def prepare(
     return Prepared(cells, curation, parts)
 
 
-def _curated(cells: Cells, cache: Path, *, progress: bool) -> Curation:
-    """Curation from the cache, or made and put there. Its name changes with the code that decides."""
+def curation_path(cells: Cells, cache: Path) -> Path:
+    """Where the cells' curation is kept. The name changes with the code that decides."""
     digest = hashlib.sha256(cells.sha256.encode())
     for module in (curation_module, features, foreign, near):
         digest.update(Path(module.__file__).read_bytes())
-    path = cache / f"curation-{digest.hexdigest()[:20]}.npz"
+    return cache / f"curation-{digest.hexdigest()[:20]}.npz"
+
+
+def _curated(cells: Cells, cache: Path, *, progress: bool) -> Curation:
+    """Curation from the cache, or made and put there."""
+    path = curation_path(cells, cache)
     if path.exists():
         try:
             return Curation.load(path)

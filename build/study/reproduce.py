@@ -41,11 +41,13 @@ def reproduce(
     root: Path = Path("runs"),
     dist: Path = Path("dist"),
     work: Callable[..., Result] = perform,
+    carry: Callable | None = None,
 ) -> int:
     """Train and judge every row of a study (or of "all") that is not done yet; returns 0, or 1 where a row failed.
 
     seeds: how many, from 0 on. epochs: overrides the protocol's. rows: test images a condition. only: train the rows whose label
-    contains this text; the others are shown if they are done. work: performs a task (build/study/execute.py).
+    contains this text; the others are shown if they are done. work: performs a task (build/study/execute.py). carry: another engine,
+    called with tasks and `begin`, such as a cluster's (build/sweep/ray_engine.py).
 
     Raises UserError for an unknown study, a scale that is none, or a text that no label contains, and Interrupted.
     """
@@ -71,6 +73,7 @@ def reproduce(
     for study in studies:
         ask = functools.partial(Task, data=data, rows=rows, engine=engine)
         under_way = UnderWay(study, facts, epochs=epochs, only=only, folder=Path(dist) / "studies")
+        under_way.carry = carry
         failed += under_way.run(ask, functools.partial(work, root=root))
     return int(failed > 0)
 
@@ -90,6 +93,7 @@ class UnderWay:
         self.lines: list[Line] = []
         self.times: list[float] = []
         """Seconds of each task that was trained or judged in this call."""
+        self.carry: Callable | None = None
         for row in study.rows:
             recipe = protocol.at_scale(row.recipe, facts["scale"], epochs=epochs)
             if recipe.epochs >= row.least_epochs:
@@ -149,7 +153,9 @@ class UnderWay:
             console.rule(escape(name), align="left")
             began = time.monotonic()
 
-        for position, result in execute([task for _, task in pairs], work, begin):
+        tasks = [task for _, task in pairs]
+        done = self.carry(tasks, begin=begin) if self.carry else execute(tasks, work, begin)
+        for position, result in done:
             line, task = pairs[position]
             line.results[task.seed] = result
             if result.measures and not result.reused:

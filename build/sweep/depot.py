@@ -1,0 +1,238 @@
+"""What a sweep's driver and its workers tell each other, and the files that go between machines without a common file system.
+
+    depot = Depot(root, cache)                             beside the driver; on a cluster an actor of its node
+    with place(call, depot.facts()) as here:               beside a task; call(name, *arguments) reaches the depot's methods
+        cells = here.cells(parcel, source)                 fetched once a node, under a lock, and kept there
+        here.fetch_run(task, cells.sha256)                 what an earlier attempt left
+        here.push()                                        files that are new or changed, into the driver's runs/
+
+Where the worker sees the driver's folder (one machine, or a shared file system) nothing is copied. Files go in pieces of a few megabytes,
+and take their name when they are whole.
+"""
+
+import contextlib
+import fcntl
+import getpass
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from build.data import cache as store
+from build.data.cells import Cells
+from build.data.prepare import curation_path
+from build.study.execute import Task, find
+
+PIECE = 8 << 20
+"""Bytes of a message."""
+Call = Callable[..., object]
+
+
+class Parcel(NamedTuple):
+    """A source's cells in the driver's cache, and their curation: names there."""
+
+    cells: str
+    curation: str
+
+    @classmethod
+    def of(cls, cells: Cells, cache: Path) -> "Parcel":
+        """Of cells that `build.data.read` opened."""
+        return cls(Path(cells.images.filename).parent.name, curation_path(cells, cache).name)
+
+
+class Facts(NamedTuple):
+    """What a worker must know to find the driver's folders, or to see that they are not there."""
+
+    root: str
+    cache: str
+    token: str
+
+
+class Depot:
+    """The driver's end. Its methods may be called by several threads."""
+
+    def __init__(self, root: str, cache: str):
+        """Absolute folders of runs and of prepared data."""
+        self.bases = {"root": Path(root), "cache": Path(cache)}
+        self._token = f".depot-{secrets.token_hex(8)}"
+        self.bases["root"].mkdir(parents=True, exist_ok=True)
+        (self.bases["root"] / self._token).touch()
+        self._lock = threading.Lock()
+        self._events: list[tuple[int, str, list[dict]]] = []
+        self._stopped: set[int] = set()
+        self.sent: dict[str, int] = {}
+        """Bytes of each file that workers fetched, all nodes together."""
+
+    def facts(self) -> Facts:
+        """For workers."""
+        return Facts(str(self.bases["root"]), str(self.bases["cache"]), self._token)
+
+    def close(self) -> dict[str, int]:
+        """Remove the token; returns what was sent."""
+        (self.bases["root"] / self._token).unlink(missing_ok=True)
+        return self.sent
+
+    def report(self, position: int, run: str, history: list[dict]) -> bool:
+        """A worker's epoch is over; whether the run is to be given up."""
+        with self._lock:
+            self._events.append((position, run, history))
+            return position in self._stopped
+
+    def drain(self) -> list[tuple[int, str, list[dict]]]:
+        """The reports since the last call."""
+        with self._lock:
+            events, self._events = self._events, []
+        return events
+
+    def stop(self, position: int) -> None:
+        """Give a run up after its next epoch."""
+        with self._lock:
+            self._stopped.add(position)
+
+    def find(self, task: Task, sha256: str) -> str:
+        """ID of the run that the task goes on with; empty where there is none."""
+        run = find(task, sha256, self.bases["root"])
+        return run.id if run else ""
+
+    def listing(self, base: str, name: str) -> dict[str, int]:
+        """Sizes of the files of a folder below "root" or "cache", or of one file, by their path below that."""
+        top = self.bases[base]
+        path = top / name
+        files = [path] if path.is_file() else _files(path)
+        return {file.relative_to(top).as_posix(): file.stat().st_size for file in files}
+
+    def piece(self, base: str, name: str, offset: int) -> bytes:
+        """Bytes of a file from `offset` on, PIECE at most."""
+        with (self.bases[base] / name).open("rb") as file:
+            file.seek(offset)
+            data = file.read(PIECE)
+        with self._lock:
+            self.sent[name] = self.sent.get(name, 0) + len(data)
+        return data
+
+    def put(self, name: str, offset: int, data: bytes, last: bool, sender: str) -> None:
+        """Take in a piece of a file of runs/."""
+        target = self.bases["root"] / name
+        assert target.resolve().is_relative_to(self.bases["root"].resolve()), name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = target.with_name(f".{target.name}.{sender}")
+        with scratch.open("r+b" if offset else "wb") as file:
+            file.seek(offset)
+            file.write(data)
+        if last:
+            scratch.replace(target)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Files worth carrying, the checkpoint last: it says how far the others go."""
+    found = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "lock" and not any(p.startswith(".") for p in path.relative_to(folder).parts)
+    ]
+    return sorted(found, key=lambda path: ("checkpoint" in path.parts, path))
+
+
+@dataclass
+class Place:
+    """Where a task works: the driver's own folders, or some of the node's."""
+
+    root: Path
+    cache: Path
+    shared: bool
+    call: Call
+    known: dict[Path, tuple[int, int]]
+    """Size and time of the files that the driver has."""
+
+    def cells(self, parcel: Parcel, source: str) -> Cells:
+        """The source's cells, fetched unless the node has them. ValueError where they cannot be read."""
+        if not self.shared:
+            self.cache.mkdir(parents=True, exist_ok=True)
+            with (self.cache / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # the other tasks of this node wait for the first one's copy
+                for name in parcel:
+                    self._fetch_once(name)
+        cells = store.find(self.cache, parcel.cells.removeprefix("cells-"), source)
+        if cells is None:
+            raise ValueError(f"{self.cache / parcel.cells} is damaged; start the sweep again")
+        return cells
+
+    def _fetch_once(self, name: str) -> None:
+        if (self.cache / name).exists():
+            return
+        with tempfile.TemporaryDirectory(dir=self.cache, prefix=".fetch-") as scratch:
+            self._fetch("cache", name, Path(scratch))
+            (Path(scratch) / name).replace(self.cache / name)
+
+    def fetch_run(self, task: Task, sha256: str) -> None:
+        """Bring the run that the task goes on with."""
+        if not self.shared and (run := self.call("find", task, sha256)):
+            self._fetch("root", run, self.root)
+            self.known |= {path: _stamp(path) for path in _files(self.root)}
+
+    def _fetch(self, base: str, name: str, into: Path) -> None:
+        for path, size in self.call("listing", base, name).items():
+            target = into / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as file:
+                while file.tell() < size and (data := self.call("piece", base, path, file.tell())):
+                    file.write(data)
+
+    def push(self) -> None:
+        """Send the files of runs/ that are new or changed."""
+        for path in [] if self.shared else _files(self.root):
+            stamp = _stamp(path)
+            if path.is_symlink() or self.known.get(path) == stamp or path.parent.is_symlink():
+                continue
+            name, offset = path.relative_to(self.root).as_posix(), 0
+            with path.open("rb") as file:
+                while True:
+                    data = file.read(PIECE)
+                    last = offset + len(data) >= stamp[0]
+                    self.call("put", name, offset, data, last, self.root.name)
+                    offset += len(data)
+                    if last:
+                        break
+            self.known[path] = stamp
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    facts = path.stat()
+    return facts.st_size, facts.st_mtime_ns
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def place(call: Call, facts: Facts) -> Iterator[Place]:
+    """The place of a task on this node; run folders of the node itself are removed at the end, its cells are kept."""
+    root, cache = Path(facts.root), Path(facts.cache)
+    if (root / facts.token).exists():
+        yield Place(root, cache, True, call, {})
+        return
+    own = Path(tempfile.gettempdir()) / f"podium-{getpass.getuser()}"
+    own.mkdir(mode=0o700, exist_ok=True)
+    if own.stat().st_uid != os.getuid():
+        raise PermissionError(f"{own} belongs to somebody else; set TMPDIR to a folder of your own")
+    for left in own.glob("runs-*-*"):  # by workers that were killed; what they had sent is with the driver
+        with contextlib.suppress(ValueError):
+            if not _lives(int(left.name.split("-")[1])):
+                shutil.rmtree(left, ignore_errors=True)
+    runs = Path(tempfile.mkdtemp(dir=own, prefix=f"runs-{os.getpid()}-"))
+    try:
+        yield Place(runs, own / "data", False, call, {})
+    finally:
+        shutil.rmtree(runs, ignore_errors=True)

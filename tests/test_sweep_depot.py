@@ -1,0 +1,154 @@
+"""What goes between a sweep's driver and a worker that does not see the driver's folders; no Ray needed."""
+
+import dataclasses
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from build.data.prepare import prepare
+from build.recipes import find
+from build.runs import Run
+from build.study.execute import Result, Task
+from build.sweep import depot as depot_module
+from build.sweep import worker
+from build.sweep.depot import Depot, Facts, Parcel, place
+
+RECIPE = dataclasses.replace(find("smoke"), name="tiny")
+TASK = Task(RECIPE, 0, "synthetic:160")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return prepare(TASK.data, RECIPE, seed=0, cache=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def depot(tmp_path, prepared, monkeypatch) -> Depot:
+    monkeypatch.setattr(depot_module.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(depot_module, "PIECE", 100_000)
+    made = Depot(str(tmp_path / "runs"), str(Path(prepared.cells.images.filename).parent.parent))
+    yield made
+    made.close()
+
+
+def reached(depot: Depot):
+    return lambda name, *arguments: getattr(depot, name)(*arguments)
+
+
+def elsewhere(depot: Depot) -> Facts:
+    """As a machine sees it that has no common file system with the driver."""
+    return depot.facts()._replace(root="/nowhere/runs", cache="/nowhere/data")
+
+
+def test_on_a_common_file_system_nothing_is_copied(depot, prepared):
+    parcel = Parcel.of(prepared.cells, depot.bases["cache"])
+    with place(reached(depot), depot.facts()) as here:
+        cells = here.cells(parcel, TASK.data)
+        assert (here.root, here.cache) == (depot.bases["root"], depot.bases["cache"])
+        assert cells.sha256 == prepared.cells.sha256
+        assert isinstance(cells.images, np.memmap)
+        here.push()
+    assert depot.close() == {}
+
+
+def test_cells_are_fetched_once_a_machine_and_never_once_a_task(depot, prepared):
+    parcel, found = Parcel.of(prepared.cells, depot.bases["cache"]), []
+
+    def task() -> None:
+        with place(reached(depot), elsewhere(depot)) as here:
+            cells = here.cells(parcel, TASK.data)
+            again = prepare(TASK.data, RECIPE, seed=0, cache=here.cache, cells=cells)
+            found.append((cells.sha256, again.split.test.tolist(), here.shared))
+
+    threads = [threading.Thread(target=task) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [(prepared.cells.sha256, prepared.split.test.tolist(), False)] * 4
+    sizes = depot.listing("cache", parcel.cells) | depot.listing("cache", parcel.curation)
+    assert len(sizes) == 4
+    assert depot.close() == sizes  # each byte of each file, once
+
+
+def test_a_run_goes_home_after_an_epoch_and_comes_back_for_the_next_attempt(depot, prepared):
+    with place(reached(depot), elsewhere(depot)) as here:
+        here.fetch_run(TASK, prepared.cells.sha256)
+        run = Run.create(here.root, RECIPE, seed=0, data={"sha256": prepared.cells.sha256}, status="running")
+        run.checkpoint_path.parent.mkdir()
+        run.checkpoint_path.write_bytes(bytes(250_000))
+        (run.checkpoint_path.parent / "lock").touch()
+        here.push()
+        local = here.root
+    assert not local.exists()
+    home = Run.open(run.id, depot.bases["root"])
+    assert home.checkpoint_path.read_bytes() == bytes(250_000)
+    assert not (home.checkpoint_path.parent / "lock").exists()
+    assert not list(depot.bases["root"].glob("latest"))
+
+    with place(reached(depot), elsewhere(depot)) as here:
+        here.fetch_run(TASK, prepared.cells.sha256)
+        (back,) = here.root.glob("*/checkpoint/state.npz")
+        sent = []
+        here.call = lambda name, *arguments: sent.append(arguments[0]) or reached(depot)(name, *arguments)
+        here.push()
+        assert sent == []  # the driver has it all
+        back.write_bytes(b"further")
+        os.utime(back, ns=(1, 1))
+        here.push()
+        assert sent == [f"{run.id}/checkpoint/state.npz"]
+    assert home.checkpoint_path.read_bytes() == b"further"
+
+
+def test_what_a_killed_worker_left_is_removed_by_the_next_task_and_a_living_one_s_is_not(depot):
+    with place(reached(depot), elsewhere(depot)) as here:
+        own = here.root.parent
+        left = own / "runs-999999999-abc"
+        left.mkdir()
+        with place(reached(depot), elsewhere(depot)):
+            assert here.root.exists()
+            assert not left.exists()
+    assert not list(own.glob("runs-*"))
+
+
+def test_nothing_is_written_outside_the_drivers_runs(depot):
+    with pytest.raises(AssertionError):
+        depot.put("../outside", 0, b"", True, "x")
+
+
+def test_reports_reach_the_driver_in_order_and_its_answer_the_worker(depot):
+    assert not depot.report(0, "r", [{"epoch": 1}])
+    assert not depot.report(1, "s", [{"epoch": 1}])
+    assert depot.drain() == [(0, "r", [{"epoch": 1}]), (1, "s", [{"epoch": 1}])]
+    assert depot.drain() == []
+    depot.stop(1)
+    assert not depot.report(0, "r", [])
+    assert depot.report(1, "s", [])
+
+
+def test_a_worker_performs_with_the_fetched_cells_and_pushes_even_where_the_task_fails(depot, prepared, monkeypatch):
+    parcel = Parcel.of(prepared.cells, depot.bases["cache"])
+
+    def perform(task, *, root, cache, cells, watch):
+        assert cells.sha256 == prepared.cells.sha256
+        run = Run.create(root, task.recipe, seed=0)
+        assert watch(run, [{"epoch": 1}])
+        raise RuntimeError("the node is broken")
+
+    monkeypatch.setattr(worker, "perform", perform)
+    depot.stop(7)
+    with pytest.raises(RuntimeError):
+        worker.perform_here(7, TASK, parcel, elsewhere(depot), None, reached(depot))
+    ((position, run, history),) = depot.drain()
+    assert (position, history) == (7, [{"epoch": 1}])
+    assert Run.open(run, depot.bases["root"]).recipe == RECIPE
+
+
+def test_a_worker_with_another_commit_is_refused_in_a_sentence(depot, monkeypatch):
+    monkeypatch.setattr(worker, "provenance", lambda: {"commit": "b" * 40})
+    result = worker.perform_here(0, TASK, Parcel("a", "b"), depot.facts(), "a" * 40, reached(depot))
+    assert isinstance(result, Result)
+    assert "has commit bbbbbbbbb of the kit and the driver aaaaaaaaa" in result.failure
