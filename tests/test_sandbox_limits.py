@@ -100,7 +100,7 @@ def test_the_memory_limit_kills(name, group, tmp_path, monkeypatch):
     assert "survived" not in execution.stdout.read_text()
     execution = run(name, tmp_path, MEMORY, "8", limits=limits)
     assert (execution.cause, execution.exit_code) == ("exit", 0)
-    assert 80 <= execution.peak_mib <= 150
+    assert 75 <= execution.peak_mib <= 150  # 80 MiB are held; a sample may miss the last of them
 
 
 @on_each_engine

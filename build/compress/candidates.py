@@ -54,7 +54,7 @@ METHODS = {
     for method in (
         *(Method(storage, storage=storage) for storage in weights.STORAGES),
         *(Method(f"grid-{step:g}", step=step) for step in STEPS),
-        *(Method(f"tuned-grid-{step:g}", step=step, tuned=True) for step in STEPS[2:]),
+        *(Method(f"tuned-grid-{step:g}", step=step, tuned=True) for step in STEPS[1:]),
         *(Method(f"palette-{count}", values=count) for count in (16, 32)),
         *(Method(f"tfmot-cluster-{count}", values=count, tfmot=True) for count in (16, 32)),
         Method("tfmot-prune-50", zeros=0.5, tfmot=True),
