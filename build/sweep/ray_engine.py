@@ -75,9 +75,13 @@ class Cluster:
             )
         except Exception as error:
             # Ray has no class of its own for this: ConnectionError, ValueError, RuntimeError, a bare Exception where it starts too slowly.
+            told = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if self.address == LOCAL:
+                raise UserError(
+                    f"Ray did not start on this machine ({told}); leave --ray out to do without."
+                ) from error
             raise UserError(
-                f"Found no Ray cluster at {self.address} ({str(error).splitlines()[0]}); start one with `ray start --head`, "
-                "or use --ray local."
+                f"Found no Ray cluster at {self.address} ({told}); start one with `ray start --head`, or use --ray local."
             ) from error
         try:
             self._begin()

@@ -1,0 +1,103 @@
+"""The same sweep on a Ray cluster of this machine; skipped where Ray is not installed."""
+
+import dataclasses
+import os
+import signal
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cell_files import sentence
+
+from build.errors import UserError
+from build.recipes import find
+from build.runs import Run
+from build.sweep.drive import Sweep
+from build.sweep.plan import Asked
+from submission import weights
+
+ray = pytest.importorskip("ray")
+TINY = dataclasses.replace(
+    find("report-custom-cnn"), name="tiny", filters=2, epochs=3, batch=32, resolutions=((32, 1.0),)
+)
+NEEDS = {"cpus": 1, "gpus": None, "memory_gib": 0.25}
+
+pytestmark = [
+    pytest.mark.slow,
+    # Ray's own files and sockets, closed when its processes end.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """Ray gives up after 30 seconds on a machine that is busy with other things."""
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")
+    monkeypatch.setenv("RAY_agent_register_timeout_ms", "300000")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+
+
+def cluster(tmp_path: Path, address: str = "local", **needs):
+    from build.sweep.ray_engine import Cluster
+
+    return Cluster(address, root=tmp_path / "runs", cache=tmp_path / "data", **NEEDS | needs)
+
+
+def workers(tmp_path: Path) -> list[int]:
+    """Processes that perform a task of this test's cluster at present: they have its TMPDIR."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            ours = f"TMPDIR={tmp_path}\0".encode() in (path.parent / "environ").read_bytes()
+            if ours and path.read_bytes().startswith(b"ray::_carried"):
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_a_killed_worker_s_run_goes_on_and_cells_travel_once_to_a_machine_that_does_not_see_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("RAY_TMPDIR", tempfile.gettempdir())  # a socket's path has 107 bytes at most
+    driven = Sweep(
+        Asked((TINY,), "synthetic:160", members=2, judge=False), root=tmp_path / "runs", cache=tmp_path / "data"
+    )
+    real, heard, killed = driven._heard, [], []
+
+    def hear(position, run, history):
+        heard.append((position, run, len(history)))
+        if not killed:
+            killed.extend(workers(tmp_path))
+            for number in killed:
+                os.kill(number, signal.SIGKILL)
+        return real(position, run, history)
+
+    monkeypatch.setattr(driven, "_heard", hear)
+    with cluster(tmp_path) as joined:
+        joined._facts = joined._facts._replace(root="/nowhere/runs", cache="/nowhere/data")
+        assert driven.run(joined.execute) == 0
+    assert killed
+    entries = list(driven.state.entries.values())
+    assert [(entry.state, entry.epochs) for entry in entries] == [("done", 3)] * 2
+    # No training began anew: a run folder a task, and no epoch was reported twice by the run that was taken up again.
+    assert len(list((tmp_path / "runs").glob("2*/run.json"))) == 2
+    cells = next((tmp_path / "data").glob("cells-*"))
+    for path in cells.iterdir():
+        assert joined.sent[f"{cells.name}/{path.name}"] == path.stat().st_size
+
+    # The same weights as in this process, but for the order of sums: the threads are others.
+    here = Sweep(driven.asked, root=tmp_path / "here", cache=tmp_path / "data")
+    assert here.run() == 0
+    for key, entry in here.state.entries.items():
+        there = Run(tmp_path / "runs" / driven.state.entries[key].run)
+        ours, theirs = (weights.load(run.weights_path)[0] for run in (Run(tmp_path / "here" / entry.run), there))
+        assert ours.keys() == theirs.keys()
+        for name, array in ours.items():
+            np.testing.assert_allclose(array, theirs[name], atol=1e-3, err_msg=name)
+
+
+def test_needs_that_no_machine_has_are_one_sentence(tmp_path):
+    with pytest.raises(UserError) as caught, cluster(tmp_path, cpus=10_000):
+        pass
+    assert "No machine of the cluster has the 10000 cores" in sentence(caught)
