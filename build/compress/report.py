@@ -115,7 +115,7 @@ def draw(
                 capsize=2,
                 markersize=13 if row.name == chosen else 5,
             )
-            axis.annotate(row.name, place, xytext=(4, 4), textcoords="offset points", fontsize=7)
+            axis.annotate(row.name, place, xytext=(4, 4), textcoords="offset points", fontsize=7, rotation=30)
         for times in (4, 8):
             axis.axvline(reference_bytes / times / 1e6, color="grey", linestyle=":", linewidth=1)
             axis.annotate(
