@@ -140,9 +140,7 @@ def package(
         if not recipe.views:
             stage(run, dataclasses.replace(recipe, views=1), staged, others)
             write_zip(staged, candidate)
-            count = views.measured(
-                candidate, held, images=recipe.hidden_images, limit=recipe.time_limit, engine=engine
-            )
+            count = views.measured(candidate, held, images=recipe.hidden_images, limit=recipe.time_limit, engine=engine)
             recipe = dataclasses.replace(recipe, views=count)
             known["views"] = count
         stage(run, recipe, staged, others)

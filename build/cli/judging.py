@@ -44,7 +44,9 @@ def score(zip: Path, bundle: Path | None, as_json: bool, **options) -> int:
 @click.command()
 @click.argument("zip", type=click.Path(path_type=Path), default=Path("dist/submission.zip"))
 @click.option("--only", metavar="V", multiple=True, help="A version set, such as 2.17; may be repeated.")
-@click.option("--quick", is_flag=True, help="The server's set only, beside the versions installed here, on fewer images.")
+@click.option(
+    "--quick", is_flag=True, help="The server's set only, beside the versions installed here, on fewer images."
+)
 @click.option("--data", metavar="SOURCE", help="Ask about cells of this source; default: the last run's test cells.")
 @click.option(
     "--environments",

@@ -88,8 +88,12 @@ def train(
 @suites_option
 @team_option
 @engine_option
-@click.option("--hidden", metavar="N", type=click.IntRange(min=1), help="Images of the hidden set; default: the recipe's.")
-@click.option("--time-limit", metavar="S", type=click.FloatRange(min=1), help="Seconds of a job; default: the recipe's.")
+@click.option(
+    "--hidden", metavar="N", type=click.IntRange(min=1), help="Images of the hidden set; default: the recipe's."
+)
+@click.option(
+    "--time-limit", metavar="S", type=click.FloatRange(min=1), help="Seconds of a job; default: the recipe's."
+)
 def package(runs: tuple[str, ...], **options) -> int:
     """Compress, zip and judge RUN (default: the last); dist/submission.zip appears only if every gate is passed.
 
