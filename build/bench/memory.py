@@ -1,8 +1,8 @@
 """Memory of a prediction: `python -m build.bench memory`.
 
 100,000 images of 96x96 (2.8 GB) through `Model.predict` of what would be uploaded, ConvNeXt atto, with 1 view, and 10,000 with 8:
-how far the peak of resident memory (Linux: VmHWM) rises above what the loaded and warmed-up model takes. The images are an array of zeros that
-nobody writes to, so it takes no memory itself and every copy of it is seen. Results also go to runs/bench/memory.json.
+how far the peak of resident memory (Linux: VmHWM) rises above what the loaded and warmed-up model takes. The images are an array of
+zeros that nobody writes to, so it takes no memory itself and every copy of it is seen. Results also go to runs/bench/memory.json.
 """
 
 import json
