@@ -95,8 +95,8 @@ def _check_entry(network: str, mean: np.ndarray, variance: np.ndarray, *_: np.nd
     same = any(np.allclose(variance, wanted, atol=1e-3) for wanted in (expected, expected**2))
     if not same or not np.allclose(mean, np.array(PIXEL_MEAN) / 255, atol=1e-3):
         raise UserError(
-            f"The weights of {network} expect pixels of mean {np.round(mean, 3).tolist()} and variance "
-            f"{np.round(variance, 3).tolist()}, not ImageNet's; give the published file, or one fine-tuned from it."
+            f"The weights of {network} expect pixels of mean {_told(mean)} and variance "
+            f"{_told(variance)}, not ImageNet's; give the published file, or one fine-tuned from it."
         )
 
 
@@ -120,3 +120,8 @@ DONORS = {
     )
     for network in APPLICATIONS
 }
+
+
+def _told(channels: np.ndarray) -> list[float]:
+    """Three decimals of each channel; float32 would be told with all that it cannot hold."""
+    return [round(float(value), 3) for value in np.ravel(channels)]
