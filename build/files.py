@@ -1,5 +1,6 @@
-"""Files that are whole or absent: atomic writes, checksums, deterministic zips, and arrays read whole or refused."""
+"""Files that are whole or absent: atomic writes, checksums, deterministic zips, locks, and arrays read whole or refused."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+
+from build.errors import UserError
 
 
 @contextmanager
@@ -74,3 +77,15 @@ def write_zip(folder: Path, target: Path) -> None:
                 large = path.stat().st_size >= 2**31
                 with path.open("rb") as source, archive.open(member, "w", force_zip64=large) as place:
                     shutil.copyfileobj(source, place, 1 << 20)
+
+
+@contextmanager
+def locked(path: Path, told: str) -> Iterator[None]:
+    """Hold the lock file `path` for this process; UserError with the sentence `told` where another process holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(told) from error
+        yield

@@ -67,15 +67,20 @@ class Gate:
     passed: bool
 
 
+def copy_code(folder: Path) -> None:
+    """Copy the allow-list from the repository's root into `folder`."""
+    for name in SHIPPED:
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, target)
+
+
 def stage(run: Run, recipe: Recipe, folder: Path, others: Sequence[Run] = ()) -> None:
     """Copy the allow-list from the repository's root into `folder` and write the run's weights, compressed, beside it.
 
     others: further members of an ensemble, into the same file of weights.
     """
-    for name in SHIPPED:
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, target)
+    copy_code(folder)
     compressed = None if others else staged_weights(run)
     if compressed:
         weights.restate(compressed, folder / WEIGHTS, {**weights.load(compressed)[1], **views.settings(recipe)})

@@ -8,7 +8,6 @@ No framework is imported here, so that packaging and judging can read a run with
 """
 
 import csv
-import fcntl
 import io
 import json
 import secrets
@@ -21,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 
 from build.errors import UserError
-from build.files import atomic, write_text
+from build.files import atomic, locked, write_text
 from build.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -129,14 +128,8 @@ class Run:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run for this process; UserError if another one trains it."""
-        self.checkpoint_path.parent.mkdir(parents=True, exist_ok=True)
-        with (self.checkpoint_path.parent / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(
-                    f"Run {self.id} is being trained by another process; wait for it or stop it first."
-                ) from error
+        told = f"Run {self.id} is being trained by another process; wait for it or stop it first."
+        with locked(self.checkpoint_path.parent / "lock", told):
             yield
 
     @classmethod

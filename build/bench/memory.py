@@ -7,7 +7,6 @@ zeros that nobody writes to, so it takes no memory itself and every copy of it i
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,14 +18,13 @@ from rich.table import Table
 from build.bench import turns
 from build.console import console
 from build.errors import UserError
-from build.package import SHIPPED
+from build.package import copy_code
 from submission import contract
 
 CASES = ((100_000, 1), (10_000, 8))
 """Images and views of each; eight views of the larger number would take ten minutes and copy no more."""
 MOST = 300.0
 """MiB that a prediction of any number of images may take."""
-ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
 import json, sys
 from pathlib import Path
@@ -74,9 +72,7 @@ def stage(folder: Path, network: dict, *, views: int) -> None:
     from submission.network import build, complete, variables
 
     spec = complete({**network, "classes": len(contract.CLASSES), "image_shape": list(contract.IMAGE_SHAPE)})
-    for name in SHIPPED:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, folder / name)
+    copy_code(folder)
     arrays = {name: np.asarray(value) for name, value in variables(build(spec)).items()}
     weights.save(folder / "weights.npz", arrays, {"spec": spec, "views": views}, storage="float32")
 

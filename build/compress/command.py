@@ -142,13 +142,11 @@ def _key(method: Method, material: Material) -> str:
 
 def zip_bytes(path: Path) -> int:
     """Size of the whole submission's zip with this weights file."""
-    from build.package import METADATA, ROOT, SHIPPED, WEIGHTS
+    from build.package import METADATA, WEIGHTS, copy_code
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "zip"
-        for name in SHIPPED:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes((ROOT / name).read_bytes())
+        copy_code(folder)
         (folder / WEIGHTS).write_bytes(path.read_bytes())
         (folder / METADATA).write_bytes(b"")
         write_zip(folder, Path(scratch) / "submission.zip")

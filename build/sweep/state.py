@@ -7,7 +7,6 @@ The trainings themselves are in their run folders; a sweep.json that is lost cos
 """
 
 import dataclasses
-import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from build.errors import UserError
-from build.files import write_text
+from build.files import locked, write_text
 from build.study.execute import Result
 from build.study.results import figures_of
 from build.sweep.plan import Asked, Spot
@@ -139,12 +138,6 @@ class State:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the sweep for this process; UserError where another one drives it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with (self.path.parent / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(
-                    f"Sweep {self.path.parent.name} is driven by another process; wait for it or stop it first."
-                ) from error
+        told = f"Sweep {self.path.parent.name} is driven by another process; wait for it or stop it first."
+        with locked(self.path.parent / "lock", told):
             yield
