@@ -45,6 +45,7 @@ SHIPPED = (
     "submission/framing.py",
     "submission/inference.py",
     "submission/network.py",
+    "submission/parts.py",
     "submission/views.py",
     "submission/weights.py",
 )

@@ -147,7 +147,7 @@ class Recipe:
     precision: str = "auto"
     """"auto" (mixed_bfloat16 on a GPU, else float32), "float32", "mixed_bfloat16" or "mixed_float16"."""
     xla: str = "auto"
-    """"auto" (only where a GPU is found: on a CPU XLA makes depthwise convolutions 7x slower), "on", "off"."""
+    """"auto" (only where a GPU is found: on a CPU XLA makes depthwise convolutions 7x slower, so there it compiles single layers), "on", "off"."""
     # --- package and gates ------------------------------------------------------------------------------------------
     storage: str = "float16"
     """How arrays are stored in the zip: "float32", "float16" or "int8" (a scale for each output channel)."""

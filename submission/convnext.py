@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import keras
 from keras import layers, ops
 
+from .parts import STANDARD, Parts
+
 SIZES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     # size: (blocks in each stage, channels of each stage)
     "atto": ((2, 2, 6, 2), (40, 80, 160, 320)),  # atto .. nano: timm
@@ -131,6 +133,7 @@ def convnext(
     layer_scale: float = 1e-6,
     seed: int = 0,
     entry: layers.Layer | None = None,
+    parts: Parts = STANDARD,
 ) -> keras.Model:
     """Build a ConvNeXt: pixels 0..255 (B, H, W, 3) -> logits (B, classes) float32; kernels are zero until initialised.
 
@@ -146,6 +149,7 @@ def convnext(
         layer_scale: first value of every LayerScale.
         seed: of stochastic depth and dropout.
         entry: a layer that the pixels pass first (framing.py).
+        parts: makers of the layers that a training may replace by faster ones (parts.py).
 
     """
     depths, widths = SIZES[size]
@@ -156,31 +160,31 @@ def convnext(
     x = layers.Conv2D(
         widths[0], stem_patch, strides=stem_patch, padding="same", kernel_initializer="zeros", name="stem_conv"
     )(x)
-    x = layers.LayerNormalization(epsilon=NORM_EPSILON, name="stem_norm")(x)
+    x = parts.norm(epsilon=NORM_EPSILON, name="stem_norm")(x)
     number = 0
     for stage, (depth, width) in enumerate(zip(depths, widths, strict=True)):
         if stage:
-            x = layers.LayerNormalization(epsilon=NORM_EPSILON, name=f"downsample_{stage}_norm")(x)
+            x = parts.norm(epsilon=NORM_EPSILON, name=f"downsample_{stage}_norm")(x)
             x = layers.Conv2D(
                 width, 2, strides=2, padding="same", kernel_initializer="zeros", name=f"downsample_{stage}_conv"
             )(x)
         for block in range(depth):
             rate = stochastic_depth * number / max(blocks - 1, 1)
-            x = _block(x, width, f"stage_{stage}_block_{block}", rate, layer_scale, seed + number)
+            x = _block(x, width, f"stage_{stage}_block_{block}", rate, layer_scale, seed + number, parts)
             number += 1
     x = layers.GlobalAveragePooling2D(name="pool")(x)
-    x = layers.LayerNormalization(epsilon=NORM_EPSILON, name="head_norm")(x)
+    x = parts.norm(epsilon=NORM_EPSILON, name="head_norm")(x)
     x = layers.Dropout(dropout, seed=seed + number, name="head_dropout")(x)
     # float32 whatever the precision policy says: a softmax over bfloat16 logits has two significant digits.
     logits = layers.Dense(classes, kernel_initializer="zeros", dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name="convnext")
 
 
-def _block(x, width: int, name: str, rate: float, layer_scale: float, seed: int):
-    branch = layers.DepthwiseConv2D(7, padding="same", depthwise_initializer="zeros", name=f"{name}_depthwise")(x)
-    branch = layers.LayerNormalization(epsilon=NORM_EPSILON, name=f"{name}_norm")(branch)
+def _block(x, width: int, name: str, rate: float, layer_scale: float, seed: int, parts: Parts):
+    branch = parts.depthwise(7, padding="same", depthwise_initializer="zeros", name=f"{name}_depthwise")(x)
+    branch = parts.norm(epsilon=NORM_EPSILON, name=f"{name}_norm")(branch)
     branch = layers.Dense(4 * width, kernel_initializer="zeros", name=f"{name}_expand")(branch)
-    branch = layers.Activation("gelu", name=f"{name}_gelu")(branch)
+    branch = parts.gelu(f"{name}_gelu")(branch)
     branch = layers.Dense(width, kernel_initializer="zeros", name=f"{name}_project")(branch)
     branch = LayerScale(layer_scale, name=f"{name}_scale")(branch)
     branch = StochasticDepth(rate, seed, name=f"{name}_drop")(branch)

@@ -15,6 +15,7 @@ import keras
 from keras import layers, ops
 
 from .convnext import PixelNormalization, StochasticDepth
+from .parts import STANDARD, Parts
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -129,6 +130,7 @@ def efficientnet_lite(
     upsample: float = 1.0,
     seed: int = 0,
     entry: layers.Layer | None = None,
+    parts: Parts = STANDARD,
 ) -> keras.Model:
     """Build an EfficientNet-Lite: pixels 0..255 (B, H, W, 3) -> logits (B, classes) float32.
 
@@ -142,6 +144,7 @@ def efficientnet_lite(
             leave 3x3 features, and filters learned at 224 to 260 pixels find structures half as large as they know.
         seed: of stochastic depth and dropout.
         entry: a layer that the pixels pass first (framing.py).
+        parts: makers of the layers that a training may replace by faster ones (parts.py).
 
     """
     shape = SIZES[size]
@@ -165,6 +168,7 @@ def efficientnet_lite(
                 f"stage_{stage}_block_{block}",
                 rate,
                 seed + number,
+                parts,
             )
             number += 1
     x = _convolution(x, TOP, "top")
@@ -175,13 +179,11 @@ def efficientnet_lite(
     return keras.Model(inputs, logits, name="efficientnet_lite")
 
 
-def _block(x, width: int, expansion: int, kernel: int, strides: int, name: str, rate: float, seed: int):
+def _block(x, width: int, expansion: int, kernel: int, strides: int, name: str, rate: float, seed: int, parts: Parts):
     """One inverted bottleneck (Sandler et al. 2018, "MobileNetV2", section 3): expand, filter each channel, project."""
     inner = x.shape[-1] * expansion
     branch = _convolution(x, inner, f"{name}_expand") if expansion > 1 else x
-    branch = layers.DepthwiseConv2D(kernel, strides=strides, padding="same", use_bias=False, name=f"{name}_depthwise")(
-        branch
-    )
+    branch = parts.depthwise(kernel, strides=strides, padding="same", use_bias=False, name=f"{name}_depthwise")(branch)
     branch = _norm(branch, f"{name}_depthwise")
     branch = layers.ReLU(6.0, name=f"{name}_depthwise_relu")(branch)
     branch = layers.Conv2D(width, 1, use_bias=False, name=f"{name}_project")(branch)

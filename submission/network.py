@@ -23,6 +23,7 @@ from .custom_cnn import custom_cnn
 from .efficientnet_lite import SIZES as LITE_SIZES
 from .efficientnet_lite import efficientnet_lite
 from .framing import OFF, check, framing
+from .parts import STANDARD, Parts
 
 COMMON = {"classes": None, "image_shape": None, "dropout": 0.0, "l1": 0.0, "l2": 0.0, "seed": 0} | OFF
 """Settings of every network, with their defaults; None marks those without one."""
@@ -35,6 +36,7 @@ NETWORKS |= {
     name: COMMON | {"width": 1.0} | ({"stochastic_depth": 0.0} if name.startswith("efficientnet") else {})
     for name in APPLICATIONS
 }
+MADE_OF_PARTS = ("convnext", "efficientnet-lite")
 STEM_PATCHES = (2, 4)
 LARGEST_UPSAMPLE = 8
 PADDINGS = ("same", "valid")
@@ -91,19 +93,22 @@ def smallest_side(network: str) -> int:
     return APPLICATIONS[network].smallest_side if network in APPLICATIONS else 1
 
 
-def build(spec: dict, *, initialize: bool = True) -> keras.Model:
+def build(spec: dict, *, initialize: bool = True, parts: Parts = STANDARD) -> keras.Model:
     """Build the network that `spec` describes: pixels 0..255 (B, H, W, 3) of any dtype -> logits (B, classes) float32.
 
     Args:
         spec: "network", "classes", "image_shape" ([H, W, 3], H and W may be None) and the settings in NETWORKS.
         initialize: draw the first kernels from spec["seed"] (the same on every backend); False leaves that out for a
             network whose weights are loaded at once.
+        parts: makers of the layers that a training may replace by faster ones; keras.applications' networks have their own.
 
     Raises ValueError as `complete` does.
 
     """
     full = complete(spec)
     settings = {name: value for name, value in full.items() if name not in ("network", "l1", "l2", *OFF)}
+    if full["network"] in MADE_OF_PARTS:
+        settings["parts"] = parts
     model = _BUILDERS[full["network"]](**settings, entry=framing(full))
     if full["l1"] or full["l2"]:
         # On the variables, so that it also works for a network that keras.applications has built.

@@ -18,11 +18,13 @@ from build.console import console, muffled
 from build.recipe import Recipe
 from build.recipes import find
 from build.train.classifier import Classifier, precision, undecayed
+from build.train.fast_layers import FAST
 from build.train.losses import Objective, accuracy
 from build.train.optimizers import build_optimizer
 from build.train.schedule import ALL, Phase
 from submission import contract
 from submission.network import build, complete
+from submission.parts import STANDARD, Parts
 
 BATCH = 64
 SIDES = (96, 64)
@@ -31,9 +33,10 @@ OURS = "ours: float32, AdamW"
 RECIPE = dataclasses.replace(find("podium"), ema_momentum=0.998)
 VARIANTS: dict[str, dict] = {
     OURS: {},
+    "ours, Keras' layers": {"parts": STANDARD},
     "ours, Lion": {"recipe": dataclasses.replace(RECIPE, optimizer="lion")},
     "ours, mixed_bfloat16": {"policy": "mixed_bfloat16"},
-    "ours, XLA": {"xla": True},
+    "ours, XLA": {"xla": True, "parts": STANDARD},
     "keras.applications (grouped Conv2D)": {"grouped": True},
 }
 """Name -> arguments of `step`."""
@@ -70,6 +73,7 @@ def step(
     policy: str = "float32",
     xla: bool = False,
     grouped: bool = False,
+    parts: Parts = FAST,
 ) -> Callable[[np.ndarray], float]:
     """One step of training as the trainer compiles it: images (batch, side, side, 3) uint8 -> loss."""
     classes = len(contract.CLASSES)
@@ -79,7 +83,8 @@ def step(
             network = grouped_convnext("atto", classes, side=side)
         else:
             network = build(
-                complete({"network": "convnext", "size": "atto", "classes": classes, "image_shape": [side, side, 3]})
+                complete({"network": "convnext", "size": "atto", "classes": classes, "image_shape": [side, side, 3]}),
+                parts=parts,
             )
         model = Classifier(network)
         decay_free = [] if grouped else undecayed(network)

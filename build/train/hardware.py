@@ -64,6 +64,8 @@ class Decision:
     threads: int
     """TensorFlow's threads within an operation. Sums are split among them, so the same bits need the same number."""
     replicas: int
+    fast_layers: bool = False
+    """Whether the layers of build/train/fast_layers.py take the place of Keras' own."""
 
 
 def find() -> Machine:
@@ -130,6 +132,7 @@ def decide(recipe: Recipe, machine: Machine) -> Decision:
         workers=max(2, machine.cores - 1) if gpu else 2,
         threads=machine.cores,
         replicas=replicas,
+        fast_layers=machine.backend == "tensorflow" and not gpu and not xla,
     )
 
 

@@ -25,6 +25,7 @@ from build.train.optimizers import build_optimizer, check_optimizer
 from build.train.progress import StopSignal, Watch, bar
 from submission import contract
 from submission import network as networks
+from submission.parts import STANDARD, Parts
 
 IMAGE_SIDE = max(contract.IMAGE_SHAPE[:2])
 
@@ -63,7 +64,7 @@ class Learner:
         with self._scope():
             smaller = any(side < IMAGE_SIDE for side, _ in recipe.resolutions)
             any_side = {"image_shape": [None, None, contract.IMAGE_SHAPE[2]]} if smaller else {}
-            self.network = networks.build(self.spec | any_side)
+            self.network = networks.build(self.spec | any_side, parts=self._parts())
             if load_weights and decision.weights != "none":
                 from build.train.pretrained import load
 
@@ -73,6 +74,13 @@ class Learner:
             self.model = Classifier(self.network, teacher)
         self.optimizer, self.phase, self.side, self.graphs = None, None, None, {}
         self._judge = None
+
+    def _parts(self) -> Parts:
+        if not self.decision.fast_layers:
+            return STANDARD
+        from build.train.fast_layers import FAST  # TensorFlow only
+
+        return FAST
 
     @contextlib.contextmanager
     def _scope(self):
