@@ -55,6 +55,12 @@ def train(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def pretrain(session: nox.Session) -> None:
+    """Make weights for a small ConvNeXt from drawn images, as the kit's own were made (-- --size atto --images 1000000)."""
+    podium(session, "pretrain", *session.posargs)
+
+
+@nox.session(venv_backend="none")
 def package(session: nox.Session) -> None:
     """Compress, zip and judge the last run; a zip that passes its gates becomes dist/submission.zip."""
     # In `nox -s train package -- --data D` the arguments are the training's; the run remembers its data.

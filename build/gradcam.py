@@ -38,21 +38,24 @@ def explainer(weights_path: Path) -> "GradCam":
     model = build(spec, initialize=False)
     for name, variable in variables(model).items():
         variable.assign(arrays[name])
-    return GradCam(model, contract.IMAGE_SHAPE)
+    return GradCam(model, contract.IMAGE_SHAPE, crop=spec["crop"])
 
 
 class GradCam:
     """explain(images, labels) -> heat maps, each scaled to 0..1; a map without positive evidence is 0 throughout."""
 
-    def __init__(self, model: "keras.Model", image_shape: tuple[int, int, int]):
+    def __init__(self, model: "keras.Model", image_shape: tuple[int, int, int], *, crop: float = 1.0):
         """Choose the layer; UserError where no layer that decides has maps of SMALLEST_SIDE or more.
 
         Args:
             model: pixels 0..255 (B, H, W, 3) -> logits (B, classes).
             image_shape: (H, W, 3) in pixels.
+            crop: share of each side that the network sees (submission/framing.py); its maps are put back where they belong.
 
         """
         import tensorflow as tf
+
+        self.crop = crop
 
         layer, self.map_shape = deciding_layer(model, image_shape)
         self.layer = layer.name
@@ -90,8 +93,18 @@ class GradCam:
             rows = slice(start, start + BATCH)
             pixels = np.asarray(images[rows], np.float32)
             heat[rows], called[rows] = (part.numpy() for part in self._explain(pixels, labels[rows].astype(np.int64)))
+        if self.crop < 1:
+            rows, columns = (placing(side, self.crop) for side in self.map_shape)
+            heat = rows @ heat @ columns.T
         largest = heat.max(axis=(1, 2), keepdims=True, initial=0)
         return np.divide(heat, largest, out=np.zeros_like(heat), where=largest > 0), called
+
+
+def placing(side: int, crop: float) -> np.ndarray:
+    """(side, side) float32: positions of a map of the middle `crop` of an image -> of the whole image, bilinear; 0 outside of it."""
+    position = (np.arange(side) + 0.5 - side / 2) / crop + side / 2 - 0.5
+    weight = np.maximum(0, 1 - np.abs(np.clip(position, 0, side - 1)[:, None] - np.arange(side)))
+    return (weight * (np.abs(position - (side - 1) / 2) <= side / 2)[:, None]).astype(np.float32)
 
 
 def deciding_layer(model: "keras.Model", image_shape: tuple[int, int, int]) -> tuple["keras.Layer", tuple[int, int]]:

@@ -87,11 +87,11 @@ class Recipe:
     size: str = "auto"
     """A ConvNeXt size (atto ... xlarge), an EfficientNet-Lite size (lite0 ... lite2), or "auto": by hardware (printed)."""
     weights: str = "auto"
-    """"none", "imagenet", a path, or "auto": imagenet where a GPU is found, else none (printed)."""
+    """"none", "imagenet", "drawn" (build/pretrain), a path, or "auto": imagenet on a GPU, else drawn if there are any (printed)."""
     stem_patch: int = 4
     """ConvNeXt's first stride in pixels: 4, or 2 for four times the work."""
     upsample: float = 1.0
-    """EfficientNet-Lite: factor by which images are enlarged first, since its weights were learned at 224 to 260 pixels."""
+    """ConvNeXt, EfficientNet-Lite: factor by which images are enlarged first: ImageNet's weights were learned at 224 to 260 pixels."""
     layer_scale: float = 1e-6
     """ConvNeXt's first value of each residual branch's factor."""
     crop: float = 1.0
@@ -147,7 +147,8 @@ class Recipe:
     precision: str = "auto"
     """"auto" (mixed_bfloat16 on a GPU, else float32), "float32", "mixed_bfloat16" or "mixed_float16"."""
     xla: str = "auto"
-    """"auto" (only where a GPU is found: on a CPU XLA makes depthwise convolutions 7x slower, so there it compiles single layers), "on", "off"."""
+    """"auto" (only where a GPU is found: on a CPU it makes depthwise convolutions 7x slower, so it compiles other layers only), "on",
+    "off"."""
     # --- package and gates ------------------------------------------------------------------------------------------
     storage: str = "float16"
     """How arrays are stored in the zip: "float32", "float16" or "int8" (a scale for each output channel)."""

@@ -78,6 +78,25 @@ class PixelNormalization(layers.Layer):
         return shape
 
 
+class Upsampling(layers.Layer):
+    """Enlarges images by a factor, bilinear; the sides are rounded to whole pixels."""
+
+    def __init__(self, factor: float, name: str):
+        super().__init__(name=name, dtype="float32", trainable=False)
+        self.factor = factor
+
+    def call(self, images):
+        """(B, H, W, C) -> (B, H * factor, W * factor, C)."""
+        if self.factor == 1:
+            return images
+        return ops.image.resize(images, self.compute_output_shape(images.shape)[1:3], interpolation="bilinear")
+
+    def compute_output_shape(self, shape):
+        """Sides times the factor; unknown sides stay unknown."""
+        height, width = (side and round(side * self.factor) for side in shape[1:3])
+        return (shape[0], height, width, shape[3])
+
+
 class LayerScale(layers.Layer):
     """A learned factor a channel (Touvron et al. 2021, section 2), near zero at first: a block begins as identity."""
 
@@ -131,6 +150,7 @@ def convnext(
     dropout: float = 0.0,
     stem_patch: int = 4,
     layer_scale: float = 1e-6,
+    upsample: float = 1.0,
     seed: int = 0,
     entry: layers.Layer | None = None,
     parts: Parts = STANDARD,
@@ -147,6 +167,7 @@ def convnext(
         dropout: rate before the last layer, 0..1.
         stem_patch: 4, or 2 for twice the resolution in every stage (four times the work).
         layer_scale: first value of every LayerScale.
+        upsample: factor by which images are enlarged first: filters learned at 224 pixels find structures as large as they know.
         seed: of stochastic depth and dropout.
         entry: a layer that the pixels pass first (framing.py).
         parts: makers of the layers that a training may replace by faster ones (parts.py).
@@ -156,6 +177,7 @@ def convnext(
     blocks = sum(depths)
     inputs = keras.Input(tuple(image_shape), dtype="float32", name="pixels")
     x = inputs if entry is None else entry(inputs)
+    x = Upsampling(upsample, name="upsample")(x)
     x = PixelNormalization(PIXEL_MEAN, PIXEL_DEVIATION, name="normalize")(x)
     x = layers.Conv2D(
         widths[0], stem_patch, strides=stem_patch, padding="same", kernel_initializer="zeros", name="stem_conv"

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
-from keras import layers, ops
+from keras import layers
 
-from .convnext import PixelNormalization, StochasticDepth
+from .convnext import PixelNormalization, StochasticDepth, Upsampling
 from .parts import STANDARD, Parts
 
 if keras.backend.backend() == "tensorflow":
@@ -68,25 +68,6 @@ def _shapes(name: str, *kernel: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}/kernel": kernel} | {
         f"{name}_norm/{part}": (width,) for part in ("gamma", "beta", "moving_mean", "moving_variance")
     }
-
-
-class Upsampling(layers.Layer):
-    """Enlarges images by a factor, bilinear; the sides are rounded to whole pixels."""
-
-    def __init__(self, factor: float, name: str):
-        super().__init__(name=name, dtype="float32", trainable=False)
-        self.factor = factor
-
-    def call(self, images):
-        """(B, H, W, C) -> (B, H * factor, W * factor, C)."""
-        if self.factor == 1:
-            return images
-        return ops.image.resize(images, self.compute_output_shape(images.shape)[1:3], interpolation="bilinear")
-
-    def compute_output_shape(self, shape):
-        """Sides times the factor; unknown sides stay unknown."""
-        height, width = (side and round(side * self.factor) for side in shape[1:3])
-        return (shape[0], height, width, shape[3])
 
 
 class BatchNormalization(layers.BatchNormalization):

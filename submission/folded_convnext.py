@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from .convnext import NORM_EPSILON, PIXEL_DEVIATION, PIXEL_MEAN, SIZES
-from .framing import OFF, frame
+from .framing import OFF, enlarge, frame
 
 
 def fold(arrays: dict[str, np.ndarray], spec: dict) -> dict[str, np.ndarray]:
@@ -66,7 +66,8 @@ def forward(arrays: dict[str, np.ndarray], spec: dict) -> Callable[[tf.Tensor], 
 
     def network(pixels: tf.Tensor) -> tf.Tensor:
         # The mean is subtracted, not folded into the bias: at the border zeros are padded after normalisation.
-        x = convolve(frame(pixels, tf, **framing) - mean, "stem_conv", spec["stem_patch"])
+        x = enlarge(frame(pixels, tf, **framing), tf, spec["upsample"])
+        x = convolve(x - mean, "stem_conv", spec["stem_patch"])
         x = norm(x, "stem_norm")
         for stage, (depth, width) in enumerate(zip(depths, widths, strict=True)):
             if stage:

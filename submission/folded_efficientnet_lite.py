@@ -11,7 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from .efficientnet_lite import EXPANSIONS, NORM_EPSILON, PIXEL_DEVIATION, PIXEL_MEAN, SIZES, STRIDES
-from .framing import OFF, frame
+from .framing import OFF, enlarge, frame
+
+LAST_OF_STRIDE_16 = 4
+"""The stage (counted from 0) after which the last halving comes."""
 
 
 def fold(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -33,8 +36,23 @@ def fold(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def forward(arrays: dict[str, np.ndarray], spec: dict) -> Callable[[tf.Tensor], tf.Tensor]:
     """The network as a function of pixels 0..255 (B, H, W, 3) of any dtype -> logits (B, classes) float32."""
-    depths, widths = SIZES[spec["size"]].depths, SIZES[spec["size"]].widths
     weights = {name: tf.constant(array) for name, array in fold(arrays).items()}
+    body = _body(weights, spec)
+
+    def network(pixels: tf.Tensor) -> tf.Tensor:
+        x = tf.reduce_mean(body(pixels)[1], (1, 2))
+        return tf.nn.bias_add(tf.matmul(x, weights["logits/kernel"]), weights["logits/bias"])
+
+    return network
+
+
+def features(arrays: dict[str, np.ndarray], spec: dict) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Pixels -> the last features at a stride of 16 pixels (B, H/16, W/16, ·) and at 32 (B, H/32, W/32, 1280), float32."""
+    return _body({name: tf.constant(array) for name, array in fold(arrays).items()}, spec)
+
+
+def _body(weights: dict[str, tf.Tensor], spec: dict) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    depths, widths = SIZES[spec["size"]].depths, SIZES[spec["size"]].widths
     mean = tf.constant(PIXEL_MEAN, tf.float32)
     framing = {name: spec[name] for name in OFF}
 
@@ -49,17 +67,16 @@ def forward(arrays: dict[str, np.ndarray], spec: dict) -> Callable[[tf.Tensor], 
         branch = convolve(tf.nn.relu6(tf.nn.bias_add(branch, bias)), f"{name}_project")
         return branch if strides > 1 or x.shape[-1] != widths[stage] else x + branch
 
-    def network(pixels: tf.Tensor) -> tf.Tensor:
-        x = frame(pixels, tf, **framing)
-        if spec["upsample"] != 1:
-            sides = tf.cast(tf.round(tf.cast(tf.shape(x)[1:3], tf.float32) * spec["upsample"]), tf.int32)
-            x = tf.image.resize(x, sides)
+    def body(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        x = enlarge(frame(pixels, tf, **framing), tf, spec["upsample"])
         # The mean is subtracted, not folded into the bias: at the border zeros are padded after normalisation.
         x = tf.nn.relu6(convolve(tf.cast(x, tf.float32) - mean, "stem", 2))
+        middle = x
         for stage, depth in enumerate(depths):
             for number in range(depth):
                 x = block(x, stage, number)
-        x = tf.reduce_mean(tf.nn.relu6(convolve(x, "top")), (1, 2))
-        return tf.nn.bias_add(tf.matmul(x, weights["logits/kernel"]), weights["logits/bias"])
+            if stage == LAST_OF_STRIDE_16:
+                middle = x
+        return middle, tf.nn.relu6(convolve(x, "top"))
 
-    return network
+    return body

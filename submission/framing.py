@@ -68,6 +68,14 @@ def frame(images, backend: ModuleType, *, crop: float, edge_blur: float, edge_ra
     return images
 
 
+def enlarge(images, tf: ModuleType, factor: float):
+    """Images (B, H, W, C) at sides times `factor`, rounded to whole pixels, bilinear; as they are for a factor of 1. tf: tensorflow."""
+    if factor == 1:
+        return images
+    sides = tf.cast(tf.round(tf.cast(tf.shape(images)[1:3], tf.float32) * factor), tf.int32)
+    return tf.image.resize(images, sides)
+
+
 def cropping(side: int, crop: float) -> np.ndarray:
     """(side, side) float32: pixels -> the middle `crop` of them, enlarged to `side` again, bilinear between pixel centres."""
     position = (np.arange(side) + 0.5) * crop + (1 - crop) * side / 2 - 0.5

@@ -28,7 +28,8 @@ from .parts import STANDARD, Parts
 COMMON = {"classes": None, "image_shape": None, "dropout": 0.0, "l1": 0.0, "l2": 0.0, "seed": 0} | OFF
 """Settings of every network, with their defaults; None marks those without one."""
 NETWORKS = {
-    "convnext": COMMON | {"size": "atto", "stochastic_depth": 0.0, "stem_patch": 4, "layer_scale": 1e-6},
+    "convnext": COMMON
+    | {"size": "atto", "stochastic_depth": 0.0, "stem_patch": 4, "layer_scale": 1e-6, "upsample": 1.0},
     "efficientnet-lite": COMMON | {"size": "lite0", "stochastic_depth": 0.0, "upsample": 1.0},
     "custom-cnn": COMMON | {"depth": 3, "filters": 32, "kernel": 3, "padding": "same", "pooling": "average"},
 }

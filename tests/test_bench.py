@@ -2,12 +2,14 @@ import io
 import json
 import sys
 
+import keras
 import numpy as np
 import pytest
 from rich.console import Console
 
 from build.bench import __main__ as command
 from build.bench import augment, turns
+from submission import network as networks
 
 PEERS = ("torch", "torchvision", "keras_cv", "keras")
 
@@ -96,3 +98,19 @@ def test_the_named_subject_is_run(monkeypatch):
     monkeypatch.setattr(augment, "main", lambda: ran.append("augment"))
     assert command.main(["augment"]) == 0
     assert ran == ["augment"]
+
+
+def test_the_cost_of_a_training_is_counted_from_the_network(monkeypatch):
+    from build.bench import cost
+
+    tiny = {"network": "custom-cnn", "depth": 3, "filters": 8, "classes": 8, "image_shape": [16, 16, 3]}
+    network = networks.build(tiny)
+    # Blocks of one convolution each and a pooling by two: 16 x 16 of 3 -> 8, 8 x 8 of 8 -> 16, 4 x 4 of 16 -> 32, then the head.
+    convolutions = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
+    by_hand = sum(
+        layer.output.shape[1] * layer.output.shape[2] * 9 * layer.input.shape[-1] * layer.filters
+        for layer in convolutions
+    )
+    assert cost.multiplications(network) == by_hand + 32 * 8
+    atto = networks.build({"network": "convnext", "size": "atto", "classes": 1000, "image_shape": [224, 224, 3]})
+    assert cost.multiplications(atto) == pytest.approx(0.55e9, rel=0.01)  # timm, at 224 pixels

@@ -68,9 +68,9 @@ def drawn(spec: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
     return arrays
 
 
-@pytest.mark.parametrize(("side", "stem_patch"), [(32, 4), (36, 4), (27, 2)])
-def test_the_folded_network_gives_the_same_logits(side, stem_patch, rng):
-    spec = complete({"network": "convnext", "classes": 8, "image_shape": [side, side + 4, 3], "stem_patch": stem_patch})
+@pytest.mark.parametrize(("side", "settings"), [(32, {}), (36, {}), (27, {"stem_patch": 2}), (25, {"upsample": 1.5})])
+def test_the_folded_network_gives_the_same_logits(side, settings, rng):
+    spec = complete({"network": "convnext", "classes": 8, "image_shape": [side, side + 4, 3], **settings})
     arrays = drawn(spec, rng)
     model = build(spec, initialize=False)
     for name, variable in variables(model).items():

@@ -15,8 +15,12 @@ from submission.network import NETWORKS, build, complete, variables
 
 @pytest.fixture(scope="module")
 def bright_spot_network(tmp_path_factory):
+    return bright_spots(tmp_path_factory.mktemp("weights") / "weights.npz")
+
+
+def bright_spots(path, **settings):
     """A custom CNN whose channels pass brightness on, so that class 0's evidence is where the image is bright."""
-    spec = {"network": "custom-cnn", "classes": len(CLASSES), "image_shape": list(IMAGE_SHAPE)}
+    spec = {"network": "custom-cnn", "classes": len(CLASSES), "image_shape": list(IMAGE_SHAPE), **settings}
     arrays = {}
     for name, variable in variables(build(spec)).items():
         array = np.zeros(variable.shape, np.float32)
@@ -28,7 +32,6 @@ def bright_spot_network(tmp_path_factory):
         elif name.endswith(("/gamma", "/moving_variance")):
             array[:] = 1
         arrays[name] = array
-    path = tmp_path_factory.mktemp("weights") / "weights.npz"
     weights.save(path, arrays, {"spec": spec}, storage="float32")
     return path
 
@@ -44,6 +47,19 @@ def test_the_heat_is_where_the_evidence_is(bright_spot_network):
     middle = heat.shape[1] // 2
     assert heat[0, :middle, :middle].mean() > 3 * heat[0, middle:, middle:].mean()
     assert heat[1, middle:, middle:].mean() > 3 * heat[1, :middle, :middle].mean()
+
+
+def test_the_heat_of_a_cropped_network_is_put_back_where_the_image_had_it(tmp_path):
+    image = np.zeros((1, *IMAGE_SHAPE), np.uint8)
+    image[0, 26:40, 26:40] = 255  # the upper left corner of the middle half
+    heat = explainer(bright_spots(tmp_path / "weights.npz", crop=0.5))(image, np.array([0]))[0]
+    side = len(heat)
+    edge = side // 4 - 1
+    assert heat[:edge].max() == 0  # outside of what the network sees
+    assert heat[:, side - edge :].max() == 0
+    row, column = np.unravel_index(heat.argmax(), heat.shape)
+    assert 0.2 < (row + 0.5) / side < 0.5
+    assert 0.2 < (column + 0.5) / side < 0.5
 
 
 def test_images_are_explained_each_on_its_own_however_many(bright_spot_network, rng):

@@ -15,7 +15,7 @@ from submission.network import NETWORKS, build, complete, kernels, variables
 
 ROOT = Path(__file__).resolve().parent.parent
 SPECS = {
-    "convnext": {"network": "convnext", "size": "atto"},
+    "convnext": {"network": "convnext", "size": "atto", "upsample": 1.5},
     "efficientnet-lite": {"network": "efficientnet-lite", "size": "lite0", "upsample": 1.5},
     "custom-cnn": {"network": "custom-cnn", "depth": 4, "filters": 8},
 }
@@ -122,9 +122,10 @@ def test_sides_may_stay_open(name):
         assert model(np.zeros((1, side, side, 3), np.float32)).shape == (1, 3)
 
 
-def test_an_enlarged_image_of_open_sides_gives_the_logits_of_fixed_ones():
-    fixed = build(SPECS["efficientnet-lite"])
-    opened = build(SPECS["efficientnet-lite"] | {"image_shape": [None, None, 3]})
+@pytest.mark.parametrize("name", ["convnext", "efficientnet-lite"])
+def test_an_enlarged_image_of_open_sides_gives_the_logits_of_fixed_ones(name):
+    fixed = build(SPECS[name])
+    opened = build(SPECS[name] | {"image_shape": [None, None, 3]})
     pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
     np.testing.assert_allclose(np.asarray(opened(pixels)), np.asarray(fixed(pixels)), atol=1e-5)
 

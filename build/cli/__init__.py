@@ -7,6 +7,7 @@ from build.cli.averaging import soup
 from build.cli.compressing import compress
 from build.cli.judging import bundle, compat, leaderboard, score
 from build.cli.looking import cam
+from build.cli.pretraining import pretrain
 from build.cli.showing import inspect
 from build.cli.studying import reproduce
 from build.cli.sweeping import sweep
@@ -20,7 +21,21 @@ def app() -> None:
     """Train, package and judge a competition submission before it is uploaded."""
 
 
-for command in (train, soup, compress, package, score, compat, leaderboard, inspect, cam, reproduce, sweep, bundle):
+for command in (
+    train,
+    pretrain,
+    soup,
+    compress,
+    package,
+    score,
+    compat,
+    leaderboard,
+    inspect,
+    cam,
+    reproduce,
+    sweep,
+    bundle,
+):
     app.add_command(command)
 
 

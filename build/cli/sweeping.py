@@ -77,7 +77,7 @@ def sweep(
     import dataclasses
 
     from build.errors import UserError
-    from build.recipes import find
+    from build.recipes import default, find
     from build.sweep.drive import Sweep
     from build.sweep.plan import Asked
     from build.sweep.search import parse
@@ -87,7 +87,7 @@ def sweep(
     if options["search"]:
         parse(options["search"])  # refused before the data is read
     names = [name.strip() for name in recipes.split(",") if name.strip()]
-    names = names or ["smoke" if options["data"].startswith("synthetic") else "podium"]
+    names = names or [default(synthetic=options["data"].startswith("synthetic"), gpu=False)]
     given = {"epochs": epochs, "minutes": minutes}
     changes = {name: value for name, value in given.items() if value is not None}
     chosen = tuple(dataclasses.replace(find(name), **changes) for name in names)

@@ -15,7 +15,9 @@ SYNTHETIC_NOTICE = (
 @click.command()
 @data_option
 @click.option(
-    "--recipe", metavar="NAME", help="A name from build/recipes.py; default: podium (smoke on synthetic cells)."
+    "--recipe",
+    metavar="NAME",
+    help="A name from build/recipes.py; default: podium, on a GPU podium-gpu (smoke on synthetic cells).",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Overrides the recipe's number of epochs.")
 @seed_option
@@ -51,14 +53,15 @@ def train(
     import dataclasses
 
     from build.data.prepare import prepare
-    from build.recipes import find
+    from build.recipes import default, find
     from build.runs import Run
 
     run = Run.open(resume) if resume else None
     if run:
         chosen, data, seed = run.recipe, run.facts["data"]["source"], run.facts["seed"]
     else:
-        chosen = find(recipe or ("smoke" if data.startswith("synthetic") else "podium"))
+        synthetic = data.startswith("synthetic")
+        chosen = find(recipe or default(synthetic=synthetic, gpu=not synthetic and _gpu()))
         # "latest" will be this very run by the time it is resumed, so the ID is recorded.
         named = tuple(Run.open(teacher).id if teacher == "latest" else teacher for teacher in teachers)
         changes = {"weights": weights, "size": size, "minutes": minutes, "teachers": named or None, "member": member}
@@ -68,7 +71,7 @@ def train(
     prepared = prepare(data, chosen, seed=seed)
     show_data(prepared)
 
-    with muffled():  # imports the framework: after the data was found to be good
+    with muffled():  # imports the framework: where it can, after the data was found to be good
         from build.train import hardware
         from build.train.fit import train as fit
         from build.train.hosts import joined
@@ -103,3 +106,15 @@ def package(runs: tuple[str, ...], **options) -> int:
     from build.package import package as make
 
     return make(*(runs or ("latest",)), **options)
+
+
+def _gpu() -> bool:
+    """Whether the framework sees a GPU; it is asked only where the driver is there, as that takes seconds."""
+    import shutil
+
+    if not shutil.which("nvidia-smi"):
+        return False
+    with muffled():
+        from build.train import hardware
+
+        return bool(hardware.find().gpus)

@@ -235,8 +235,9 @@ def _distillation() -> Study:
 
 def _ablation() -> Study:
     # A time budget would let a row's epochs depend on what else the machine does.
-    base = replace(PODIUM, minutes=0.0)
+    base = replace(PODIUM, minutes=0.0, weights="drawn")
     without = {
+        "pretraining": {"weights": "none", "head_epochs": 0},
         "AugMix": {"augmix_probability": 0.0},
         "RandAugment": {"randaugment_probability": 0.0},
         "geometry": {"geometry_probability": 0.0, "flip": False},

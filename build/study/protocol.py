@@ -56,7 +56,9 @@ def at_scale(recipe: Recipe, scale: str, *, epochs: int | None = None) -> Recipe
         "size": SMALL_SIZES.get(recipe.network, recipe.size),
         "width": SMALL_WIDTHS.get(recipe.network, recipe.width),
     }
-    if recipe.network in WITH_WEIGHTS:
+    if recipe.weights == "drawn":
+        changes |= {"head_epochs": min(1, recipe.head_epochs)}
+    elif recipe.network in WITH_WEIGHTS:
         changes |= {"weights": "imagenet", "head_epochs": min(1, recipe.head_epochs)}
     elif recipe.weights == "auto":
         changes |= {"weights": "none"}  # such a recipe is made for a training from scratch too

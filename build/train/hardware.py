@@ -13,6 +13,7 @@ import keras
 
 from build.errors import UserError
 from build.machine import cores
+from build.pretrain import shipped
 from build.recipe import Recipe
 from submission.applications import APPLICATIONS
 
@@ -118,7 +119,8 @@ def decide(recipe: Recipe, machine: Machine) -> Decision:
     if weights == "auto":
         published = recipe.network in APPLICATIONS and recipe.width == 1
         published |= recipe.network == "convnext" and size in PUBLISHED
-        weights = "imagenet" if gpu and published else "none"
+        drawn = recipe.network == "convnext" and recipe.stem_patch == 4 and shipped.find(size) is not None
+        weights = "imagenet" if gpu and published else "drawn" if drawn else "none"
     # MirroredStrategy makes its own all-reduce between replicas; XLA compiles it only as a whole, so it stays off there.
     replicas = max(1, len(machine.gpus)) if machine.backend == "tensorflow" else 1
     xla = {"on": True, "off": False, "auto": gpu and replicas == 1}[recipe.xla]
@@ -147,9 +149,12 @@ def _precision(machine: Machine) -> str:
 def describe(recipe: Recipe, machine: Machine, decision: Decision) -> str:
     """Two sentences for people: the machine, and what was decided from it."""
     network = f"{recipe.network} {decision.size}" if recipe.network in SIZED else recipe.network
-    weights = {"none": "from scratch", "imagenet": "with ImageNet weights"}.get(
-        decision.weights, f"with {decision.weights}"
-    )
+    words = {
+        "none": "from scratch",
+        "imagenet": "with ImageNet weights",
+        "drawn": "with weights learned from drawn images",
+    }
+    weights = words.get(decision.weights, f"with {decision.weights}")
     sized = recipe.network in SIZED and recipe.size == "auto"
     chosen = " (chosen by hardware)" if sized or recipe.weights == "auto" else ""
     return (

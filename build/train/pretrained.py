@@ -1,6 +1,7 @@
 """Weights that a network begins with: ImageNet's, as published, or a file of the user's.
 
     load(network, spec, "imagenet")                 # downloads once, checks the hash, keeps the file in Keras' cache
+    load(network, spec, "drawn")                    # learned from drawn images (build/pretrain), part of this repository
     load(network, spec, "convnext_tiny.h5")         # keras.applications' files, with or without top: .h5 or .weights.h5
     load(network, spec, "runs/latest/weights.npz")  # one of ours
 
@@ -19,6 +20,7 @@ import keras
 import numpy as np
 
 from build.errors import UserError
+from build.pretrain import shipped
 from build.train import application_weights, efficientnet_lite_weights
 from build.train.application_weights import Donor
 from submission import weights as files
@@ -26,6 +28,7 @@ from submission.convnext import SIZES
 from submission.network import variables
 
 IMAGENET = "imagenet"
+DRAWN = "drawn"
 IMAGENET_CLASSES = 1000
 HEAD = "logits/"
 INSTEAD = "give a file with --weights PATH, or train from scratch with --weights none"
@@ -52,7 +55,7 @@ def load(network: keras.Model, spec: dict, weights: str | Path) -> list[str]:
     Args:
         network: built from `spec` by submission.network.build, at any image shape.
         spec: complete.
-        weights: "imagenet", or the path of a file.
+        weights: "imagenet", "drawn", or the path of a file.
 
     Raises UserError, with nothing set, if nothing is published for this network, the download fails, or the file is missing,
     damaged or of another network.
@@ -60,6 +63,13 @@ def load(network: keras.Model, spec: dict, weights: str | Path) -> list[str]:
     """
     name, size = spec["network"], spec.get("size")
     path = None if str(weights) == IMAGENET else Path(weights)
+    if str(weights) == DRAWN:
+        path = shipped.find(size) if name == "convnext" else None
+        if path is None:
+            raise UserError(
+                f"There are no weights from drawn images for {name} {size or ''}, only for convnext {', '.join(shipped.sizes())}; "
+                "make them with nox -s pretrain, or train from scratch with --weights none."
+            )
     if path and not path.is_file():
         raise UserError(
             f"There is no weights file {path}; {INSTEAD}, or take the published ones with --weights imagenet."

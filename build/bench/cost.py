@@ -1,0 +1,91 @@
+"""What a recipe's training costs: `python -m build.bench cost`.
+
+Counted, not measured: multiplications of the network's convolutions and products for an image, times the images of all epochs (two
+operations each, and three times a forward pass for a step). From that an ESTIMATE of the minutes on a GPU, at a share of its
+peak in bfloat16: convolutional networks of this kind with depthwise layers are bound by memory and reach about 5 % of it (Liu et al. 2022,
+table 12: ConvNeXt-T predicts 1,944 images/s of 9 GFLOP on an A100, 6 %). Results also go to runs/bench/cost.json.
+"""
+
+import math
+
+import keras
+from rich.table import Table
+
+from build.bench import turns
+from build.console import console, muffled
+from build.recipe import Recipe
+from build.recipes import RECIPES
+from build.train.classifier import spec_of
+from build.train.hardware import Machine, decide
+from submission import contract
+from submission.network import build, kernels
+
+TRAINING_IMAGES = 9_563
+"""Of the replica's training side."""
+PEAKS = {"T4": 65e12, "A100": 312e12, "H100": 989e12}
+"""Operations a second on tensor cores, without sparsity, by the makers' data sheets (T4: float16, others: bfloat16)."""
+SHARE = 0.05
+GPUS = {name: Machine("tensorflow", 8, (name,), gib, capability) for name, gib, capability in (("A100", 40.0, (8, 0)),)}
+
+
+def main() -> None:
+    """Count every recipe on its machine, print a table, write runs/bench/cost.json."""
+    facts = {}
+    grid = Table("recipe", title="Cost of a training on 9,563 cells; GPU minutes are estimates", title_justify="left")
+    for column in ("network", "weights", "GFLOP", "epochs", "PFLOP", *PEAKS):
+        grid.add_column(column, justify="right", no_wrap=True)
+    for recipe in RECIPES.values():
+        facts[recipe.name] = fact = cost(recipe)
+        minutes = [f"{value:.0f}" if value >= 1 else "<1" for value in fact["minutes"].values()]
+        numbers = (
+            f"{fact['parameters'] / 1e6:.1f} M",
+            f"{fact['gflop']:.2f}",
+            str(fact["epochs"]),
+            f"{fact['pflop']:.1f}",
+        )
+        grid.add_row(recipe.name, fact["network"], *numbers, *minutes)
+    console.print(grid)
+    console.print("GFLOP: the prediction of one image; PFLOP: the whole training.")
+    console.print(f"Minutes at {SHARE:.0%} of each card's peak, the recipe's largest number of epochs, one card.")
+    console.print(f"Written to {turns.save('cost', facts)}.")
+
+
+def cost(recipe: Recipe) -> dict:
+    """Network, parameters, GFLOP of one image's prediction at full size, PFLOP of the training, GPU name -> minutes (estimates)."""
+    decision = decide(recipe, GPUS["A100"])
+    spec = spec_of(recipe, decision, classes=len(contract.CLASSES), image_shape=contract.IMAGE_SHAPE, seed=0)
+    with muffled():
+        network = build(spec, initialize=False)
+    gflop = 2 * multiplications(network) / 1e9
+    side = contract.IMAGE_SHAPE[0]
+    # A resolution costs as the area does; with a consistency loss every image passes three times.
+    area = sum(share * (pixels / side) ** 2 for pixels, share in recipe.resolutions)
+    passes = 3 if recipe.jsd_weight > 0 else 1
+    pflop = 3 * gflop * area * passes * recipe.epochs * TRAINING_IMAGES / 1e6
+    keras.utils.clear_session()
+    return {
+        "network": f"{recipe.network} {decision.size}" if "size" in spec else recipe.network,
+        "parameters": int(network.count_params()),
+        "gflop": round(gflop, 3),
+        "epochs": recipe.epochs,
+        "pflop": round(pflop, 2),
+        "minutes": {name: round(pflop * 1e15 / (SHARE * peak) / 60, 2) for name, peak in PEAKS.items()},
+    }
+
+
+def multiplications(network: keras.Model) -> int:
+    """Of one image through all convolutions and products of a network with fixed sides."""
+    owners = {id(weight): layer for layer in _leaves(network) for weight in layer.weights}
+    total = 0
+    for kernel in kernels(network).values():
+        output = owners[id(kernel)].output.shape
+        total += math.prod(output[1:-1]) * math.prod(kernel.shape)
+    return total
+
+
+def _leaves(network: keras.Model):
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            yield from _leaves(layer)
+        else:
+            yield layer

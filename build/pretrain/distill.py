@@ -1,0 +1,186 @@
+"""The pretraining: a ConvNeXt learns to predict the teacher's features wherever it looks.
+
+    path = pretrain(size="atto", images=1_000_000, seed=0)       # runs/pretraining/atto-0/convnext-atto.npz
+
+Nothing of anybody's data takes part: images are drawn. Interrupted, the same call goes on after the last whole epoch.
+"""
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from build.console import console
+from build.data import synthetic
+from build.errors import UserError
+from build.pretrain.images import CELLS, DrawnBatches, augmentation, recipe
+from build.pretrain.teacher import Teacher
+from build.recipe import Recipe
+from build.train import checkpoint, hardware, schedule
+from build.train.classifier import precision, undecayed
+from build.train.optimizers import build_optimizer
+from build.train.progress import StopSignal
+from submission import contract, weights
+from submission.convnext import SIZES
+from submission.network import build, complete, variables
+from submission.parts import STANDARD
+
+ROOT = Path("runs") / "pretraining"
+STEPS = 200
+"""Steps of an epoch: between two checkpoints."""
+STATISTICS_STEPS = 24
+"""Batches that the teacher's features are standardised by."""
+STATISTICS_EPOCH = 1 << 20
+
+
+class Pretrainer(keras.Model):
+    """The network up to its features at two depths, and a linear prediction of the teacher's from each."""
+
+    def __init__(self, network: keras.Model, teacher: Teacher, last_blocks: tuple[str, str]):
+        """last_blocks: the layers whose features predict the teacher's."""
+        super().__init__(name="pretrainer")
+        self.body = keras.Model(network.input, [network.get_layer(name).output for name in last_blocks])
+        self.norms = [keras.layers.LayerNormalization(epsilon=1e-6, dtype="float32") for _ in last_blocks]
+        self.predictions = [keras.layers.Dense(width, dtype="float32") for width in teacher.widths]
+        self.means = [self._constant(width, "zeros", "mean") for width in teacher.widths]
+        self.deviations = [self._constant(width, "ones", "deviation") for width in teacher.widths]
+        # In a tuple keras does not look for layers: the teacher's weights are none of this model's.
+        self.teacher = (teacher.__call__,)
+
+    def _constant(self, width: int, first: str, name: str) -> keras.Variable:
+        return self.add_weight(shape=(width,), initializer=first, trainable=False, name=name, dtype="float32")
+
+    def call(self, pixels, training=None):
+        """(B, H, W, 3) -> predicted standardised features at both depths."""
+        features = self.body(pixels, training=training)
+        return [
+            predict(norm(ops.cast(feature, "float32")))
+            for feature, norm, predict in zip(features, self.norms, self.predictions, strict=True)
+        ]
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):  # noqa: ARG002 - keras' signature
+        """Mean squared error against the teacher's standardised features, the mean of both depths: 1 says nothing was learned."""
+        loss = 0.0
+        for wanted, got, mean, deviation in zip(self.teacher[0](x), y_pred, self.means, self.deviations, strict=True):
+            loss += ops.mean(ops.square((wanted - mean) / deviation - got))
+        return loss / len(y_pred)
+
+    def standardise(self, teacher: Teacher, batches: DrawnBatches) -> None:
+        """Measure mean and deviation of every feature of the teacher over some batches."""
+        sums = [[np.zeros(width), np.zeros(width), 0] for width in teacher.widths]
+        for index in range(len(batches)):
+            for total, feature in zip(sums, teacher(batches.make(index)), strict=True):
+                values = np.asarray(ops.convert_to_numpy(feature), np.float64).reshape(-1, feature.shape[-1])
+                total[0] += values.sum(0)
+                total[1] += (values**2).sum(0)
+                total[2] += len(values)
+        for (first, second, count), mean, deviation in zip(sums, self.means, self.deviations, strict=True):
+            mean.assign((first / count).astype(np.float32))
+            # A feature that never fires here would be divided by nothing.
+            variance = np.maximum(second / count - (first / count) ** 2, 0)
+            deviation.assign(np.maximum(np.sqrt(variance), 0.05 * np.sqrt(variance.mean())).astype(np.float32))
+
+
+def pretrain(*, size: str, images: int, seed: int, batch: int = 64, root: Path = ROOT, cells: int = CELLS) -> Path:
+    """Train, or go on, and return the path of the float16 weights; UserError for settings that cannot work.
+
+    Args:
+        size: a ConvNeXt size.
+        images: how many images are drawn, rounded up to whole epochs of STEPS batches.
+        seed: of everything random.
+        batch: images a step.
+        root: where the folder SIZE-SEED is made.
+        cells: painted cells to choose from.
+
+    """
+    if size not in SIZES:
+        raise UserError(f"Expected a ConvNeXt size among {', '.join(SIZES)}, got {size!r}.")
+    side = contract.IMAGE_SHAPE[0]
+    folder = root / f"{size}-{seed}"
+    settings = {"size": size, "images": images, "seed": seed, "batch": batch, "cells": cells}
+    _claim(folder, settings)
+    epochs = -(-images // (STEPS * batch))
+    plan = dataclasses.replace(recipe(), network="convnext", size=size, weights="none", weight_decay=0.05)
+    machine = hardware.find()
+    decision = hardware.decide(plan, machine)
+    hardware.prepare(machine, decision, deterministic=False)
+    painted = synthetic.read(f"synthetic:{cells}", seed=seed, cache=Path("data") / "cache").images
+    model, network, spec = _build(plan, decision, side, seed, epochs)
+    state, done = folder / "state.npz", 0
+    draw = {"cells": painted, "augmentation": augmentation(len(contract.CLASSES)), "batch": batch, "seed": seed}
+    if state.is_file():
+        checkpoint.load_variables(state, model.variables, model.optimizer.variables)
+        done = checkpoint.load_facts(state)["done"]
+        console.print(f"Going on with {folder} after epoch {done} of {epochs}.")
+    else:
+        with DrawnBatches(**draw, steps=STATISTICS_STEPS, epoch=STATISTICS_EPOCH) as batches:
+            model.standardise(model.teacher[0].__self__, batches)
+    with StopSignal("epoch") as stop:
+        for epoch in range(done, epochs):
+            began = time.perf_counter()
+            with DrawnBatches(**draw, steps=STEPS, epoch=epoch, workers=decision.workers) as batches:
+                loss = model.fit(batches, epochs=1, verbose=0, shuffle=False).history["loss"][-1]
+            checkpoint.save(state, model.variables, model.optimizer.variables, {"done": epoch + 1, **settings})
+            spent = time.perf_counter() - began
+            console.print(
+                f"epoch {epoch + 1:3}/{epochs}  loss {loss:.4f}  {STEPS * batch / spent:.0f} img/s  "
+                f"ETA {spent * (epochs - epoch - 1) / 60:.0f} min"
+            )
+            if stop.wished and epoch + 1 < epochs:
+                raise KeyboardInterrupt(f"The same command goes on after epoch {epoch + 1}.")
+    return _write(folder, model, network, spec, settings)
+
+
+def _claim(folder: Path, settings: dict) -> None:
+    """Make the folder, or go on in one of the same settings."""
+    facts = folder / "settings.json"
+    if facts.is_file() and json.loads(facts.read_text(encoding="utf-8")) != settings:
+        raise UserError(
+            f"The folder {folder} holds a pretraining with other settings ({facts}); remove it or choose another seed."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    facts.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def _build(plan: Recipe, decision: hardware.Decision, side: int, seed: int, epochs: int):
+    """The compiled pretrainer with its optimizer, the network inside, and the network's spec."""
+    spec = complete(
+        {
+            "network": "convnext",
+            "size": plan.size,
+            "classes": len(contract.CLASSES),
+            "image_shape": [side, side, 3],
+            "layer_scale": plan.layer_scale,
+            "seed": seed,
+        }
+    )
+    parts = STANDARD
+    if decision.fast_layers:
+        from build.train.fast_layers import FAST as parts  # TensorFlow only
+    with precision(decision.precision):
+        network = build(spec, parts=parts)
+    depths = SIZES[plan.size][0]
+    last_blocks = tuple(f"stage_{stage}_block_{depths[stage] - 1}_add" for stage in (2, 3))
+    with precision("float32"):
+        teacher = Teacher(side)
+    model = Pretrainer(network, teacher, last_blocks)
+    model(np.zeros((1, side, side, 3), np.float32))  # builds every layer
+    phase = schedule.Phase(schedule.ALL, 0, epochs, plan.learning_rate, min(2.0, 0.05 * epochs))
+    optimizer = build_optimizer(plan, phase, steps_per_epoch=STEPS, undecayed=undecayed(network))
+    model.compile(optimizer=optimizer, jit_compile=decision.xla)
+    model.optimizer.build(model.trainable_variables)
+    return model, network, spec
+
+
+def _write(folder: Path, model: Pretrainer, network: keras.Model, spec: dict, settings: dict) -> Path:
+    """The averaged weights in float16, without the predictions; the head is as it was drawn."""
+    model.optimizer.load_average(model.trainable_variables)
+    arrays = {name: np.asarray(ops.convert_to_numpy(value)) for name, value in variables(network).items()}
+    path = folder / f"convnext-{settings['size']}.npz"
+    weights.save(path, arrays, {"spec": spec, "pretraining": settings}, storage="float16")
+    console.print(f"Weights: {path}.")
+    return path

@@ -1,0 +1,89 @@
+"""Batches of drawn images for keras' fit: half painted cells in any stain, half dead leaves, all augmented, none ever twice the same.
+
+    batches = DrawnBatches(cells, augmentation=augmentation, steps=200, batch=64, seed=0, epoch=3)
+    model.fit(batches)
+
+Batch i of epoch e is drawn by its own generator (seed, e, i), whatever the number of threads.
+"""
+
+import dataclasses
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import keras
+import numpy as np
+
+from build.augment.pipeline import Augmentation
+from build.pretrain import formulas
+from build.recipe import Recipe
+from build.recipes import PODIUM
+
+CELLS = 16_000
+"""Painted cells to choose from: 2.4 ms each, so they are painted once; the augmentation makes each a new one."""
+CANVAS = 256
+VIEWS = 16
+"""Crops of one canvas, all in one batch: a canvas costs as much as seven painted cells."""
+AHEAD = 6
+
+
+def augmentation(classes: int) -> Augmentation:
+    """The default recipe's, with stains changed in half of the images: no laboratory is to be learned here."""
+    return Augmentation(recipe(), classes=classes)
+
+
+def recipe() -> Recipe:
+    """The augmentation's settings."""
+    return dataclasses.replace(PODIUM, name="pretraining", stain_probability=0.5, stain=0.4)
+
+
+class DrawnBatches(keras.utils.PyDataset):
+    """One epoch of images x (B, side, side, 3) uint8 and of zeros y (B,), which nothing reads."""
+
+    def __init__(
+        self,
+        cells: np.ndarray,
+        *,
+        augmentation: Augmentation,
+        steps: int,
+        batch: int,
+        seed: int,
+        epoch: int,
+        workers: int = 2,
+    ):
+        """cells: (N, side, side, 3) uint8, may be a memory map. batch: at least 2 images."""
+        super().__init__(workers=1)
+        self.cells, self.augmentation, self.steps, self.batch = cells, augmentation, steps, batch
+        self.seed, self.epoch = seed, epoch
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="drawn")
+        self._futures: dict[int, Future] = {}
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        for ahead in range(index, min(index + AHEAD, self.steps)):
+            if ahead not in self._futures:
+                self._futures[ahead] = self._pool.submit(self.make, ahead)
+        made = self._futures[index].result()
+        # keras looks at the first two batches before it starts over.
+        for old in [old for old in self._futures if old < index - 1]:
+            del self._futures[old]
+        return made, np.zeros(len(made), np.float32)
+
+    def make(self, index: int) -> np.ndarray:
+        """Draw batch `index` in the calling thread, (B, side, side, 3) uint8."""
+        rng = np.random.default_rng((self.seed, self.epoch, index))
+        side, half = self.cells.shape[1], self.batch // 2
+        drawn = np.sort(rng.choice(len(self.cells), self.batch - half))
+        images = [np.asarray(self.cells[drawn])]
+        for first in range(0, half, VIEWS):
+            canvas = formulas.leaves(CANVAS, rng=rng)
+            images.append(formulas.cut(canvas, min(VIEWS, half - first), side, rng=rng))
+        together = np.concatenate(images)
+        return self.augmentation.batch(together, np.zeros(len(together), np.int64), rng=rng)[0]
+
+    def __enter__(self) -> "DrawnBatches":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the threads."""
+        self._pool.shutdown(wait=True, cancel_futures=True)

