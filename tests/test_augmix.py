@@ -8,7 +8,7 @@ import pytest
 
 from build.augment import augmix
 from build.augment.augmix import NAMES, NOTHING, Draws
-from build.bench.augment import with_opencv, with_pillow
+from build.bench.paper_augmix import with_opencv, with_pillow
 from build.errors import UserError
 
 PAPER = {"severity": 3.0, "alpha": 1.0, "width": 3, "depth": 0}

@@ -8,7 +8,7 @@ import build.bench
 from build.console import console, muffled
 from build.errors import UserError
 
-NOT_SUBJECTS = {"__main__", "turns", "engines", "exported"}
+NOT_SUBJECTS = {"__main__", "turns", "engines", "exported", "paper_augmix"}
 
 
 def subjects() -> list[str]:
