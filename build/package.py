@@ -77,17 +77,21 @@ def copy_code(folder: Path) -> None:
 
 
 def stage(run: Run, recipe: Recipe, folder: Path, others: Sequence[Run] = ()) -> None:
-    """Copy the allow-list from the repository's root into `folder` and write the run's weights, compressed, beside it.
+    """Copy the allow-list from the repository's root into `folder` and write the run's weights beside it, compressed if they are.
 
-    others: further members of an ensemble, into the same file of weights.
+    others: further members of an ensemble, into the same file of weights; each is compressed by its own recipe, so the limit of one
+    zip is a limit for each member.
     """
     copy_code(folder)
-    compressed = None if others else staged_weights(run)
-    if compressed:
-        weights.restate(compressed, folder / WEIGHTS, {**weights.load(compressed)[1], **views.settings(recipe)})
-    else:
-        arrays, meta = ensemble.join([weights.load(member.weights_path) for member in (run, *others)])
-        weights.save(folder / WEIGHTS, arrays, {**meta, **views.settings(recipe)}, storage=recipe.storage)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".stored-") as scratch:
+        stored = []
+        for number, member in enumerate((run, *others)):
+            path = staged_weights(member)
+            if path is None:
+                path = Path(scratch) / f"{number}.npz"
+                weights.save(path, *weights.load(member.weights_path), storage=recipe.storage)
+            stored.append(path)
+        ensemble.join(stored, folder / WEIGHTS, views.settings(recipe))
     (folder / METADATA).write_bytes(b"")
     staged = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert staged == {*SHIPPED, WEIGHTS, METADATA}, staged

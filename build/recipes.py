@@ -10,7 +10,18 @@ from build.errors import UserError
 from build.recipe import Recipe
 
 PODIUM = Recipe(
-    name="podium", size="atto", epochs=60, minutes=40.0, layer_scale=0.1, head_epochs=1, head_learning_rate=2e-3
+    name="podium",
+    size="atto",
+    epochs=60,
+    minutes=40.0,
+    layer_scale=0.1,
+    learning_rate=1e-3,
+    head_epochs=1,
+    head_learning_rate=2e-3,
+    stain_probability=0.25,
+    cutout_probability=0.3,
+    cutout_size=0.5,
+    views=0,
 )
 """The default on a CPU: ConvNeXt atto, from the weights that it learned from drawn images (build/pretrain), strong augmentation; on two
 cores it ends within 40 minutes."""
@@ -47,9 +58,6 @@ PODIUM_GPU = dataclasses.replace(
     warmup_epochs=1.0,
     stochastic_depth=0.2,
     ema_momentum=0.999,
-    stain_probability=0.25,
-    cutout_probability=0.3,
-    cutout_size=0.5,
     head_epochs=1,
     head_learning_rate=1e-3,
 )
@@ -135,6 +143,7 @@ SMOKE = dataclasses.replace(
     minutes=4.0,
     batch=32,
     resolutions=((48, 0.5), (96, 0.5)),
+    learning_rate=2e-3,
     warmup_epochs=1.0,
     ema_momentum=0.97,  # an epoch has 80 steps
     border="reflect",
@@ -152,7 +161,10 @@ SMOKE = dataclasses.replace(
     channel_shift=0.1,
     degrade_probability=0.1,
     degrade_strength=0.3,
+    stain_probability=0.0,
     cutout_probability=0.1,
+    cutout_size=0.4,
+    views=1,
     minimum_held_out=0.6,
     minimum_perturbed=0.3,
 )

@@ -4,27 +4,32 @@ One file rather than one for each member: its checksum covers all of them, so no
 Members are averaged as views are, by their logits: the label is then that of the product of their distributions, in which a member
 that rules a class out is heard. The price is that a member of larger logits weighs more; equal label smoothing keeps them alike.
 
-    arrays, meta = join([(arrays_1, {"spec": spec_1}), (arrays_2, {"spec": spec_2})])
+    join([path_1, path_2], "weights.npz", {"views": 1})
     for arrays, meta in split(arrays, meta): ...
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+
+from . import weights
 
 MEMBERS = "members"
 Member = tuple[dict[str, np.ndarray], dict]
 """Arrays by name, and the meta that tells their network ("spec")."""
 
 
-def join(members: Sequence[Member]) -> Member:
-    """Arrays and meta of one file for these members, at least one; a single member is returned as it is."""
-    if len(members) == 1:
-        return members[0]
-    arrays = {
-        f"{_prefix(number)}{name}": array for number, (held, _) in enumerate(members) for name, array in held.items()
-    }
-    return arrays, {MEMBERS: [meta for _, meta in members]}
+def join(paths: Sequence[str | Path], target: str | Path, settings: dict) -> None:
+    """Write one file of weights from these, at least one, each stored as it is; `settings` are added to what it says of itself.
+
+    A single file keeps its names. Raises WeightsError as weights.load does.
+    """
+    if len(paths) == 1:
+        weights.combine({"": paths[0]}, target, lambda metas: metas[0] | settings)
+    else:
+        sources = {_prefix(number): path for number, path in enumerate(paths)}
+        weights.combine(sources, target, lambda metas: {MEMBERS: metas} | settings)
 
 
 def split(arrays: dict[str, np.ndarray], meta: dict) -> list[Member]:

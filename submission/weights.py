@@ -19,6 +19,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Callable, Mapping
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -100,13 +101,21 @@ def save(
     _write(path, header, members)
 
 
-def restate(source: str | Path, target: str | Path, meta: dict) -> None:
-    """Write the file `source` anew as `target` with another meta; the stored arrays stay byte for byte.
+def combine(sources: Mapping[str, str | Path], target: str | Path, describe: Callable[[list[dict]], dict]) -> None:
+    """Write the arrays of stored files into the one file `target`; they stay byte for byte as they are stored.
 
-    Raises WeightsError as `load` does.
+    sources: what to put before the names of a file's arrays ("" for nothing) -> the file. describe: the new file's meta, from
+    those of the sources. Raises WeightsError as `load` does.
     """
-    header, members = _read(Path(source))
-    _write(target, header | {"meta": meta}, members)
+    joined, arrays, palettes, metas = {}, {}, {}, []
+    for prefix, source in sources.items():
+        header, members = _read(Path(source))
+        joined = joined or header
+        metas.append(header["meta"])
+        arrays |= {prefix + name: array for name, array in members.items()}
+        palettes |= {prefix + name: shape for name, shape in header.get("palettes", {}).items()}
+    joined |= {"meta": describe(metas)} | ({"palettes": palettes} if palettes else {})
+    _write(target, joined, arrays)
 
 
 def _write(path: str | Path, header: dict, members: dict[str, np.ndarray]) -> None:

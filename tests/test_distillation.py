@@ -76,8 +76,7 @@ def test_a_teacher_answers_as_the_predictor_does(teacher_path, tmp_path, rng):
     images = rng.integers(0, 256, (5, *contract.IMAGE_SHAPE)).astype(np.uint8)
     mean = (Predictor(teacher_path).logits(images) + Predictor(other).logits(images)) / 2
     np.testing.assert_allclose(Teacher([teacher_path, other])(tf.constant(images)).numpy(), mean, atol=1e-3, rtol=1e-3)
-    joined = ensemble.join([weights.load(teacher_path), weights.load(other)])
-    weights.save(tmp_path / "both.npz", *joined, storage="float32")
+    ensemble.join([teacher_path, other], tmp_path / "both.npz", {})
     np.testing.assert_allclose(
         Teacher([tmp_path / "both.npz"])(tf.constant(images)).numpy(), mean, atol=1e-3, rtol=1e-3
     )

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from build import package as packaging
+from build.compress.command import compressed_path
 from build.data.prepare import prepare
 from build.data.split import Split
 from build.errors import UserError
+from build.files import sha256
 from build.members import open_members
 from build.recipes import find
 from build.runs import Run
@@ -71,28 +73,36 @@ def images(rng) -> np.ndarray:
     return coarse.repeat(16, 1).repeat(16, 2)
 
 
-def test_what_is_joined_comes_apart_again():
+def test_what_is_joined_comes_apart_again(tmp_path):
     members = [
         ({"a/kernel": np.ones(2), "b": np.zeros(1)}, {"spec": {"n": 1}}),
-        ({"a/kernel": np.ones(3)}, {"spec": {}}),
+        ({"a/kernel": np.full(3, 2.0)}, {"spec": {}}),
     ] * 6
-    parts = ensemble.split(*ensemble.join(members))
+    paths = [tmp_path / f"{number}.npz" for number in range(len(members))]
+    for path, (arrays, meta) in zip(paths, members, strict=True):
+        weights.save(path, arrays, meta, storage="float32")
+    ensemble.join(paths, tmp_path / "joined.npz", {"views": 2})
+    arrays, meta = weights.load(tmp_path / "joined.npz")
+    assert meta["views"] == 2
+    parts = ensemble.split(arrays, meta)
     assert len(parts) == len(members)
-    for (arrays, meta), (expected, theirs) in zip(parts, members, strict=True):
-        assert meta == theirs
+    for (arrays, meta), (expected, known) in zip(parts, members, strict=True):
+        assert meta == known
         assert arrays.keys() == expected.keys()
-        assert all(arrays[name] is expected[name] for name in arrays)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array, expected[name])
 
 
-def test_one_member_is_a_file_of_one_network():
-    arrays, meta = {"a": np.ones(2)}, {"spec": {}}
-    assert ensemble.join([(arrays, meta)]) == (arrays, meta)
+def test_one_member_is_a_file_of_one_network(here, tmp_path):
+    path = here / "runs" / "m0" / "weights.npz"
+    ensemble.join([path], tmp_path / "w.npz", {})
+    assert (tmp_path / "w.npz").read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize("views", [1, 2])
 def test_an_ensemble_answers_with_the_mean_logits_of_its_members(here, tmp_path, images, views):
     paths = [here / "runs" / f"m{number}" / "weights.npz" for number in range(3)]
-    weights.save(tmp_path / "w.npz", *ensemble.join([weights.load(path) for path in paths]), storage="float32")
+    ensemble.join(paths, tmp_path / "w.npz", {})
     alone = np.stack([Predictor(path, views=views).logits(images) for path in paths])
     together = Predictor(tmp_path / "w.npz", views=views, batch=4)
     np.testing.assert_allclose(together.logits(images), alone.mean(axis=0), atol=1e-3, rtol=1e-3)
@@ -101,7 +111,8 @@ def test_an_ensemble_answers_with_the_mean_logits_of_its_members(here, tmp_path,
 
 def test_a_member_that_is_not_its_spec_s_is_refused(here, tmp_path):
     paths = [here / "runs" / f"m{number}" / "weights.npz" for number in range(2)]
-    arrays, meta = ensemble.join([weights.load(path) for path in paths])
+    ensemble.join(paths, tmp_path / "w.npz", {})
+    arrays, meta = weights.load(tmp_path / "w.npz")
     arrays.pop("member_1/logits/bias")
     weights.save(tmp_path / "w.npz", arrays, meta, storage="float32")
     with pytest.raises(weights.WeightsError, match="lacks logits/bias"):
@@ -122,6 +133,32 @@ def test_the_staged_weights_hold_every_member_and_one_run_s_are_as_before(here, 
     assert meta["views"] == 2
     assert [member["spec"]["filters"] for member in meta["members"]] == [4, 8]
     assert Predictor(tmp_path / "two" / "weights.npz").views == 2
+
+
+def test_a_compressed_member_stays_as_it_is_stored(here, tmp_path):
+    first, second = open_members(["m0", "m1"])
+    arrays, meta = weights.load(first.weights_path)
+    rough = {name: array if array.ndim < 2 else np.sign(array) for name, array in arrays.items()}
+    palettes = {
+        name: array if array.ndim < 2 else weights.Palette((array > 0).astype(np.uint8), np.float32([-1, 1]))
+        for name, array in rough.items()
+    }
+    compressed, report = compressed_path(first), first.folder / "compression.json"
+    try:
+        weights.save(compressed, palettes, meta, storage="float16")
+        report.write_text(json.dumps({"weights_sha256": sha256(first.weights_path)}))
+        staged = tmp_path / "zip"
+        staged.mkdir()
+        packaging.stage(first, RECIPE, staged, (second,))
+    finally:
+        compressed.unlink()
+        report.unlink()
+    members = ensemble.split(*weights.load(staged / "weights.npz"))
+    for (came, _), expected in zip(members, (rough, weights.load(second.weights_path)[0]), strict=True):
+        for name, array in expected.items():
+            np.testing.assert_allclose(came[name], array, rtol=1e-3, atol=1e-6, err_msg=name)
+    header, _ = weights._read(staged / "weights.npz")
+    assert set(header["palettes"]) == {f"member_0/{name}" for name, array in rough.items() if array.ndim > 1}
 
 
 def test_members_share_cells_and_split_and_are_named_once(here, tmp_path):

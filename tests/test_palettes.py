@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from submission.weights import STREAM, Palette, WeightsError, _read, _write, load, restate, save
+from submission.weights import STREAM, Palette, WeightsError, _read, _write, combine, load, save
 
 META = {"spec": {"network": "custom-cnn"}, "views": 2}
 
@@ -153,10 +153,21 @@ def test_vectors_become_float16_only_where_they_keep_three_digits(rng, tmp_path)
         save(tmp_path / "w.npz", vectors, {}, storage="float32", vectors="int8")
 
 
-def test_a_restated_file_has_another_meta_and_the_same_arrays(rng, tmp_path):
+def test_files_are_combined_as_they_are_stored(rng, tmp_path):
     arrays = {"a/kernel": Palette(np.eye(4, dtype=np.uint8), np.array([0.1, 2], np.float32)), "a/bias": np.ones(4)}
     save(tmp_path / "a.npz", arrays, META, storage="int8")
-    restate(tmp_path / "a.npz", tmp_path / "b.npz", META | {"views": 8})
+    combine({"": tmp_path / "a.npz"}, tmp_path / "b.npz", lambda metas: metas[0] | {"views": 8})
     save(tmp_path / "c.npz", arrays, META | {"views": 8}, storage="int8")
     assert (tmp_path / "b.npz").read_bytes() == (tmp_path / "c.npz").read_bytes()
     assert load(tmp_path / "b.npz")[1]["views"] == 8
+
+    plain = {"a/kernel": rng.normal(size=(3, 4)).astype(np.float32)}
+    save(tmp_path / "plain.npz", plain, {"other": 1}, storage="float16")
+    sources = {"x/": tmp_path / "a.npz", "y/": tmp_path / "plain.npz"}
+    combine(sources, tmp_path / "both.npz", lambda metas: {"metas": metas})
+    both, meta = load(tmp_path / "both.npz")
+    assert meta == {"metas": [META, {"other": 1}]}
+    for prefix, source in sources.items():
+        for name, array in load(source)[0].items():
+            np.testing.assert_array_equal(both.pop(prefix + name), array)
+    assert not both

@@ -3,7 +3,10 @@
 import dataclasses
 import os
 import signal
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +16,13 @@ from cell_files import sentence
 from build.errors import UserError
 from build.recipes import find
 from build.runs import Run
+from build.study.execute import ended
 from build.sweep.drive import Sweep
 from build.sweep.plan import Asked
 from submission import weights
 
 ray = pytest.importorskip("ray")
+ROOT = Path(__file__).resolve().parent.parent
 TINY = dataclasses.replace(
     find("report-custom-cnn"), name="tiny", filters=2, epochs=3, batch=32, resolutions=((32, 1.0),)
 )
@@ -95,6 +100,49 @@ def test_a_killed_worker_s_run_goes_on_and_cells_travel_once_to_a_machine_that_d
         assert ours.keys() == theirs.keys()
         for name, array in ours.items():
             np.testing.assert_allclose(array, theirs[name], atol=1e-3, err_msg=name)
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+
+import test_sweep_ray
+from build.sweep.drive import Sweep
+
+place = Path(sys.argv[1])
+driven = Sweep(test_sweep_ray.ASKED, root=place / "runs", cache=place / "data")
+with test_sweep_ray.cluster(place) as joined:
+    driven.run(joined.execute)
+"""
+ASKED = Asked((TINY,), "synthetic:160", members=3, judge=False)
+
+
+def test_a_sweep_goes_on_where_its_driver_was_killed(tmp_path, monkeypatch):
+    # Entries of sys.path reach Ray's workers by this variable.
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path)])
+    try:
+        deadline = time.monotonic() + 300
+        while not any(run.history for run in runs(tmp_path)):
+            assert driver.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+    begun = {run.id for run in runs(tmp_path)}
+    assert sum(ended(run) for run in runs(tmp_path)) < 3
+    taken_up = Sweep(ASKED, root=tmp_path / "runs", cache=tmp_path / "data")
+    with cluster(tmp_path) as joined:
+        assert taken_up.run(joined.execute) == 0
+    entries = list(taken_up.state.entries.values())
+    assert [(entry.state, entry.epochs) for entry in entries] == [("done", 3)] * 3
+    assert begun <= {entry.run for entry in entries}  # what the first driver had begun was gone on with
+    assert len(runs(tmp_path)) == 3
+
+
+def runs(tmp_path: Path) -> list[Run]:
+    return [Run(path.parent) for path in (tmp_path / "runs").glob("2*/run.json") if not path.parent.is_symlink()]
 
 
 def test_needs_that_no_machine_has_are_one_sentence(tmp_path):

@@ -33,7 +33,11 @@ RECIPE = dataclasses.replace(
     randaugment_probability=0.0,
     channel_shuffle_probability=0.0,
     channel_shift_probability=0.0,
+    stain_probability=0.0,
     degrade_probability=0.0,
+    cutout_probability=0.2,
+    cutout_size=0.4,
+    views=1,
 )
 """A few epochs of a second each; geometry and holes only, which leave colours alone."""
 

@@ -31,8 +31,16 @@ def augmentation(classes: int) -> Augmentation:
 
 
 def recipe() -> Recipe:
-    """The augmentation's settings."""
-    return dataclasses.replace(PODIUM, name="pretraining", stain_probability=0.5, stain=0.4)
+    """The augmentation's settings, and the optimiser's."""
+    return dataclasses.replace(
+        PODIUM,
+        name="pretraining",
+        learning_rate=2e-3,
+        stain_probability=0.5,
+        stain=0.4,
+        cutout_probability=0.2,
+        cutout_size=0.4,
+    )
 
 
 class DrawnBatches(keras.utils.PyDataset):

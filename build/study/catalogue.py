@@ -235,14 +235,15 @@ def _distillation() -> Study:
 
 def _ablation() -> Study:
     # A time budget would let a row's epochs depend on what else the machine does.
-    base = replace(PODIUM, minutes=0.0, weights="drawn")
+    base = replace(PODIUM, minutes=0.0, weights="drawn", views=1)
     without = {
-        "pretraining": {"weights": "none", "head_epochs": 0},
+        "pretraining": {"weights": "none", "head_epochs": 0, "learning_rate": 2e-3},
         "AugMix": {"augmix_probability": 0.0},
         "RandAugment": {"randaugment_probability": 0.0},
         "geometry": {"geometry_probability": 0.0, "flip": False},
         "channels": {"channel_shift_probability": 0.0, "channel_shuffle_probability": 0.0},
         "degradations": {"degrade_probability": 0.0},
+        "stains": {"stain_probability": 0.0},
         "cutout": {"cutout_probability": 0.0},
         "balancing": {"balance": "none"},
         "label smoothing": {"label_smoothing": 0.0},
