@@ -1,7 +1,7 @@
 """What is learned: the features of EfficientNet-Lite2 with ImageNet weights, at two depths and at every position.
 
     teacher = Teacher(side=96)
-    middle, last = teacher(pixels)         # (B, 6, 6, 112) and (B, 3, 3, 1280) float32
+    middle, last = teacher(pixels)         # (B, 6, 6, 120) and (B, 3, 3, 1280) float32
 
 Features as targets (Romero et al. 2015, "FitNets") say more an image than class probabilities do: nine positions of 1280 numbers.
 """
