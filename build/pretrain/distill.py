@@ -40,12 +40,23 @@ STATISTICS_EPOCH = 1 << 20
 class Pretrainer(keras.Model):
     """The network up to its features at two depths, and a linear prediction of the teacher's from each."""
 
-    def __init__(self, network: keras.Model, teacher: Teacher, last_blocks: tuple[str, str]):
-        """last_blocks: the layers whose features predict the teacher's."""
+    def __init__(self, network: keras.Model, teacher: Teacher, last_blocks: tuple[str, str], seed: int = 0):
+        """last_blocks: the layers whose features predict the teacher's; seed: of the predictions' first weights."""
         super().__init__(name="pretrainer")
         self.body = keras.Model(network.input, [network.get_layer(name).output for name in last_blocks])
-        self.norms = [keras.layers.LayerNormalization(epsilon=1e-6, dtype="float32") for _ in last_blocks]
-        self.predictions = [keras.layers.Dense(width, dtype="float32") for width in teacher.widths]
+        # Names of their own: Keras' count what the process has made, and a checkpoint knows variables by name.
+        self.norms = [
+            keras.layers.LayerNormalization(epsilon=1e-6, dtype="float32", name=f"{name}_norm") for name in last_blocks
+        ]
+        self.predictions = [
+            keras.layers.Dense(
+                width,
+                kernel_initializer=keras.initializers.GlorotUniform(seed=seed + depth),
+                dtype="float32",
+                name=f"{name}_prediction",
+            )
+            for depth, (name, width) in enumerate(zip(last_blocks, teacher.widths, strict=True))
+        ]
         self.means = [self._constant(width, "zeros", "mean") for width in teacher.widths]
         self.deviations = [self._constant(width, "ones", "deviation") for width in teacher.widths]
         # In a tuple keras does not look for layers: the teacher's weights are none of this model's.
@@ -167,7 +178,7 @@ def _build(plan: Recipe, decision: hardware.Decision, side: int, seed: int, epoc
     last_blocks = tuple(f"stage_{stage}_block_{depths[stage] - 1}_add" for stage in (2, 3))
     with precision("float32"):
         teacher = Teacher(side)
-    model = Pretrainer(network, teacher, last_blocks)
+    model = Pretrainer(network, teacher, last_blocks, seed)
     model(np.zeros((1, side, side, 3), np.float32))  # builds every layer
     phase = schedule.Phase(schedule.ALL, 0, epochs, plan.learning_rate, min(2.0, 0.05 * epochs))
     optimizer = build_optimizer(plan, phase, steps_per_epoch=STEPS, undecayed=undecayed(network))
