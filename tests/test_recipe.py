@@ -33,7 +33,9 @@ def test_the_recipes_that_the_readme_promises_are_there_under_their_own_names():
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(UserError, match=r"'podum'.*podium, podium-lite, podium-long, podium-gpu, report-convnext") as error:
+    with pytest.raises(
+        UserError, match=r"'podum'.*podium, podium-lite, podium-long, podium-gpu, report-convnext"
+    ) as error:
         find("podum")
     assert "\n" not in str(error.value)
 
