@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from build.score import drawing
-from build.score.page import size
+from build.score.page import memory, size
 from build.score.scorecard import write_html
 
 ASKED = judged.conditions()
@@ -151,6 +151,7 @@ def test_a_curves_title_is_escaped():
 
 def test_sizes_are_in_units_that_show_them():
     assert [size(count) for count in (1200, 99_999, 12_300_000)] == ["1.2 kB", "100.0 kB", "12.3 MB"]
+    assert [memory(mib).split() for mib in (87.6, 999.4, 1151)] == [["88", "MiB"], ["999", "MiB"], ["1.1", "GiB"]]
 
 
 def test_chromium_renders_the_page_without_a_request_or_an_error(tmp_path, pictures):

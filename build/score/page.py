@@ -74,7 +74,7 @@ def tiles(card: Mapping) -> list[dict]:
         rows.append(
             {
                 "name": "Peak memory",
-                "value": f"{card['peak_mib']:,.0f} MiB",
+                "value": memory(card["peak_mib"]),
                 "range": f"limit {limit:,.0f} MiB" if limit else "no limit set",
                 "first": False,
             }
@@ -82,6 +82,11 @@ def tiles(card: Mapping) -> list[dict]:
     if card["submission"].get("zip_bytes") is not None:
         rows.append({"name": "Zip", "value": size(card["submission"]["zip_bytes"]), "range": "", "first": False})
     return rows
+
+
+def memory(mib: float) -> str:
+    """Three digits at most, so that a tile holds it: "310 MiB", "1.1 GiB"."""
+    return f"{mib:.0f}\N{NO-BREAK SPACE}MiB" if mib < 1000 else f"{mib / 1024:.1f}\N{NO-BREAK SPACE}GiB"
 
 
 def curves(card: Mapping) -> list[dict]:
