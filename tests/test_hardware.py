@@ -18,9 +18,9 @@ OLD = Machine("tensorflow", 4, ("K80",), 12.0, (3, 7))
 TWO = Machine("tensorflow", 16, ("H100", "H100"), 80.0, (9, 0))
 
 
-def test_a_cpu_trains_atto_from_scratch_in_float32_without_xla():
+def test_a_cpu_trains_atto_from_drawn_weights_in_float32_without_xla():
     decision = decide(AUTO, CPU)
-    assert (decision.size, decision.weights, decision.precision, decision.xla) == ("atto", "none", "float32", False)
+    assert (decision.size, decision.weights, decision.precision, decision.xla) == ("atto", "drawn", "float32", False)
     assert decision.steps_per_execution == 1
     assert decision.threads == 2
 
@@ -50,7 +50,8 @@ def test_what_a_recipe_says_is_done_on_every_machine():
 
 
 def test_sizes_and_networks_without_published_weights_start_from_scratch_on_a_gpu_too():
-    assert decide(dataclasses.replace(AUTO, size="atto"), H100).weights == "none"
+    assert decide(dataclasses.replace(AUTO, size="nano"), H100).weights == "none"
+    assert decide(dataclasses.replace(AUTO, size="atto"), H100).weights == "drawn"
     assert decide(dataclasses.replace(AUTO, network="custom-cnn"), H100).weights == "none"
 
 
@@ -62,7 +63,7 @@ def test_unknown_words_are_one_sentence(setting):
 
 def test_the_decision_is_said():
     said = describe(AUTO, CPU, decide(AUTO, CPU))
-    for part in ("CPU, 2 cores", "tensorflow", "convnext atto", "from scratch", "chosen by hardware", "XLA off"):
+    for part in ("CPU, 2 cores", "tensorflow", "convnext atto", "drawn images", "chosen by hardware", "XLA off"):
         assert part in said
     said = describe(AUTO, TWO, decide(AUTO, TWO))
     for part in ("2 x H100, 80 GiB", "convnext base", "ImageNet", "mixed_bfloat16"):

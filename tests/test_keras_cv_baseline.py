@@ -19,6 +19,7 @@ BASELINE = dataclasses.replace(
     augmenter="keras_cv",
     flip=False,
     geometry_probability=0.0,
+    stain_probability=0.0,
     augmix_probability=0.0,
     randaugment_probability=0.0,
     channel_shuffle_probability=0.0,

@@ -115,6 +115,7 @@ def test_a_recipes_number_magnitude_and_pool_reach_the_images(rng):
         balance="none",
         flip=False,
         geometry_probability=0.0,
+        stain_probability=0.0,
         augmix_probability=0.0,
         channel_shuffle_probability=0.0,
         channel_shift_probability=0.0,

@@ -95,7 +95,7 @@ def test_two_epochs_a_kill_and_two_more_are_four_epochs_to_the_bit(cells, tmp_pa
 )
 def test_it_is_bit_exact_in_phases_and_resolutions_too(cells, tmp_path, changes):
     recipe = dataclasses.replace(RECIPE, **changes)
-    if recipe.head_epochs < 5:
+    if "head_epochs" in changes:
         own = train(dataclasses.replace(RECIPE, epochs=1), cells, seed=5, root=tmp_path / "own")
         recipe = dataclasses.replace(recipe, weights=str(own.weights_path))
     straight = train(recipe, cells, seed=0, root=tmp_path / "straight")
