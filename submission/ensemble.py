@@ -5,7 +5,7 @@ Members are averaged as views are, by their logits: the label is then that of th
 that rules a class out is heard. The price is that a member of larger logits weighs more; equal label smoothing keeps them alike.
 
     join([path_1, path_2], "weights.npz", {"views": 1})
-    for arrays, meta in split(arrays, meta): ...
+    for arrays, meta in split(*weights.load("weights.npz")): ...
 """
 
 from collections.abc import Sequence

@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-
-from build.runs import Run
+from toy_cells import runs
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = """
@@ -52,7 +51,7 @@ def start(tmp_path):
     """Start a training of `count` hosts; a process that the test leaves is killed."""
     started = []
 
-    def begin(root: Path, count: int, *, resume: str = "", **changes) -> list[Process]:
+    def begin(root: Path, count: int, *, resume: str = "") -> list[Process]:
         ports = []
         for _ in range(count):
             with socket.socket() as free:
@@ -70,7 +69,7 @@ def start(tmp_path):
             errors = tmp_path / f"errors-{len(started)}"
             with errors.open("wb") as file:
                 process = subprocess.Popen(
-                    [sys.executable, "-c", SCRIPT, str(root), resume, json.dumps(CHANGES | changes)],
+                    [sys.executable, "-c", SCRIPT, str(root), resume, json.dumps(CHANGES)],
                     env=os.environ | place | variables,
                     stdout=subprocess.DEVNULL,
                     stderr=file,
@@ -82,10 +81,6 @@ def start(tmp_path):
     for one in started:
         one.process.kill()
         one.process.wait()
-
-
-def runs(root: Path) -> list[Run]:
-    return [Run(path.parent) for path in root.glob("2*/run.json") if not path.parent.is_symlink()]
 
 
 def column(root: Path, name: str) -> list[float]:

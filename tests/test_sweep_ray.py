@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cell_files import sentence
+from toy_cells import runs
 
 from build.errors import UserError
 from build.recipes import find
@@ -86,7 +87,7 @@ def test_a_killed_worker_s_run_goes_on_and_cells_travel_once_to_a_machine_that_d
     entries = list(driven.state.entries.values())
     assert [(entry.state, entry.epochs) for entry in entries] == [("done", 3)] * 2
     # No training began anew: a run folder a task, and no epoch was reported twice by the run that was taken up again.
-    assert len(list((tmp_path / "runs").glob("2*/run.json"))) == 2
+    assert len(runs(tmp_path / "runs")) == 2
     cells = next((tmp_path / "data").glob("cells-*"))
     for path in cells.iterdir():
         assert joined.sent[f"{cells.name}/{path.name}"] == path.stat().st_size
@@ -123,26 +124,22 @@ def test_a_sweep_goes_on_where_its_driver_was_killed(tmp_path, monkeypatch):
     driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path)])
     try:
         deadline = time.monotonic() + 300
-        while not any(run.history for run in runs(tmp_path)):
+        while not any(run.history for run in runs(tmp_path / "runs")):
             assert driver.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)
     finally:
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-    begun = {run.id for run in runs(tmp_path)}
-    assert sum(ended(run) for run in runs(tmp_path)) < 3
+    begun = {run.id for run in runs(tmp_path / "runs")}
+    assert sum(ended(run) for run in runs(tmp_path / "runs")) < 3
     taken_up = Sweep(ASKED, root=tmp_path / "runs", cache=tmp_path / "data")
     with cluster(tmp_path) as joined:
         assert taken_up.run(joined.execute) == 0
     entries = list(taken_up.state.entries.values())
     assert [(entry.state, entry.epochs) for entry in entries] == [("done", 3)] * 3
     assert begun <= {entry.run for entry in entries}  # what the first driver had begun was gone on with
-    assert len(runs(tmp_path)) == 3
-
-
-def runs(tmp_path: Path) -> list[Run]:
-    return [Run(path.parent) for path in (tmp_path / "runs").glob("2*/run.json") if not path.parent.is_symlink()]
+    assert len(runs(tmp_path / "runs")) == 3
 
 
 def test_needs_that_no_machine_has_are_one_sentence(tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from pathlib import Path
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from build.data.cells import Cells
 from build.data.prepare import Prepared
 from build.data.split import Split
 from build.recipes import find
+from build.runs import Run
 from submission import contract
 
 CLASSES = len(contract.CLASSES)
@@ -40,6 +42,11 @@ RECIPE = dataclasses.replace(
     views=1,
 )
 """A few epochs of a second each; geometry and holes only, which leave colours alone."""
+
+
+def runs(root: Path) -> list[Run]:
+    """The runs of any training below `root`."""
+    return [Run(path.parent) for path in root.glob("2*/run.json")]
 
 
 def prepared(count: int = 96, *, seed: int = 0) -> Prepared:
