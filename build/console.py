@@ -18,6 +18,13 @@ if not console.is_terminal:
     console.width = WIDTH
 
 
+def clock(seconds: float) -> str:
+    """Seconds as m:ss or h:mm:ss."""
+    minutes, seconds = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
 @contextmanager
 def muffled() -> Iterator[None]:
     """Hold back what libraries write on file descriptor 2: TensorFlow's notices on import, which no setting stops.

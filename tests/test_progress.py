@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+from build.console import clock
 from build.train import progress
-from build.train.progress import StopSignal, Watch, clock, summary
+from build.train.progress import StopSignal, Watch, summary
 
 
 @pytest.mark.parametrize(

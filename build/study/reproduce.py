@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from build.console import console, muffled
+from build.console import clock, console, muffled
 from build.data.read import read
 from build.errors import UserError
 from build.files import write_text
@@ -148,7 +148,7 @@ class UnderWay:
             eta = ""
             if self.times:
                 left = (len(pairs) - position) * sum(self.times) / len(self.times)
-                eta = f", at most about {left / 60:.0f} minutes left"
+                eta = f", ETA {clock(left)} at most"
             name = f"{self.study.name} {position + 1}/{len(pairs)}: {line.row.label}, seed {task.seed}{eta}"
             console.rule(escape(name), align="left")
             began = time.monotonic()

@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from build.console import console
+from build.console import clock, console
 from build.study.results import percent
 from build.sweep.state import DONE, Entry
 
@@ -54,7 +54,7 @@ class Board:
         if self._elsewhere:
             return
         number = min(self.total, over + len(self.running))
-        eta = f", at most about {self.left(over) / 60:.0f} minutes left" if self.times else ""
+        eta = f", ETA {clock(self.left(over))} at most" if self.times else ""
         console.rule(escape(f"sweep {number}/{self.total}: {arm}, {spot}{eta}"), align="left")
 
     def left(self, over: int) -> float:
@@ -91,7 +91,7 @@ class Board:
         """The runs under way and how many there are to come."""
         title = f"{len(self.finished)} of {self.total} runs over in this call"
         if self.times:
-            title += f", about {self.left(len(self.finished)) / 60:.0f} minutes left"
+            title += f", ETA {clock(self.left(len(self.finished)))}"
         shown = Table(title=title, title_justify="left")
         for head, justify in (("run", "left"), ("epoch", "right"), ("score", "right"), ("seconds", "right")):
             shown.add_column(head, justify=justify)

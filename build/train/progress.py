@@ -9,14 +9,7 @@ from types import FrameType
 import keras
 from rich.progress import BarColumn, Progress, TextColumn
 
-from build.console import console
-
-
-def clock(seconds: float) -> str:
-    """Seconds as m:ss or h:mm:ss."""
-    minutes, seconds = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+from build.console import clock, console
 
 
 def summary(row: dict, total: int, best: bool, remaining: float) -> str:
