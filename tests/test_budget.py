@@ -6,7 +6,7 @@ import pytest
 
 from build.errors import UserError
 from build.recipes import find
-from build.train.budget import Costs, Timetable
+from build.train.budget import SHARE, Costs, Timetable
 
 RECIPE = dataclasses.replace(find("podium"), resolutions=((48, 0.5), (96, 0.5)), head_epochs=2)
 SMALL, LARGE = ("all", 48), ("all", 96)
@@ -54,6 +54,37 @@ def test_the_number_of_epochs_is_the_largest_that_fits(left):
     assert 1 <= total <= 60
     assert total == 1 or table.remaining(1, total) <= left
     assert all(table.remaining(1, more) > left for more in range(total + 1, 61))
+
+
+def seconds_of(table, done, total):
+    return table.remaining(done, total) / SHARE + 1e-6
+
+
+def test_the_first_decision_leaves_a_margin():
+    table = timetable(COSTS)
+    assert table.decide(1, 60, seconds_of(table, 1, 20), decided=False) == 20
+    assert table.decide(1, 60, table.remaining(1, 20), decided=False) < 20
+
+
+def test_a_machine_that_became_slower_trains_fewer_epochs_and_one_that_is_as_foreseen_as_many():
+    table = timetable(COSTS)
+    for done in (2, 15):
+        assert table.decide(done, 20, table.remaining(done, 18), decided=True) == 18
+        assert table.decide(done, 20, table.remaining(done, 20), decided=True) == 20
+
+
+def test_a_machine_that_became_faster_trains_more_epochs_if_it_shows_in_the_first_half():
+    table = timetable(COSTS)
+    assert table.decide(8, 20, seconds_of(table, 8, 26), decided=True) == 26
+    assert table.decide(8, 20, 1e6, decided=True) == 60  # never more than the recipe asks for
+    assert table.decide(11, 20, seconds_of(table, 11, 26), decided=True) == 20
+
+
+def test_more_epochs_never_lead_back_to_smaller_images():
+    table = timetable(COSTS, resolutions=((48, 0.25), (96, 0.75)))
+    # Of 30 epochs the seventh would have 48 px, of 20 it has 96.
+    assert table.decide(6, 20, seconds_of(table, 6, 30), decided=True) == 20
+    assert table.decide(4, 20, seconds_of(table, 4, 30), decided=True) == 30
 
 
 def test_a_measured_epoch_scales_what_is_known_of_the_other_kinds():

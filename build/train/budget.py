@@ -1,8 +1,8 @@
 """How long a training takes on this machine, and how many epochs fit into a time budget.
 
 An epoch's cost is modelled from what was measured here: seconds an image for each kind (phase, side), a fixed part (validation,
-checkpoint) and the time until a new kind's graph is traced. The number of epochs is decided once, after the first epoch; later it
-is only ever lowered, should the machine have become slower.
+checkpoint) and the time until a new kind's graph is traced. The number of epochs is decided after the first epoch; it is lowered
+whenever the machine has become too slow for it, and raised in the first half, should more fit than was foreseen.
 """
 
 import dataclasses
@@ -82,6 +82,18 @@ class Timetable:
     def fitting(self, done: int, most: int, left: float) -> int:
         """The largest total number of epochs, `done` to `most`, whose rest takes at most `left` seconds."""
         return next((total for total in range(most, done, -1) if self.remaining(done, total) <= left), done)
+
+    def decide(self, done: int, total: int, left: float, *, decided: bool) -> int:
+        """The total number of epochs to go on with after `done`, in `left` seconds; `decided`: `total` is more than the recipe's wish."""
+        if decided and self.remaining(done, total) > left:
+            return self.fitting(done, total, left)
+        # Past its half the cosine falls fast: an epoch more would raise a learning rate that has begun to anneal.
+        if decided and 2 * done > total:
+            return total
+        more = self.fitting(done, self.recipe.epochs, left * SHARE)
+        if decided and (more < total or self.kind(done, more) != self.kind(done, total)):
+            return total
+        return more
 
     def facts(self) -> dict:
         """The costs as JSON-able values."""

@@ -22,7 +22,7 @@ from build.recipe import Recipe
 from build.runs import Interrupted, Run
 from build.train import distillation, hardware, record
 from build.train.batches import TRAIN, TRIAL
-from build.train.budget import SHARE, Kind, Timetable
+from build.train.budget import Kind, Timetable
 from build.train.hosts import Hosts, is_loss
 from build.train.learner import IMAGE_SIDE, Learner
 from build.train.progress import StopSignal, Watch, summary
@@ -284,11 +284,9 @@ class Training:
         self.timetable.costs = dataclasses.replace(self.timetable.costs, rates=rates, start=start)
 
     def _decide(self) -> None:
-        """Settle the number of epochs after the first one; lower it later only if the machine has become too slow for it."""
+        """Settle the number of epochs after the first one, and again after each where the machine's speed changed."""
         state, left = self.state, self.recipe.minutes * 60 - self.seconds
-        total = state.total
-        if not state.decided or self.timetable.remaining(state.done, total) > left:
-            total = self.timetable.fitting(state.done, total, left * (1 if state.decided else SHARE))
+        total = self.timetable.decide(state.done, state.total, left, decided=state.decided)
         total = self.hosts.chiefs(total)  # each has a clock of its own
         if state.decided and total == state.total:
             return
