@@ -145,4 +145,6 @@ def tests(session: nox.Session) -> None:
     prepare(session, "run", "tests", "search")
     for check in (("check", "--quiet"), ("format", "--check", "--quiet")):
         session.run(str(PYTHON), "-m", "ruff", *check, ".", external=True)
-    session.run(str(PYTHON), "-m", "pytest", *session.posargs, external=True)
+    # Whole files go to a process, so a file's fixtures are made once; more than four processes would want more memory than laptops have.
+    spread = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+    session.run(str(PYTHON), "-m", "pytest", *spread, *session.posargs, external=True)
