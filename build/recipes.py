@@ -32,6 +32,7 @@ PODIUM_LITE = dataclasses.replace(
     network="efficientnet-lite",
     size="lite2",
     weights="imagenet",
+    upsample=4 / 3,
     epochs=16,
     learning_rate=7e-4,
     weight_decay=0.02,
