@@ -7,13 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from untrained import make_run
 
 from build import attention, cli
-from build.data.prepare import prepare
 from build.recipes import find
 from build.runs import Run
-from submission import weights
-from submission.network import build, complete, variables
 
 RECIPE = dataclasses.replace(find("smoke"), network="custom-cnn", depth=3, filters=4)
 
@@ -22,13 +20,7 @@ RECIPE = dataclasses.replace(find("smoke"), network="custom-cnn", depth=3, filte
 def workplace(tmp_path_factory) -> Path:
     """A working directory with one finished run of a tiny untrained network on 320 synthetic cells."""
     folder = tmp_path_factory.mktemp("workplace")
-    prepared = prepare("synthetic:320", RECIPE, seed=3, cache=folder / "data", progress=False)
-    run = Run.create(folder / "runs", RECIPE)
-    prepared.split.save(run.split_path)
-    run.update(seed=3, data={"source": prepared.cells.source, "sha256": prepared.cells.sha256})
-    spec = complete({"network": "custom-cnn", "depth": 3, "filters": 4, "classes": 8, "image_shape": [96, 96, 3]})
-    arrays = {name: np.asarray(value) for name, value in variables(build(spec)).items()}
-    weights.save(run.weights_path, arrays, {"spec": spec, "recipe": RECIPE.name}, storage="float32")
+    make_run(folder, RECIPE, cells=320)
     return folder
 
 

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from untrained import make_run
 
 from build import package as packaging
 from build.compress import candidates, command
@@ -13,14 +14,12 @@ from build.compress.command import compress
 from build.compress.fine_tune import fine_tune
 from build.compress.learning import lessons_of
 from build.compress.sensitivity import log_softmax, sensitivities
-from build.data.prepare import prepare
 from build.errors import UserError
 from build.files import sha256
 from build.recipes import find
 from build.runs import Run
 from submission import weights
 from submission.inference import Predictor
-from submission.network import build, complete, variables
 
 RECIPE = dataclasses.replace(find("smoke"), network="custom-cnn", filters=8, batch=16, learning_rate=2e-2)
 QUICK = ("float16", "grid-1", "palette-16")
@@ -30,16 +29,7 @@ QUICK = ("float16", "grid-1", "palette-16")
 def run(tmp_path_factory) -> Run:
     """A tiny untrained network on synthetic cells; untrained, it names one class, but its logits tell files apart."""
     folder = tmp_path_factory.mktemp("compress")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        prepared = prepare("synthetic:240", RECIPE, seed=3, progress=False)
-        run = Run.create("runs", RECIPE)
-        prepared.split.save(run.split_path)
-        run.update(seed=3, data={"source": prepared.cells.source, "sha256": prepared.cells.sha256})
-        spec = complete({"network": "custom-cnn", "filters": 8, "classes": 8, "image_shape": [96, 96, 3]})
-        arrays = {name: np.array(value) for name, value in variables(build(spec)).items()}
-        weights.save(run.weights_path, arrays, {"spec": spec, "recipe": RECIPE.name}, storage="float32")
-    return Run(folder / run.folder)
+    return make_run(folder, RECIPE, cells=240)
 
 
 @pytest.fixture

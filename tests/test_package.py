@@ -9,16 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from untrained import make_run
 
 from build import package as packaging
-from build.data.prepare import prepare
 from build.errors import UserError
 from build.recipes import find
 from build.runs import Run
 from build.score.judge import Verdict
 from build.score.outcome import Failure, Outcome
 from submission import weights
-from submission.network import build, complete, variables
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = dataclasses.replace(
@@ -36,13 +35,7 @@ RECIPE = dataclasses.replace(
 def workplace(tmp_path_factory) -> Path:
     """A working directory with one finished run of a tiny untrained network on 320 synthetic cells."""
     folder = tmp_path_factory.mktemp("workplace")
-    prepared = prepare("synthetic:320", RECIPE, seed=3, cache=folder / "data", progress=False)
-    run = Run.create(folder / "runs", RECIPE)
-    prepared.split.save(run.split_path)
-    run.update(seed=3, data={"source": prepared.cells.source, "sha256": prepared.cells.sha256})
-    spec = complete({"network": "custom-cnn", "depth": 3, "filters": 4, "classes": 8, "image_shape": [96, 96, 3]})
-    arrays = {name: np.asarray(value) for name, value in variables(build(spec)).items()}
-    weights.save(run.weights_path, arrays, {"spec": spec, "recipe": RECIPE.name}, storage="float32")
+    make_run(folder, RECIPE, cells=320)
     return folder
 
 
