@@ -84,7 +84,10 @@ class Timetable:
         return next((total for total in range(most, done, -1) if self.remaining(done, total) <= left), done)
 
     def decide(self, done: int, total: int, left: float, *, decided: bool) -> int:
-        """The total number of epochs to go on with after `done`, in `left` seconds; `decided`: `total` is more than the recipe's wish."""
+        """The total number of epochs to go on with after `done`, in `left` seconds.
+
+        decided: whether `total` is an earlier decision; else it is the recipe's.
+        """
         if decided and self.remaining(done, total) > left:
             return self.fitting(done, total, left)
         # Past its half the cosine falls fast: an epoch more would raise a learning rate that has begun to anneal.
