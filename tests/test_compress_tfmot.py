@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from untrained import run_without_weights
 
 from build.compress import tfmot_process
 from build.compress.candidates import METHODS, Material, make
-from build.data.prepare import prepare
 from build.errors import UserError
 from build.recipes import find
-from build.runs import Run
 from submission import weights
 from submission.inference import Predictor
 from submission.network import build, complete, variables
@@ -38,14 +37,6 @@ def network_file(spec: dict, path: Path, seed: int = 1) -> dict[str, np.ndarray]
         arrays[name] = (np.array(variable) * noise).astype(np.float32)
     weights.save(path, arrays, {"spec": complete(spec)}, storage="float32")
     return arrays
-
-
-def run_of(folder: Path) -> Run:
-    prepared = prepare("synthetic:240", RECIPE, seed=3, progress=False)
-    run = Run.create(folder / "runs", RECIPE)
-    prepared.split.save(run.split_path)
-    run.update(seed=3, data={"source": prepared.cells.source, "sha256": prepared.cells.sha256})
-    return run
 
 
 def test_without_its_packages_a_method_of_tfmots_is_refused_in_one_sentence(monkeypatch, tmp_path):
@@ -89,7 +80,7 @@ np.savez("back.npz", **weights_of(model))
 @pytest.mark.slow
 def test_pruned_and_clustered_kernels_have_their_zeros_and_few_values(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run = run_of(tmp_path)
+    run = run_without_weights(tmp_path, RECIPE, cells=240)
     arrays = network_file(SPECS[0], run.weights_path)
     make(METHODS["tfmot-prune-50-cluster-16"], Material(run, steps=6), tmp_path / "w.npz")
     found, _ = weights.load(tmp_path / "w.npz")
@@ -105,7 +96,7 @@ def test_pruned_and_clustered_kernels_have_their_zeros_and_few_values(tmp_path, 
 @pytest.mark.slow
 def test_a_job_that_fails_says_why(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run = run_of(tmp_path)
+    run = run_without_weights(tmp_path, RECIPE, cells=240)
     network_file(SPECS[0], run.weights_path)
     facts = json.loads(run.facts_path.read_text())
     material = Material(run, steps=1)

@@ -88,15 +88,15 @@ class Timetable:
 
         decided: whether `total` is an earlier decision; else it is the recipe's.
         """
-        if decided and self.remaining(done, total) > left:
+        most = self.fitting(done, self.recipe.epochs, left * SHARE)
+        if not decided:
+            return most
+        if self.remaining(done, total) > left:
             return self.fitting(done, total, left)
-        # Past its half the cosine falls fast: an epoch more would raise a learning rate that has begun to anneal.
-        if decided and 2 * done > total:
-            return total
-        more = self.fitting(done, self.recipe.epochs, left * SHARE)
-        if decided and (more < total or self.kind(done, more) != self.kind(done, total)):
-            return total
-        return more
+        # Past its half the cosine falls fast: an epoch more would raise a learning rate that has begun to anneal. And what comes
+        # next stays what it was: more epochs must not lead back to smaller images.
+        raises = most > total >= 2 * done and self.kind(done, most) == self.kind(done, total)
+        return most if raises else total
 
     def facts(self) -> dict:
         """The costs as JSON-able values."""
