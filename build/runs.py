@@ -165,9 +165,16 @@ class Run:
         for folder in candidates:
             if (folder / "recipe.json").is_file() and (folder / "run.json").is_file():
                 return cls(folder)
-        known = sorted(path.parent.name for path in root.glob("*/run.json") if path.parent.name != LATEST)
+        known = [run.id for run in cls.each(root)]
         listed = f"the last ones are {', '.join(known[-5:])}" if known else "there is none yet"
         raise UserError(f"Found no run {str(name)!r} in {root.resolve()}: {listed}.")
+
+    @classmethod
+    def each(cls, root: Path | str = "runs") -> Iterator["Run"]:
+        """Every run in `root`, oldest first."""
+        for facts in sorted(Path(root).glob("*/run.json")):
+            if facts.parent.name != LATEST:
+                yield cls(facts.parent)
 
 
 def provenance() -> dict:

@@ -39,7 +39,7 @@ def test_the_rest_is_the_sum_of_images_fixed_parts_and_starts():
 
 
 def test_newer_rates_count():
-    assert timetable(COSTS).remaining(1, 4, {SMALL: 0.02}) == pytest.approx(2 + 2 * 4 + 3 * 2 + 5)
+    assert timetable(COSTS).remaining(1, 4, COSTS.at(SMALL, 0.02)) == pytest.approx(2 + 2 * 8 + 3 * 2 + 5)
 
 
 def test_a_kind_never_tried_costs_what_any_costs():
@@ -87,12 +87,48 @@ def test_more_epochs_never_lead_back_to_smaller_images():
     assert table.decide(4, 20, seconds_of(table, 4, 30), decided=True) == 30
 
 
+def after_epochs(*measured):
+    """A timetable of one kind whose epochs took so many (seconds an image, fixed seconds), 100 images each."""
+    table = timetable(resolutions=((96, 1.0),))
+    for rate, fixed in measured:
+        table.costs = table.costs.learn(LARGE, rate, fixed=fixed, start=None)
+    return table
+
+
+@pytest.mark.parametrize("odd", [(0.04, 60.0), (0.64, 2.0)])
+def test_one_slow_epoch_gives_no_epoch_up_while_there_is_time_to_see_a_second(odd):
+    usual = (0.04, 2.0)  # 6 seconds an epoch, the odd one about 60
+    table = after_epochs(usual, usual, odd)
+    assert table.decide(18, 40, 22 * 6 + 1, decided=True) == 40
+    assert table.decide(18, 40, 10 * 6 + 1, decided=True) < 40  # less than two odd ones
+    table = after_epochs(usual, odd, odd)
+    assert table.decide(18, 40, 22 * 6 + 1, decided=True) == 20
+
+
+@pytest.mark.parametrize(("left", "total"), [(130, 40), (119, 39), (59, 38)])
+def test_before_the_end_a_slow_epoch_counts_at_once(left, total):
+    table = after_epochs((0.04, 2.0), (0.04, 2.0), (0.58, 2.0))  # 6, 6 and 60 seconds
+    assert table.decide(38, 40, left, decided=True) == total
+
+
 def test_a_measured_epoch_scales_what_is_known_of_the_other_kinds():
     costs = COSTS.learn(SMALL, 0.02, fixed=3.0, start=None)
     assert costs.rates == pytest.approx({SMALL: 0.02, LARGE: 0.08})
     assert (costs.fixed, costs.start) == (3.0, 5.0)
     assert COSTS.learn(SMALL, 0.01, fixed=2.0, start=7.0).start == 7.0
-    assert Costs().learn(LARGE, 0.04, fixed=1.0, start=2.0) == Costs({LARGE: 0.04}, 1.0, 2.0)
+    assert COSTS.at(SMALL, 0.005).rates == pytest.approx({SMALL: 0.005, LARGE: 0.02})
+    assert COSTS.newest == COSTS
+
+
+def test_the_median_is_of_the_last_three_epochs_of_the_kind():
+    costs = COSTS
+    for rate in (0.01, 0.09, 0.03, 0.02):
+        costs = costs.learn(LARGE, rate, fixed=100 * rate, start=None)
+    assert costs.rates == pytest.approx({SMALL: 0.0075, LARGE: 0.03})
+    assert costs.fixed == pytest.approx(3.0)
+    assert costs.newest.rates[LARGE] == pytest.approx(0.02)
+    assert costs.newest.fixed == pytest.approx(2.0)
+    assert costs.learn(SMALL, 0.05, fixed=3.0, start=None).rates[SMALL] == pytest.approx(0.05)
 
 
 def test_the_last_kind_begins_where_its_resolution_does():
@@ -104,9 +140,9 @@ def test_the_last_kind_begins_where_its_resolution_does():
 def test_costs_survive_a_checkpoint():
     import json
 
-    table, other = timetable(COSTS), timetable()
+    table, other = timetable(COSTS.learn(LARGE, 0.04, fixed=2.0, start=None)), timetable()
     other.recall(json.loads(json.dumps(table.facts())))
-    assert other.costs == COSTS
+    assert other.costs == table.costs
 
 
 def test_wrong_resolutions_are_refused_before_anything_is_built():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from untrained import run_without_weights
 
 from build import package as packaging
 from build.compress.command import compressed_path
@@ -48,13 +49,10 @@ def write_network(path: Path, spec: dict) -> Path:
 def workplace(tmp_path_factory) -> Path:
     """A working directory with three runs of untrained networks on one split of 320 synthetic cells."""
     folder = tmp_path_factory.mktemp("workplace")
-    prepared = prepare("synthetic:320", RECIPE, seed=3, cache=folder / "data", progress=False)
     for number, spec in enumerate(SPECS):
-        run = Run.create(folder / "runs", dataclasses.replace(RECIPE, name=f"member{number}", flip=number > 0))
-        run.folder.rename(folder / "runs" / f"m{number}")
-        run = Run(folder / "runs" / f"m{number}")
-        prepared.split.save(run.split_path)
-        run.update(seed=3, data={"source": prepared.cells.source, "sha256": prepared.cells.sha256})
+        recipe = dataclasses.replace(RECIPE, name=f"member{number}", flip=number > 0)
+        run = run_without_weights(folder, recipe, cells=320)
+        run = Run(run.folder.rename(run.folder.with_name(f"m{number}")))
         write_network(run.weights_path, spec)
     return folder
 

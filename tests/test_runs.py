@@ -45,8 +45,9 @@ def test_two_runs_of_one_second_have_two_folders(tmp_path):
 
 def test_latest_is_the_last_run_and_moves_with_the_folder(tmp_path):
     root = tmp_path / "runs"
-    Run.create(root, find("smoke"))
+    first = Run.create(root, find("smoke"))
     last = Run.create(root, find("podium"))
+    assert {run.id for run in Run.each(root)} == {first.id, last.id}  # `latest` is no third
     assert Run.open("latest", root).id == last.id
     assert (root / "latest" / "recipe.json").exists()
     moved = root.rename(tmp_path / "elsewhere")

@@ -150,10 +150,7 @@ def _told(heard: Callable[[int, str, list[dict]], bool], position: int, run: Run
 def find(task: Task, data_sha256: str, root: Path) -> Run | None:
     """The run folder of a task: one that is finished, else the latest that can be gone on with, else the latest."""
     found = []
-    for path in sorted(root.glob("*/run.json")):
-        run = Run(path.parent)
-        if path.parent.is_symlink():
-            continue  # `latest`
+    for run in Run.each(root):
         with contextlib.suppress(UserError, OSError, ValueError, KeyError):
             facts = run.facts
             same = (facts["seed"], facts["data"]["sha256"]) == (task.seed, data_sha256)

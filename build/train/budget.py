@@ -2,10 +2,12 @@
 
 An epoch's cost is modelled from what was measured here: seconds an image for each kind (phase, side), a fixed part (validation,
 checkpoint) and the time until a new kind's graph is traced. The number of epochs is decided after the first epoch; it is lowered
-whenever the machine has become too slow for it, and raised in the first half, should more fit than was foreseen.
+when the machine has become too slow for it, and raised in the first half, should more fit than was foreseen. One slow epoch says little
+(another program, a machine that was asleep), so what counts is the median of the last three, until the end is too near to wait for more.
 """
 
 import dataclasses
+import statistics
 from dataclasses import dataclass, field
 
 from build.recipe import Recipe
@@ -13,6 +15,10 @@ from build.train import schedule
 
 SHARE = 0.97
 """Of the remaining time that the decision hands out."""
+RECENT = 3
+"""Epochs whose median is taken."""
+NEAR = 2
+"""The last epochs, before which the newest measure counts: what they cost too much is not made up for any more."""
 Kind = tuple[str, int]
 """What an epoch's cost depends on: the name of its phase, and the side of its images in pixels."""
 
@@ -27,12 +33,29 @@ class Costs:
     """Seconds of an epoch that do not depend on its kind."""
     start: float = 0.0
     """Seconds until the first step of a new kind is done."""
+    recent: tuple[tuple[Kind, float, float], ...] = ()
+    """Of the last epochs, each one's kind, seconds an image and fixed seconds."""
 
     def learn(self, kind: Kind, rate: float, *, fixed: float, start: float | None) -> "Costs":
-        """Take in a measured epoch; kinds measured before are scaled by how far this one was off its last measure."""
+        """Take in a measured epoch."""
+        recent = (*self.recent, (kind, rate, fixed))[-RECENT:]
+        costs = dataclasses.replace(self, recent=recent, start=self.start if start is None else start)
+        return costs.at(
+            kind,
+            statistics.median(rate for other, rate, _ in recent if other == kind),
+            statistics.median(fixed for _, _, fixed in recent),
+        )
+
+    @property
+    def newest(self) -> "Costs":
+        """As if every epoch to come cost what the last one did."""
+        return self.at(*self.recent[-1]) if self.recent else self
+
+    def at(self, kind: Kind, rate: float, fixed: float | None = None) -> "Costs":
+        """The costs with a rate of one kind; the other kinds' are scaled by how far it is off the known one."""
         off = rate / self.rates.get(kind, rate)
         rates = {other: seconds * off for other, seconds in self.rates.items()} | {kind: rate}
-        return Costs(rates, fixed, self.start if start is None else start)
+        return dataclasses.replace(self, rates=rates, fixed=self.fixed if fixed is None else fixed)
 
 
 class Timetable:
@@ -62,26 +85,24 @@ class Timetable:
         last = self.kind(total - 1, total)
         return next(epoch for epoch in range(total) if self.kind(epoch, total) == last)
 
-    def remaining(self, done: int, total: int, rates: dict[Kind, float] | None = None) -> float:
-        """Estimated seconds of the epochs after the first `done`; `rates` are newer than the costs'."""
-        rates = self.costs.rates | (rates or {})
+    def remaining(self, done: int, total: int, costs: Costs | None = None) -> float:
+        """Estimated seconds of the epochs after the first `done`, by other costs than the timetable's if they are given."""
+        costs = costs or self.costs
         # Before a kind was ever tried, its images are taken to cost what any image cost.
-        unknown = next(iter(rates.values()), 0.0)
+        unknown = next(iter(costs.rates.values()), 0.0)
         before = self.kind(done - 1, total) if done else None
         seconds = 0.0
         for epoch in range(done, total):
             kind = self.kind(epoch, total)
             seconds += (
-                self.images * rates.get(kind, unknown)
-                + self.costs.fixed
-                + (self.costs.start if kind != before else 0.0)
+                self.images * costs.rates.get(kind, unknown) + costs.fixed + (costs.start if kind != before else 0.0)
             )
             before = kind
         return seconds
 
-    def fitting(self, done: int, most: int, left: float) -> int:
+    def fitting(self, done: int, most: int, left: float, costs: Costs | None = None) -> int:
         """The largest total number of epochs, `done` to `most`, whose rest takes at most `left` seconds."""
-        return next((total for total in range(most, done, -1) if self.remaining(done, total) <= left), done)
+        return next((total for total in range(most, done, -1) if self.remaining(done, total, costs) <= left), done)
 
     def decide(self, done: int, total: int, left: float, *, decided: bool) -> int:
         """The total number of epochs to go on with after `done`, in `left` seconds.
@@ -93,6 +114,10 @@ class Timetable:
             return most
         if self.remaining(done, total) > left:
             return self.fitting(done, total, left)
+        newest = self.costs.newest
+        after = self.remaining(min(done + NEAR, total), total, newest)
+        if self.remaining(done, total, newest) - after > left:
+            return self.fitting(done, total, left, newest)
         # Past its half the cosine falls fast: an epoch more would raise a learning rate that has begun to anneal. And what comes
         # next stays what it was: more epochs must not lead back to smaller images.
         raises = most > total >= 2 * done and self.kind(done, most) == self.kind(done, total)
@@ -104,4 +129,6 @@ class Timetable:
 
     def recall(self, facts: dict) -> None:
         """The inverse of `facts`."""
-        self.costs = Costs(**facts | {"rates": {(name, side): rate for name, side, rate in facts["rates"]}})
+        rates = {(name, side): rate for name, side, rate in facts["rates"]}
+        recent = tuple((tuple(kind), rate, fixed) for kind, rate, fixed in facts.get("recent", ()))
+        self.costs = Costs(**facts | {"rates": rates, "recent": recent})

@@ -254,7 +254,9 @@ class Training:
             epoch=epoch,
             side=kind[1],
             title=title,
-            after=lambda rate: self.timetable.remaining(epoch + 1, self.state.total, {kind: rate}),
+            after=lambda rate: self.timetable.remaining(
+                epoch + 1, self.state.total, self.timetable.costs.at(kind, rate)
+            ),
             # One host alone cannot leave an epoch: the others would wait for it.
             stop=self.stop if self.hosts.count == 1 else StopSignal(),
             limit=limit,
