@@ -22,6 +22,7 @@ from build.pretrain.teacher import Teacher
 from build.recipe import Recipe
 from build.train import checkpoint, hardware, schedule
 from build.train.classifier import precision, undecayed
+from build.train.feed import feed
 from build.train.optimizers import build_optimizer
 from build.train.progress import StopSignal
 from submission import contract, weights
@@ -134,7 +135,7 @@ def pretrain(*, size: str, images: int, seed: int, batch: int = 64, root: Path =
         for epoch in range(done, epochs):
             began = time.perf_counter()
             with DrawnBatches(**draw, steps=STEPS, epoch=epoch, workers=decision.workers) as batches:
-                loss = model.fit(batches, epochs=1, verbose=0, shuffle=False).history["loss"][-1]
+                loss = model.fit(feed(batches), epochs=1, verbose=0, shuffle=False).history["loss"][-1]
             checkpoint.save(state, model.variables, model.optimizer.variables, {"done": epoch + 1, **settings})
             spent = time.perf_counter() - began
             console.print(

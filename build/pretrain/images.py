@@ -1,7 +1,7 @@
 """Batches of drawn images for keras' fit: half painted cells in any stain, half dead leaves, all augmented, none ever twice the same.
 
     batches = DrawnBatches(cells, augmentation=augmentation, steps=200, batch=64, seed=0, epoch=3)
-    model.fit(batches)
+    model.fit(feed(batches))
 
 Batch i of epoch e is drawn by its own generator (seed, e, i), whatever the number of threads.
 """

@@ -1,7 +1,7 @@
 """Batches for keras' fit on any backend: NumPy and OpenCV in threads, no framework in the input pipeline.
 
     batches = Batches(cells.images, cells.labels, rows, augmentation=augmentation, batch=64, seed=0, stream=TRAIN, epoch=3)
-    model.fit(batches)
+    model.fit(feed(batches))
 
 Batch i of epoch e is made from its own generator (seed, stream, e, i), so it is the same however many threads there are, after a
 resume, and on every backend. A large training batch is made in parts, each from a generator of its own (seed, stream, e, i, part): a

@@ -18,6 +18,7 @@ from build.train import checkpoint, schedule
 from build.train.batches import PLAN, Batches, generator
 from build.train.classifier import Classifier, precision, set_learning, spec_of, strategy_of, undecayed
 from build.train.distillation import Teacher
+from build.train.feed import feed
 from build.train.hardware import Decision
 from build.train.hosts import Hosts, distribution
 from build.train.losses import Objective, accuracy
@@ -213,5 +214,5 @@ class Learner:
             # Several hosts read the losses at the same step, or they would wait for each other.
             watch.async_safe &= self.hosts.count == 1
             # shuffle=False: the order is ours; keras would draw another one from Python's global generator.
-            history = self.model.fit(batches, epochs=1, verbose=0, shuffle=False, callbacks=[watch]).history
+            history = self.model.fit(feed(batches), epochs=1, verbose=0, shuffle=False, callbacks=[watch]).history
         return {name: values[-1] for name, values in history.items()}, watch

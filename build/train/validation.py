@@ -13,6 +13,7 @@ from build.recipe import Recipe
 from build.train import checkpoint
 from build.train.batches import PERTURB, Batches, Plain
 from build.train.classifier import Classifier
+from build.train.feed import feed
 from build.train.hosts import Hosts
 from submission import network as networks
 
@@ -90,7 +91,7 @@ class Validation:
         """Loss and accuracy over the validation cells, those of all hosts together."""
         with self.batches(augmentation) as batches:
             images = batches.images_made
-            logs = judge.evaluate(batches, verbose=0, return_dict=True) if images else {}
+            logs = judge.evaluate(feed(batches), verbose=0, return_dict=True) if images else {}
         if self.hosts.count == 1:
             return {name: float(value) for name, value in logs.items()}
         names = ("loss", "accuracy")
