@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from build.console import console
+from build.console import clock, console
 from build.data import synthetic
 from build.errors import UserError
 from build.pretrain.images import CELLS, DrawnBatches, augmentation, recipe
@@ -140,7 +140,7 @@ def pretrain(*, size: str, images: int, seed: int, batch: int = 64, root: Path =
             spent = time.perf_counter() - began
             console.print(
                 f"epoch {epoch + 1:3}/{epochs}  loss {loss:.4f}  {STEPS * batch / spent:.0f} img/s  "
-                f"ETA {spent * (epochs - epoch - 1) / 60:.0f} min"
+                f"ETA {clock(spent * (epochs - epoch - 1))}"
             )
             if stop.wished and epoch + 1 < epochs:
                 raise KeyboardInterrupt(f"The same command goes on after epoch {epoch + 1}.")
