@@ -1,10 +1,15 @@
 """What keras reads batches from."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
+import toy_cells
 
+from build.train.classifier import Classifier
 from build.train.feed import feed
+from build.train.fit import train
 
 
 class Numbered(keras.utils.PyDataset):
@@ -40,3 +45,17 @@ def test_other_backends_read_the_dataset_itself(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     batches = Numbered()
     assert feed(batches) is batches
+
+
+def test_a_training_reads_all_its_batches_so(tmp_path, monkeypatch):
+    seen = {"fit": [], "evaluate": []}
+    for name, given in seen.items():
+        original = getattr(Classifier, name)
+
+        def watched(self, x, *args, given=given, original=original, **kwargs):
+            given.append(x.options().autotune.enabled)
+            return original(self, x, *args, **kwargs)
+
+        monkeypatch.setattr(Classifier, name, watched)
+    train(dataclasses.replace(toy_cells.RECIPE, epochs=2), toy_cells.prepared(), seed=0, root=tmp_path)
+    assert seen == {"fit": [False] * 2, "evaluate": [False] * 4}
