@@ -3,8 +3,8 @@
     model.fit(feed(batches), shuffle=False)
 
 Keras would make the same pipeline with autotuning, for which TensorFlow keeps a thread that sleeps between two measurements, in a long
-epoch for a minute. It is woken when the pipeline is taken down, but may then not see yet that it was cancelled and sleeps on, while
-the training waits for it: an epoch of 85 seconds then took 95 or 145. There is nothing here to tune.
+epoch for a minute. When the pipeline was taken down that thread at times slept on, and the training waited for it: an epoch of 85 seconds
+then took 95 or 145 (LOG.md, 2026-11-27). There is nothing here to tune.
 """
 
 import keras
