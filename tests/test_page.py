@@ -1,6 +1,7 @@
 """The scorecard's page: whole in itself, shows what the card says, escapes what it is given."""
 
 import base64
+import re
 
 import browser
 import cv2
@@ -124,6 +125,13 @@ def test_a_page_against_a_baseline_shows_the_ratios(tmp_path):
     html = written(tmp_path / "card.html", card)
     assert "0.87 / –" in html
     assert 'title="the baseline was not judged on it"' in html
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_dot_at_the_end_of_its_track_is_whole(value):
+    bar = str(drawing.interval_bar(value, value, value, width=100))
+    x, radius = (float(re.search(rf'<circle[^>]* {name}="([\d.]+)"', bar)[1]) for name in ("cx", "r"))
+    assert radius <= x <= 100 - radius
 
 
 def test_heat_covers_most_where_it_is_highest():

@@ -34,14 +34,16 @@ def heat_over(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 def interval_bar(value: float, low: float, high: float, width: int = 180, height: int = 18) -> Markup:
     """A share 0..1 as a dot with its interval on a 0..1 track."""
-    x, a, b, middle = value * width, low * width, high * width, height / 2
+    radius, middle = 4, height / 2
+    # The track ends a radius before the edges, so that a dot at 0 or 1 is whole.
+    x, a, b = (radius + share * (width - 2 * radius) for share in (value, low, high))
     return Markup(  # noqa: S704 - made of numbers only
         f'<svg class="bar" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
         f'aria-label="{value:.3f}, from {low:.3f} to {high:.3f}">'
         f'<rect class="track" x="0" y="{middle - 2}" width="{width}" height="4" rx="2"/>'
         f'<rect class="fill" x="0" y="{middle - 2}" width="{x:.1f}" height="4" rx="2"/>'
         f'<rect class="whisker" x="{a:.1f}" y="{middle - 5}" width="{max(2.0, b - a):.1f}" height="10" rx="3"/>'
-        f'<circle class="dot" cx="{x:.1f}" cy="{middle}" r="4"/></svg>'
+        f'<circle class="dot" cx="{x:.1f}" cy="{middle}" r="{radius}"/></svg>'
     )
 
 
