@@ -116,6 +116,8 @@ def test_a_measured_epoch_scales_what_is_known_of_the_other_kinds():
     assert costs.rates == pytest.approx({SMALL: 0.02, LARGE: 0.08})
     assert (costs.fixed, costs.start) == (3.0, 5.0)
     assert COSTS.learn(SMALL, 0.01, fixed=2.0, start=7.0).start == 7.0
+    first = Costs().learn(LARGE, 0.04, fixed=1.0, start=2.0)
+    assert first == Costs({LARGE: 0.04}, 1.0, 2.0, recent=((LARGE, 0.04, 1.0),))
     assert COSTS.at(SMALL, 0.005).rates == pytest.approx({SMALL: 0.005, LARGE: 0.02})
     assert COSTS.newest == COSTS
 
