@@ -8,7 +8,8 @@ import pytest
 
 from build.augment.pipeline import Augmentation
 from build.recipes import find
-from build.train.batches import AHEAD, PERTURB, TRAIN, Batches, Plain, generator
+from build.train.batches import PERTURB, TRAIN, Batches, Plain, generator
+from build.train.feed import MADE
 
 COUNT, CLASSES = 70, 8
 
@@ -150,7 +151,7 @@ def test_few_batches_are_held_at_once_and_threads_end(cells):
             batches[index]
             held.append(len(batches._futures))
     assert len(held) == 35
-    assert max(held) <= AHEAD + 1
+    assert max(held) <= MADE + 1
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
 
 

@@ -49,8 +49,8 @@ def test_a_batch_is_half_cells_half_leaves_and_the_same_from_any_thread(rng):
     nothing.recipe = find("podium").__class__(name="nothing", augmenter="none")
     with DrawnBatches(cells, augmentation=nothing, steps=3, batch=10, seed=1, epoch=2) as batches:
         first, zeros = batches[0]
-        assert np.array_equal(first, batches.make(0))
-        assert not np.array_equal(first, batches.make(1))
+        assert np.array_equal(first, batches.draw(0))
+        assert not np.array_equal(first, batches.draw(1))
     assert first.shape == (10, 48, 48, 3)
     assert zeros.shape == (10,)
     known = {cell.tobytes() for cell in cells}
@@ -62,5 +62,5 @@ def test_another_epoch_or_seed_draws_others(rng):
     made = []
     for seed, epoch in ((1, 2), (1, 3), (2, 2)):
         with DrawnBatches(cells, augmentation=augmentation(8), steps=1, batch=4, seed=seed, epoch=epoch) as batches:
-            made.append(batches.make(0).tobytes())
+            made.append(batches.draw(0).tobytes())
     assert len(set(made)) == 3

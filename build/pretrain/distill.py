@@ -85,7 +85,7 @@ class Pretrainer(keras.Model):
         """Measure mean and deviation of every feature of the teacher over some batches."""
         sums = [[np.zeros(width), np.zeros(width), 0] for width in teacher.widths]
         for index in range(len(batches)):
-            for total, feature in zip(sums, teacher(batches.make(index)), strict=True):
+            for total, feature in zip(sums, teacher(batches.draw(index)), strict=True):
                 values = np.asarray(ops.convert_to_numpy(feature), np.float64).reshape(-1, feature.shape[-1])
                 total[0] += values.sum(0)
                 total[1] += (values**2).sum(0)

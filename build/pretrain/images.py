@@ -7,22 +7,20 @@ Batch i of epoch e is drawn by its own generator (seed, e, i), whatever the numb
 """
 
 import dataclasses
-from concurrent.futures import Future, ThreadPoolExecutor
 
-import keras
 import numpy as np
 
 from build.augment.pipeline import Augmentation
 from build.pretrain import formulas
 from build.recipe import Recipe
 from build.recipes import PODIUM
+from build.train.feed import ReadAhead
 
 CELLS = 16_000
 """Painted cells to choose from: 2.4 ms each, so they are painted once; the augmentation makes each a new one."""
 CANVAS = 256
 VIEWS = 16
 """Crops of one canvas, all in one batch: a canvas costs as much as seven painted cells."""
-AHEAD = 6
 
 
 def augmentation(classes: int) -> Augmentation:
@@ -43,7 +41,7 @@ def recipe() -> Recipe:
     )
 
 
-class DrawnBatches(keras.utils.PyDataset):
+class DrawnBatches(ReadAhead):
     """One epoch of images x (B, side, side, 3) uint8 and of zeros y (B,), which nothing reads."""
 
     def __init__(
@@ -58,27 +56,20 @@ class DrawnBatches(keras.utils.PyDataset):
         workers: int = 2,
     ):
         """cells: (N, side, side, 3) uint8, may be a memory map. batch: at least 2 images."""
-        super().__init__(workers=1)
+        super().__init__(workers)
         self.cells, self.augmentation, self.steps, self.batch = cells, augmentation, steps, batch
         self.seed, self.epoch = seed, epoch
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="drawn")
-        self._futures: dict[int, Future] = {}
 
     def __len__(self) -> int:
         return self.steps
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        for ahead in range(index, min(index + AHEAD, self.steps)):
-            if ahead not in self._futures:
-                self._futures[ahead] = self._pool.submit(self.make, ahead)
-        made = self._futures[index].result()
-        # keras looks at the first two batches before it starts over.
-        for old in [old for old in self._futures if old < index - 1]:
-            del self._futures[old]
-        return made, np.zeros(len(made), np.float32)
+    def make(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Draw batch `index` in the calling thread."""
+        drawn = self.draw(index)
+        return drawn, np.zeros(len(drawn), np.float32)
 
-    def make(self, index: int) -> np.ndarray:
-        """Draw batch `index` in the calling thread, (B, side, side, 3) uint8."""
+    def draw(self, index: int) -> np.ndarray:
+        """The images of batch `index`, (B, side, side, 3) uint8."""
         rng = np.random.default_rng((self.seed, self.epoch, index))
         side, half = self.cells.shape[1], self.batch // 2
         drawn = np.sort(rng.choice(len(self.cells), self.batch - half))
@@ -88,10 +79,3 @@ class DrawnBatches(keras.utils.PyDataset):
             images.append(formulas.cut(canvas, min(VIEWS, half - first), side, rng=rng))
         together = np.concatenate(images)
         return self.augmentation.batch(together, np.zeros(len(together), np.int64), rng=rng)[0]
-
-    def __enter__(self) -> "DrawnBatches":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop the threads."""
-        self._pool.shutdown(wait=True, cancel_futures=True)

@@ -8,20 +8,17 @@ resume, and on every backend. A large training batch is made in parts, each from
 host of several makes its parts only, and all of them together make what a single one does.
 """
 
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
-import keras
 import numpy as np
 
 from build.errors import UserError
+from build.train.feed import ReadAhead
 from build.train.hosts import Hosts
 from build.train.losses import VIEWS
 
 # What a generator is for, so that no two purposes draw the same numbers.
 PLAN, SHUFFLE, TRAIN, PERTURB, TRIAL, COMPRESS, STATISTICS = range(7)
-AHEAD = 8
-"""Batches that are made before they are asked for: 64 images of 96 px are 1.8 MB, so this is small against any network."""
 PART_IMAGES = 32
 MOST_PARTS = 64
 """A training batch has as many parts as a power of two can, of at least so many images. Fixed, so that no number of hosts matters;
@@ -61,7 +58,7 @@ def parts_of(batch: int) -> int:
     return parts
 
 
-class Batches(keras.utils.PyDataset):
+class Batches(ReadAhead):
     """One epoch. Only the rows of a batch are ever copied from `images`, which may be a memory map.
 
     Items are x uint8 (B, side, side, 3), or (B, 3, side, side, 3) with views so that a batch can be cut between GPUs, and y
@@ -109,7 +106,7 @@ class Batches(keras.utils.PyDataset):
         Raises UserError if a batch does not have a whole number of parts for each host.
 
         """
-        super().__init__(workers=1)
+        super().__init__(workers)
         rows = np.asarray(rows)
         copy = np.zeros(len(rows), bool) if copy is None else np.asarray(copy)
         self.images, self.labels, self.augmentation = images, labels, augmentation
@@ -130,10 +127,6 @@ class Batches(keras.utils.PyDataset):
         share = self.parts // hosts.count
         self.own_parts = range(share * hosts.index, share * (hosts.index + 1)) if shuffle else range(1)
         self.own = range(self.count) if shuffle else range(hosts.index, self.count, hosts.count)
-        # keras' own thread pool (PyDataset(workers=n)) takes a tenth of a second to stop and is not stopped by an early break.
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
-        self._futures: dict[int, Future] = {}
-        self._open = True
 
     def __len__(self) -> int:
         return len(self.own)
@@ -143,18 +136,6 @@ class Batches(keras.utils.PyDataset):
         """Images of this host's batches, in all."""
         size, rows = self.batch // self.parts * len(self.own_parts), len(self.rows)
         return sum(min(size, rows - index * self.batch) for index in self.own)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        if not self._open:
-            return self.make(index)  # a reader that is ahead of a `fit` that was stopped
-        for ahead in range(index, min(index + AHEAD, len(self))):
-            if ahead not in self._futures:
-                self._futures[ahead] = self._pool.submit(self.make, ahead)
-        result = self._futures[index].result()
-        # keras looks at the first two batches before it starts over: they are kept until the third.
-        for old in [old for old in self._futures if old < index - 1]:
-            del self._futures[old]
-        return result
 
     def make(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Make this host's batch `index`, or its slice of it, in the calling thread."""
@@ -186,11 +167,3 @@ class Batches(keras.utils.PyDataset):
             x = np.ascontiguousarray(x.reshape(views, len(rows), *x.shape[1:]).swapaxes(0, 1))
             y = y[: len(rows)]
         return x, y
-
-    def __enter__(self) -> "Batches":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop the threads; batches that nobody asked for are dropped."""
-        self._open = False
-        self._pool.shutdown(wait=True, cancel_futures=True)
