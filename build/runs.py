@@ -153,19 +153,20 @@ class Run:
 
     @classmethod
     def open(cls, name: str | Path, root: Path | str = "runs") -> "Run":
-        """Open a run by its ID, by its folder, or by "latest"; UserError with one sentence if there is none."""
-        root = Path(root)
+        """Open a run by its ID, by its folder, or by "latest"; UserError with one sentence if there is none.
+
+        "latest" is the run begun last here; where that is gone, or runs were copied from elsewhere, the newest folder.
+        """
+        root, known = Path(root), [run.id for run in cls.each(root)]
         if str(name) == LATEST:
-            target = _target(root)
-            if target is None:
+            if not known:
                 raise UserError(f"There is no run yet in {root.resolve()}; train one first: python -m build train.")
-            candidates = (root / target,)
+            candidates = (root / (_target(root) or known[-1]), root / known[-1])
         else:
             candidates = (root / name, Path(name))
         for folder in candidates:
             if (folder / "recipe.json").is_file() and (folder / "run.json").is_file():
                 return cls(folder)
-        known = [run.id for run in cls.each(root)]
         listed = f"the last ones are {', '.join(known[-5:])}" if known else "there is none yet"
         raise UserError(f"Found no run {str(name)!r} in {root.resolve()}: {listed}.")
 

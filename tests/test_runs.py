@@ -1,6 +1,7 @@
 """Run folders: what is in them, how they are found, that they are held by one process."""
 
 import multiprocessing
+import shutil
 import subprocess
 
 import pytest
@@ -85,8 +86,18 @@ def test_without_any_run_the_answer_is_how_to_train_one(tmp_path):
 def test_a_dangling_latest_is_a_sentence(run):
     root = run.folder.parent
     run.folder.rename(root.parent / "gone")
-    with pytest.raises(UserError, match="there is none yet"):
+    with pytest.raises(UserError, match="There is no run yet"):
         Run.open("latest", root)
+
+
+def test_latest_is_the_newest_where_the_last_one_is_gone_or_runs_were_copied(run):
+    root = run.folder.parent
+    for name in ("20200101-000000-smoke-aaaa", "20210101-000000-smoke-aaaa"):
+        shutil.copytree(run.folder, root / name)
+    run.folder.rename(root.parent / "gone")
+    assert Run.open("latest", root).id == "20210101-000000-smoke-aaaa"
+    (root / "latest").unlink()
+    assert Run.open("latest", root).id == "20210101-000000-smoke-aaaa"
 
 
 def test_updated_facts_stay_beside_the_old_ones(run):
