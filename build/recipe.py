@@ -7,6 +7,10 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
+from submission.contract import IMAGE_SHAPE
+
+IMAGE_SIDE = max(IMAGE_SHAPE[:2])
+"""The larger side of an image in pixels."""
 DEFECTS = ("blackened", "unstratified")
 """Errors of a published system that a study reproduces on purpose, see Recipe.defects."""
 
@@ -117,7 +121,7 @@ class Recipe:
     minutes: float = 0.0
     """Time budget of the training: > 0 shortens the schedule so that it ends in time on this machine; 0 means none."""
     batch: int = 64
-    resolutions: tuple[tuple[int, float], ...] = ((96, 1.0),)
+    resolutions: tuple[tuple[int, float], ...] = ((IMAGE_SIDE, 1.0),)
     """Progressive resolution: (side, share of the epochs), in order; the shares add up to 1."""
     optimizer: str = "adamw"
     """"adamw" or "lion"."""

@@ -7,7 +7,7 @@ recipe = dataclasses.replace(find("podium"), epochs=3)
 import dataclasses
 
 from build.errors import UserError
-from build.recipe import Recipe
+from build.recipe import IMAGE_SIDE, Recipe
 
 PODIUM = Recipe(
     name="podium",
@@ -150,7 +150,7 @@ SMOKE = dataclasses.replace(
     epochs=14,
     minutes=4.0,
     batch=32,
-    resolutions=((48, 0.5), (96, 0.5)),
+    resolutions=((IMAGE_SIDE // 2, 0.5), (IMAGE_SIDE, 0.5)),
     learning_rate=2e-3,
     warmup_epochs=1.0,
     ema_momentum=0.97,  # an epoch has 80 steps

@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +12,9 @@ from build.errors import UserError
 from build.recipe import Recipe
 from build.recipes import RECIPES, find
 from build.runs import Run
+from submission.contract import IMAGE_SHAPE
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
@@ -30,6 +36,16 @@ def test_the_recipes_that_the_readme_promises_are_there_under_their_own_names():
     for name, recipe in RECIPES.items():
         assert find(name) is recipe
         assert recipe.name == name
+
+
+def test_every_recipe_ends_at_the_size_of_the_contract_s_images():
+    code = (
+        "import json, submission.contract as c; c.IMAGE_SHAPE = (160, 192, 3);"
+        "from build.recipes import RECIPES; print(json.dumps([r.resolutions[-1][0] for r in RECIPES.values()]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(json.loads(done.stdout)) == {192}
+    assert {recipe.resolutions[-1][0] for recipe in RECIPES.values()} == {max(IMAGE_SHAPE[:2])}
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():

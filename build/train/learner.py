@@ -13,7 +13,7 @@ import keras
 
 from build.augment.balance import plan
 from build.augment.pipeline import Augmentation
-from build.recipe import Recipe
+from build.recipe import IMAGE_SIDE, Recipe
 from build.train import checkpoint, schedule
 from build.train.batches import PLAN, Batches, generator
 from build.train.classifier import Classifier, precision, set_learning, spec_of, strategy_of, undecayed
@@ -27,8 +27,6 @@ from build.train.progress import StopSignal, Watch, bar
 from submission import contract
 from submission import network as networks
 from submission.parts import STANDARD, Parts
-
-IMAGE_SIDE = max(contract.IMAGE_SHAPE[:2])
 
 
 class Learner:
