@@ -1,5 +1,6 @@
 """The command line: help everywhere, one sentence and exit code 2 for a user's mistake, the exit codes of the judge."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 from build import cli
+from build.recipes import find
+from build.runs import Run
 from build.score.leaderboard.store import Store
 from tests.submissions import good, model, small_bundle, source
 
@@ -128,6 +131,49 @@ def test_a_competition_bundle_is_accepted_by_the_unpacker_s_rules(capsys, tmp_pa
     )
     assert capsys.readouterr().out.strip() == "b.zip"
     assert [finding for finding in check(Path("b.zip"), tmp_path / "scratch") if finding.severity == "error"] == []
+
+
+@pytest.fixture
+def run():
+    """A run of the recipe smoke that was stopped before its first epoch."""
+    recipe = dataclasses.replace(find("smoke"), minutes=2.0)
+    return Run.create("runs", recipe, seed=3, data={"source": "gone.npz", "sha256": "0" * 64}, status="interrupted")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "own"),
+    [
+        ("recipe", "podium", "recipe 'smoke' and not 'podium'"),
+        ("minutes", "60", "minutes 2.0 and not 60.0"),
+        ("seed", "4", "seed 3 and not 4"),
+        ("size", "tiny", "size 'atto' and not 'tiny'"),
+        ("weights", "imagenet", "weights 'none' and not 'imagenet'"),
+        ("member", "1", "member 0 and not 1"),
+        ("teacher", "other", "teachers () and not ('other',)"),
+    ],
+)
+def test_a_run_is_not_resumed_by_other_settings_than_its_own(run, capsys, option, value, own):
+    assert cli.main(["train", "--resume", run.id, f"--{option}", value]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert own in said
+    assert f"leave --{option} out" in said
+
+
+def test_its_own_settings_may_be_named_again_and_its_data_elsewhere(run, capsys):
+    own = ["--recipe", "smoke", "--minutes", "2", "--seed", "3", "--weights", "none"]
+    assert cli.main(["train", "--resume", run.id, *own]) == 2
+    assert "gone.npz" in capsys.readouterr().err
+    assert cli.main(["train", "--resume", run.id, *own, "--data", "moved.npz"]) == 2
+    assert "moved.npz" in capsys.readouterr().err
+
+
+def test_the_latest_run_s_weights_are_named_by_its_id(run, monkeypatch):
+    asked = []
+    monkeypatch.setattr("build.data.prepare.prepare", lambda data, recipe, seed: asked.append(recipe) or 1 / 0)
+    for given in ("runs/latest/weights.npz", f"runs/{run.id}/weights.npz"):
+        with pytest.raises(ZeroDivisionError):
+            cli.main(["train", "--weights", given])
+    assert {recipe.weights for recipe in asked} == {f"runs/{run.id}/weights.npz"}
 
 
 def test_ctrl_c_is_exit_code_130(monkeypatch, capsys):

@@ -12,6 +12,8 @@ from test_resume import assert_equal, killed
 from toy_cells import CLASSES, RECIPE
 
 from build.errors import UserError
+from build.files import sha256
+from build.train import unseen
 from build.train.classifier import Classifier
 from build.train.distillation import Teacher, find
 from build.train.fit import train
@@ -186,6 +188,25 @@ def test_a_teacher_that_has_seen_test_cells_is_refused(cells, teacher_path, tmp_
     moved.save(tmp_path / "split.npz")
     with pytest.raises(UserError, match="was trained on 2 of this training's test cells"):
         find(recipe, cells)
+
+
+def test_a_network_that_begins_with_weights_that_saw_test_cells_is_refused(cells, tmp_path, capsys):
+    first = train(dataclasses.replace(RECIPE, epochs=1), cells, seed=0, root=tmp_path / "runs")
+    recipe = dataclasses.replace(RECIPE, epochs=1, weights=str(first.weights_path))
+    second = train(recipe, cells, seed=0, root=tmp_path / "runs")
+    assert second.facts["weights_sha256"] == sha256(first.weights_path)
+    assert "cannot be told" not in capsys.readouterr().err
+    moved = dataclasses.replace(cells.split, train=np.append(cells.split.train, cells.split.test[:2]))
+    moved.save(first.split_path)
+    with pytest.raises(UserError, match="was trained on 2 of this training's test cells"):
+        train(recipe, cells, seed=0, root=tmp_path / "runs")
+    first.split_path.unlink()
+    unseen.check("The network", first.weights_path, cells.split)
+    assert "Whether the network has seen" in capsys.readouterr().err.replace("\n", " ")
+    arrays, meta = weights.load(first.weights_path)
+    weights.save(first.weights_path, arrays, meta | {"pretraining": {}}, storage="float32")
+    unseen.check("The network", first.weights_path, cells.split)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

@@ -134,10 +134,13 @@ def test_ctrl_c_keeps_the_best_weights_and_draws_the_curves(interrupted):
     assert len(interrupted.history) == 1
 
 
-@pytest.mark.parametrize("what", ["seed", "data", "recipe"])
+@pytest.mark.parametrize("what", ["seed", "data", "recipe", "split"])
 def test_a_run_is_not_resumed_with_anything_else(interrupted, cells, what):
     recipe = dataclasses.replace(RECIPE, learning_rate=1e-4) if what == "recipe" else RECIPE
     other = toy_cells.prepared(seed=1) if what == "data" else cells
+    if what == "split":  # drawn by other code than the run's
+        swapped = {"train": cells.split.test, "test": cells.split.train}
+        other = dataclasses.replace(cells, split=dataclasses.replace(cells.split, **swapped))
     before = interrupted.facts
     with pytest.raises(UserError, match=rf"{interrupted.id} was trained with another {what}"):
         train(recipe, other, seed=1 if what == "seed" else 0, resume=interrupted)

@@ -1,6 +1,9 @@
 """train and package: from data to dist/submission.zip."""
 
+from pathlib import Path
+
 import click
+from click.core import ParameterSource
 
 from build.cli.options import data_option, engine_option, rows_option, seed_option, suites_option, team_option
 from build.cli.showing import show_data
@@ -21,7 +24,7 @@ SYNTHETIC_NOTICE = (
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Overrides the recipe's number of epochs.")
 @seed_option
-@click.option("--resume", metavar="RUN", help="Go on with a run: its ID, its folder, or latest.")
+@click.option("--resume", metavar="RUN", help="Go on with a run, by its own settings: its ID, its folder, or latest.")
 @click.option("--weights", metavar="W", help="none, imagenet, or a file of weights; overrides the recipe's.")
 @click.option("--size", metavar="S", help="A ConvNeXt size, atto ... xlarge; overrides the recipe's.")
 @click.option("--minutes", type=click.FloatRange(min=0), help="Time budget of the training; overrides the recipe's.")
@@ -37,7 +40,9 @@ SYNTHETIC_NOTICE = (
     type=click.IntRange(min=0, max=4000),
     help="Number of an ensemble's member: other random draws on the same split.",
 )
+@click.pass_context
 def train(
+    context: click.Context,
     data: str,
     recipe: str | None,
     epochs: int | None,
@@ -54,18 +59,25 @@ def train(
 
     from build.data.prepare import prepare
     from build.recipes import default, find
-    from build.runs import Run
+    from build.runs import LATEST, Run
 
     run = Run.open(resume) if resume else None
+    # "latest" will be this very run by the time it is resumed, so the ID is recorded.
+    named = tuple(Run.open(teacher).id if teacher == LATEST else teacher for teacher in teachers)
+    weights = _without_latest(weights) if weights else None
+    given = {"weights": weights, "size": size, "minutes": minutes, "teachers": named or None, "member": member}
+    changes = {name: value for name, value in given.items() if value is not None}
+    explicit = {name for name in context.params if context.get_parameter_source(name) != ParameterSource.DEFAULT}
     if run:
-        chosen, data, seed = run.recipe, run.facts["data"]["source"], run.facts["seed"]
+        own = {name: value for name, value in (("recipe", recipe), ("seed", seed)) if name in explicit}
+        _refuse_others(run, changes | own)
+        chosen, seed = run.recipe, run.facts["seed"]
+        # A file that was moved since may be named anew; its hash is compared.
+        data = data if "data" in explicit else run.facts["data"]["source"]
     else:
         synthetic = data.startswith("synthetic")
         chosen = find(recipe or default(synthetic=synthetic, gpu=not synthetic and _gpu()))
-        # "latest" will be this very run by the time it is resumed, so the ID is recorded.
-        named = tuple(Run.open(teacher).id if teacher == "latest" else teacher for teacher in teachers)
-        changes = {"weights": weights, "size": size, "minutes": minutes, "teachers": named or None, "member": member}
-        chosen = dataclasses.replace(chosen, **{name: value for name, value in changes.items() if value is not None})
+        chosen = dataclasses.replace(chosen, **changes)
     if data == "synthetic":
         console.print(SYNTHETIC_NOTICE)
     prepared = prepare(data, chosen, seed=seed)
@@ -106,6 +118,32 @@ def package(runs: tuple[str, ...], **options) -> int:
     from build.package import package as make
 
     return make(*(runs or ("latest",)), **options)
+
+
+def _without_latest(weights: str) -> str:
+    """The path of a weights file with a run's ID in the place of "latest"."""
+    from build.runs import LATEST, Run
+
+    parts = Path(weights).parts
+    if LATEST not in parts[1:]:
+        return weights
+    at = parts.index(LATEST, 1)
+    root = Path(*parts[:at])
+    return str(Path(root, Run.open(LATEST, root).id, *parts[at + 1 :]))
+
+
+def _refuse_others(run, given: dict) -> None:
+    """UserError where an option of a resumed run asks for another setting than the run's own."""
+    from build.errors import UserError
+
+    own = {"seed": run.facts["seed"], "recipe": run.recipe.name}
+    for name, value in given.items():
+        theirs = own[name] if name in own else getattr(run.recipe, name)
+        if value != theirs:
+            option = {"teachers": "teacher"}.get(name, name)
+            raise UserError(
+                f"Run {run.id} goes on by its own settings, {name} {theirs!r} and not {value!r}; leave --{option} out, or train a new run."
+            )
 
 
 def _gpu() -> bool:

@@ -17,12 +17,11 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from build.console import console
-from build.data.split import Split
 from build.errors import UserError
 from build.files import sha256
 from build.recipe import Recipe
 from build.runs import Run
+from build.train import unseen
 from submission import inference
 from submission.weights import WeightsError
 
@@ -67,27 +66,8 @@ def _checked(name: str, prepared, root: Path) -> TeacherFile:
     path = Path(name) if Path(name).is_file() else Run.open(name, root).weights_path
     if not path.is_file():
         raise UserError(f"The teacher {name} has no weights yet; train it first, or name another run or weights file.")
-    beside = path.with_name("split.npz")
-    theirs = _split(beside) if beside.is_file() else None
-    if theirs is None or theirs.sha256 != prepared.split.sha256:
-        console.print(
-            f"Whether the teacher {name} has seen this training's test cells cannot be told: it has no split of these cells.",
-            style="yellow",
-            markup=False,
-        )
-    elif seen := prepared.split.tests_seen_by(theirs):
-        raise UserError(
-            f"The teacher {name} was trained on {seen} of this training's test cells, so the held-out score would be "
-            "too good; train both with the same --seed."
-        )
+    unseen.check(f"The teacher {name}", path, prepared.split)
     return TeacherFile(name, path, sha256(path))
-
-
-def _split(path: Path) -> Split:
-    try:
-        return Split.load(path)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"The split {path} of a teacher cannot be read ({error}); name another teacher.") from error
 
 
 class Teacher:

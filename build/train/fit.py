@@ -18,13 +18,13 @@ import keras
 
 from build.console import console
 from build.errors import UserError
-from build.recipe import Recipe
+from build.recipe import IMAGE_SIDE, Recipe
 from build.runs import Interrupted, Run
-from build.train import distillation, hardware, record
+from build.train import distillation, hardware, record, unseen
 from build.train.batches import TRAIN, TRIAL
 from build.train.budget import Kind, Timetable
 from build.train.hosts import Hosts, is_loss
-from build.train.learner import IMAGE_SIDE, Learner
+from build.train.learner import Learner
 from build.train.progress import StopSignal, Watch, summary
 from build.train.validation import Validation
 from submission import contract, weights
@@ -79,6 +79,8 @@ def train(
     hosts.check_same("recipes, data, seeds or runs to go on with", repr(same))
     machine = hardware.find()
     teachers = distillation.find(recipe, prepared, root)
+    if (file := Path(recipe.weights)).suffix == ".npz" and file.is_file():
+        unseen.check(f"The network in {file}", file, prepared.split)
     known = record.decision_of(resume, recipe, prepared, seed, teachers) if resume else None
     decision = known or hardware.decide(recipe, machine)
     hardware.prepare(machine, decision, deterministic=recipe.deterministic)

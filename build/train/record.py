@@ -19,7 +19,10 @@ import keras
 
 from build.augment.balance import Plan
 from build.console import console
+from build.data.split import SIDES, Split
 from build.errors import UserError
+from build.files import sha256
+from build.members import split_of
 from build.recipe import Recipe
 from build.runs import Run
 from build.train import checkpoint, curves, hardware, tensorboard
@@ -75,6 +78,7 @@ def begin(
         data={"source": cells.source, "sha256": cells.sha256},
         device=machine.device,
         decided=dataclasses.asdict(decision),
+        weights_sha256=sha256(Path(decision.weights)) if Path(decision.weights).is_file() else None,
         parameters=int(network.count_params()),
         spec=spec,
         classes=list(contract.CLASSES),
@@ -99,6 +103,7 @@ def decision_of(
         ("recipe", run.recipe, recipe),
         ("seed", facts["seed"], seed),
         ("data", facts["data"]["sha256"], prepared.cells.sha256),
+        ("split", _sides(split_of(run)), _sides(prepared.split)),
         ("keras backend", facts["backend"], keras.backend.backend()),
     ):
         if theirs != ours:
@@ -112,6 +117,10 @@ def decision_of(
                 f"instead of {known['sha256'][:12]}); put the old file back, or train a new run."
             )
     return hardware.Decision(**facts["decided"])
+
+
+def _sides(split: Split) -> tuple[bytes, ...]:
+    return tuple(getattr(split, side).tobytes() for side in SIDES)
 
 
 def row(

@@ -24,7 +24,7 @@ from build.data.prepare import Prepared
 from build.data.read import read
 from build.errors import UserError
 from build.files import sha256
-from build.members import open_members, split_of
+from build.members import open_members, operations_of, split_of
 from build.runs import Run
 from build.train.batches import PLAN, STATISTICS, Batches, generator
 from build.train.classifier import Classifier
@@ -36,6 +36,8 @@ from submission import network as networks
 
 STATISTICS_BATCHES = 32
 """Training batches, of at least 64 images each, that the statistics of a mean are measured on."""
+TRAINING_ONLY = ("seed", "dropout", "stochastic_depth", "layer_scale", "l1", "l2")
+"""Settings of a spec that do not change what trained weights compute."""
 Arrays = dict[str, np.ndarray]
 
 
@@ -91,7 +93,7 @@ class Pot:
         self.prepared = Prepared(cells, None, self.split)
         shapes = {run.id: _shapes(weights.load(run.weights_path)[0]) for run in runs}
         for run in runs[1:]:
-            if shapes[run.id] != shapes[first.id]:
+            if shapes[run.id] != shapes[first.id] or _function(run) != _function(first):
                 raise UserError(
                     f"The runs {first.id} and {run.id} are of different networks, whose weights have no mean; "
                     "package them as an ensemble instead: python -m build package RUN RUN."
@@ -138,6 +140,12 @@ class Pot:
             shuffle=True,
             limit=STATISTICS_BATCHES,
         )
+
+
+def _function(run: Run) -> dict:
+    """What a network computes with its weights: the spec without what only a training needs."""
+    spec = networks.complete(weights.load(run.weights_path)[1]["spec"])
+    return {name: value for name, value in spec.items() if name not in TRAINING_ONLY}
 
 
 def _shapes(arrays: Arrays) -> dict[str, tuple[int, ...]]:
@@ -205,6 +213,7 @@ def _write(
         spec=pot.spec,
         status=SOUP,
         soup={"greedy": greedy, "ingredients": ingredients},
+        operations=sorted({operation for number in kept for operation in operations_of(runs[number])}),
         result=measured,
     )
     pot.split.save(run.split_path)

@@ -1,0 +1,54 @@
+"""Trained weights that a training takes from elsewhere, a teacher's or those that it begins with, must not have seen its test cells.
+
+check("The teacher ID", path, prepared.split)
+"""
+
+from pathlib import Path
+
+from build.console import console
+from build.data.split import Split
+from build.errors import UserError
+from submission import weights
+
+
+def check(what: str, path: Path, split: Split) -> None:
+    """Ask the split that a run leaves beside its weights; say so where there is none of these cells.
+
+    Args:
+        what: names the weights in the sentence, "The teacher ID".
+        path: the weights file, which exists.
+        split: of the training that takes them.
+
+    Raises UserError where they were trained on cells that the training is tested with.
+
+    """
+    beside = path.with_name("split.npz")
+    theirs = _split(what, beside) if beside.is_file() else None
+    if theirs is None and _from_drawn_images(path):
+        return
+    if theirs is None or theirs.sha256 != split.sha256:
+        console.print(
+            f"Whether {what[0].lower()}{what[1:]} has seen this training's test cells cannot be told: it has no split of these cells.",
+            style="yellow",
+            markup=False,
+        )
+    elif seen := split.tests_seen_by(theirs):
+        raise UserError(
+            f"{what} was trained on {seen} of this training's test cells, so the held-out score would be too good; "
+            "train both with the same --seed."
+        )
+
+
+def _split(what: str, path: Path) -> Split:
+    try:
+        return Split.load(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{what} has a split that cannot be read, {path} ({error}); name another run.") from error
+
+
+def _from_drawn_images(path: Path) -> bool:
+    """Whether the file is of a pretraining, which sees no cells at all."""
+    try:
+        return "pretraining" in weights.load(path)[1]
+    except weights.WeightsError:
+        return False  # whoever loads it tells what is wrong
