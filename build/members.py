@@ -6,12 +6,14 @@
 Such runs come from one --seed, which draws the split, and differ by recipe or by --member.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 from build.data.split import Split
 from build.errors import UserError
 from build.runs import Run
+from build.score.seen import operations_trained_with
 
 
 def open_members(names: Sequence[str | Path], root: Path | str = "runs") -> list[Run]:
@@ -49,6 +51,11 @@ def split_of(run: Run) -> Split:
         return Split.load(run.split_path)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"The split of run {run.id} cannot be read ({error}); train a new run.") from error
+
+
+def operations_of(run: Run) -> tuple[str, ...]:
+    """The operations that a run trained with, or any ingredient of a soup (build/score/seen.py)."""
+    return run.facts.get("operations") or operations_trained_with(dataclasses.asdict(run.recipe))
 
 
 def _cells(run: Run) -> str | None:

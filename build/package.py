@@ -19,13 +19,12 @@ from build import attention, views
 from build.compress.command import staged_weights
 from build.console import console, muffled
 from build.files import sha256, write_zip
-from build.members import open_members
+from build.members import open_members, operations_of
 from build.recipe import Recipe
 from build.runs import Run
 from build.score import held_out
 from build.score.judge import Verdict
 from build.score.rehearsal import CACHE, DEFAULT_SUITES, Rehearsal, rehearse
-from build.score.seen import operations_trained_with
 from build.score.suites import materialise
 from submission import ensemble, weights
 
@@ -139,9 +138,7 @@ def package(
     given = {"hidden_images": hidden, "time_limit": time_limit}
     recipe = dataclasses.replace(run.recipe, **{name: value for name, value in given.items() if value is not None})
     known = dataclasses.asdict(recipe)
-    if others:
-        recipes = [dataclasses.asdict(other.recipe) for other in others]
-        known["operations"] = sorted({name for facts in recipes for name in operations_trained_with(facts)})
+    known["operations"] = sorted({operation for member in (run, *others) for operation in operations_of(member)})
     held = held_out.of_run(run)
     dist.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=dist, prefix=".staged-") as scratch:

@@ -10,6 +10,7 @@ from toy_cells import CLASSES, RECIPE
 
 from build.errors import UserError
 from build.files import sha256
+from build.members import operations_of
 from build.runs import Run
 from build.train import soup as souping
 from build.train.fit import train
@@ -87,6 +88,21 @@ def test_a_soup_of_two_is_the_mean_of_their_arrays_and_a_run_like_any_other(root
     assert souping.split_of(run).test.tolist() == cells.split.test.tolist()
 
 
+def test_a_soup_has_trained_with_what_any_of_its_ingredients_has(root):
+    near = Run.open("near", root)
+    (near.folder / "recipe.json").write_text(
+        dataclasses.replace(near.recipe, channel_shuffle_probability=0.5).to_json()
+    )
+    first = operations_of(Run.open("good", root))
+    assert "channel shuffle" not in first
+    run = soup(["good", "near"], greedy=False, root=root)
+    assert set(operations_of(run)) == {*first, "channel shuffle"}
+    # What the greedy soup leaves out has taught it nothing.
+    bad = Run.open("bad", root)
+    (bad.folder / "recipe.json").write_text(dataclasses.replace(near.recipe, degrade_probability=0.5).to_json())
+    assert "jpeg" not in operations_of(soup(["good", "bad"], greedy=True, root=root))
+
+
 def test_the_greedy_soup_leaves_out_what_would_spoil_it_in_whatever_order_they_come(root):
     for names in (["bad", "near", "good"], ["good", "bad", "near"]):
         run = soup(names, greedy=True, root=root)
@@ -114,6 +130,10 @@ def test_other_networks_and_seen_validation_cells_are_refused(root, cells):
     arrays = {name: np.asarray(variable) for name, variable in variables(build(other)).items()}
     weights.save(root / "bad" / "weights.npz", arrays, {"spec": other}, storage="float32")
     with pytest.raises(UserError, match="good and bad are of different networks"):
+        soup(["good", "bad"], greedy=False, root=root)
+    arrays, meta = weights.load(root / "near" / "weights.npz")
+    weights.save(root / "bad" / "weights.npz", arrays, meta | {"spec": meta["spec"] | {"crop": 0.5}}, storage="float32")
+    with pytest.raises(UserError, match="good and bad are of different networks"):  # of equal shapes
         soup(["good", "bad"], greedy=False, root=root)
     split = cells.split
     dataclasses.replace(split, train=np.append(split.train, split.validation)).save(root / "near" / "split.npz")
