@@ -24,6 +24,7 @@ from .efficientnet_lite import SIZES as LITE_SIZES
 from .efficientnet_lite import efficientnet_lite
 from .framing import OFF, check, framing
 from .parts import STANDARD, Parts
+from .weights import DEPTHWISE_KERNELS, KERNELS
 
 COMMON = {"classes": None, "image_shape": None, "dropout": 0.0, "l1": 0.0, "l2": 0.0, "seed": 0} | OFF
 """Settings of every network, with their defaults; None marks those without one."""
@@ -129,7 +130,7 @@ def variables(model: keras.Model) -> dict[str, keras.Variable]:
 
 def kernels(model: keras.Model) -> dict[str, keras.Variable]:
     """The convolution and dense kernels among `variables`: what is regularised, drawn at random and quantised."""
-    return {name: weight for name, weight in variables(model).items() if name.endswith(("/kernel", "_kernel"))}
+    return {name: weight for name, weight in variables(model).items() if name.endswith(KERNELS)}
 
 
 def _leaves(model: keras.Model) -> Iterator[layers.Layer]:
@@ -145,8 +146,7 @@ def _initialize(model: keras.Model, deviation: float | None, seed: int) -> None:
     rng = np.random.default_rng(seed)
     for name, variable in kernels(model).items():
         shape = variable.shape
-        # Also Xception's separable layers, whose two kernels are depthwise_kernel and pointwise_kernel.
-        depthwise = name.endswith(("depthwise/kernel", "dwconv/kernel", "/depthwise_kernel"))
+        depthwise = name.endswith(DEPTHWISE_KERNELS)
         fan_in = math.prod(shape[:2]) if depthwise else math.prod(shape[:-1])
         draw = rng.standard_normal(shape, dtype=np.float32)
         while (outside := np.abs(draw) > 2).any():

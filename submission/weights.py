@@ -27,6 +27,9 @@ from typing import NamedTuple
 import numpy as np
 
 FORMAT = 1
+KERNELS = ("/kernel", "_kernel")
+DEPTHWISE_KERNELS = ("depthwise/kernel", "dwconv/kernel", "/depthwise_kernel")
+"""How names of kernels end; those of Keras' separable layers are depthwise_kernel and pointwise_kernel."""
 STORAGES = ("float32", "float16", "int8")
 VECTORS = ("float32", "float16")
 HEADER = "header"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -76,6 +77,9 @@ def test_weights_that_belong_to_other_weights_are_refused(here, monkeypatch):
     report.write_text(json.dumps(json.loads(report.read_text()) | {"weights_sha256": "other"}))
     with pytest.raises(UserError, match="before its training went on; make them again: python -m build compress"):
         command.staged_weights(here)
+    report.unlink()
+    with pytest.raises(UserError, match="make them again"):
+        command.staged_weights(here)
 
 
 def test_no_candidate_within_the_limits_leaves_nothing_to_package(here, monkeypatch):
@@ -140,6 +144,12 @@ def test_every_method_without_tfmot_writes_weights_of_the_network(here, tmp_path
     assert sizes["grid-1"] < sizes["grid-0.5"] < sizes["grid-0.1"] < sizes["float16"] < sizes["float32"]
 
 
-def test_depthwise_kernels_get_256_values_of_a_palette():
-    assert candidates._is_depthwise("stage_0_block_0_depthwise/kernel")
-    assert not candidates._is_depthwise("stem_conv/kernel")
+def test_a_palette_holds_every_kernel_whatever_its_network_calls_it_and_depthwise_ones_get_256_values():
+    depthwise = ("stage_0_block_0_depthwise/kernel", "block1a_dwconv/kernel", "block2_sepconv1/depthwise_kernel")
+    others = ("stem_conv/kernel", "block2_sepconv1/pointwise_kernel")
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.normal(0, 1, (5, 5, 64)).astype(np.float32) for name in (*depthwise, *others, "stem_conv/bias")}
+    made = candidates._arrays(METHODS["palette-16"], SimpleNamespace(arrays=arrays))
+    assert made["stem_conv/bias"] is arrays["stem_conv/bias"]
+    counts = {name: len(made[name].codebook) for name in (*depthwise, *others)}
+    assert counts == dict.fromkeys(depthwise, 256) | dict.fromkeys(others, 16)

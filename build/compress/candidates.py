@@ -133,9 +133,11 @@ def _arrays(method: Method, material: Material) -> dict[str, np.ndarray | Palett
     if method.tfmot:
         return _tidied(tfmot_process.run(method, material))
     arrays = material.arrays
-    kernels = [name for name in arrays if name.endswith("/kernel")]
+    kernels = [name for name in arrays if name.endswith(weights.KERNELS)]
     if method.values:
-        counts = {name: DEPTHWISE_VALUES if _is_depthwise(name) else method.values for name in kernels}
+        counts = {
+            name: DEPTHWISE_VALUES if name.endswith(weights.DEPTHWISE_KERNELS) else method.values for name in kernels
+        }
         return arrays | {name: values.k_means(arrays[name], counts[name]) for name in kernels}
     steps = material.steps(method.step)
     if not method.tuned:
@@ -161,10 +163,6 @@ def _arrays(method: Method, material: Material) -> dict[str, np.ndarray | Palett
 def _tidied(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray | Palette]:
     """Kernels of few values as palettes, the others on a fine grid that keeps zeros."""
     return {
-        name: (values.exact(array) or values.grid(array, FINE_STEP)) if name.endswith("/kernel") else array
+        name: (values.exact(array) or values.grid(array, FINE_STEP)) if name.endswith(weights.KERNELS) else array
         for name, array in arrays.items()
     }
-
-
-def _is_depthwise(name: str) -> bool:
-    return name.split("/")[0].endswith("depthwise")

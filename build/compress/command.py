@@ -178,11 +178,7 @@ def reference_bytes(run: Run, material: Material) -> int:
 def _write(run: Run, rows: list[Row], best: Row | None, *, size_limit_mb: float, budget: float, reference: int) -> None:
     """Put table, plot and the chosen weights in the run's folder and show the table."""
     target, title = compressed_path(run), f"Compression of run {run.id}, validation side"
-    if best:
-        with atomic(target) as file:
-            file.write((run.folder / "compress" / f"{best.name}.npz").read_bytes())
-    else:
-        target.unlink(missing_ok=True)
+    target.unlink(missing_ok=True)
     name = best.name if best else ""
     known = {
         "run": run.id,
@@ -203,6 +199,9 @@ def _write(run: Run, rows: list[Row], best: Row | None, *, size_limit_mb: float,
         size_limit_mb=size_limit_mb,
         title=title,
     )
+    if best:  # last: weights without their report would be of nobody knows which run
+        with atomic(target) as file:
+            file.write((run.folder / "compress" / f"{best.name}.npz").read_bytes())
     table = Table(title=title, title_justify="left")
     for column in ("method", "zip MB", "times smaller", *rows[0].accuracy, ""):
         table.add_column(column, justify="left" if column in ("method", "") else "right")
@@ -230,8 +229,8 @@ def staged_weights(run: Run) -> Path | None:
     """
     target, report = compressed_path(run), run.folder / "compression.json"
     if target.exists():
-        known = json.loads(report.read_text(encoding="utf-8"))
-        if known["weights_sha256"] != sha256(run.weights_path):
+        known = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
+        if known.get("weights_sha256") != sha256(run.weights_path):
             raise UserError(
                 f"The compressed weights of run {run.id} were made before its training went on; "
                 f"make them again: python -m build compress {run.id}."
