@@ -138,6 +138,14 @@ def test_another_seed_recipe_or_data_is_another_run(change, place, finished, jud
     assert (other.run, other.failure) == ("", "Not trained yet.")
 
 
+def test_a_number_of_views_that_packaging_would_choose_by_its_clock_is_one(place, finished, judged):
+    (run,) = Run.each(finished / "runs")
+    recipe = dataclasses.replace(RECIPE, views=0)
+    run.recipe_path.write_text(recipe.to_json())
+    assert made(dataclasses.replace(TASK, recipe=recipe), place, finished).failure == ""
+    assert judged[0][2]["recipe"]["views"] == 1
+
+
 def test_what_is_only_looked_up_is_not_trained(place, tmp_path, judged, trained):
     result = made(lookup(TASK), place, tmp_path)
     assert (result.failure, result.measures, trained, judged) == ("Not trained yet.", None, [], [])

@@ -1,5 +1,7 @@
 """A sweep's table and the choice of its best runs."""
 
+import dataclasses
+
 import pytest
 from cell_files import sentence
 
@@ -79,6 +81,8 @@ def test_the_best_runs_are_of_one_split_and_chosen_by_the_validation_score():
     ]
     assert [one.run for one in best(entries, 1)] == ["podium-1-0-0"]
     assert [one.run for one in best(entries, 2)] == ["smoke-0-0-0", "podium-0-0-1"]
+    again = dataclasses.replace(entries[1], arm="smoke-2")  # a search drew the same settings, so it is the same run
+    assert [one.run for one in best([*entries, again], 2)] == ["smoke-0-0-0", "podium-0-0-1"]
     with pytest.raises(UserError) as caught:
-        best(entries, 4)
+        best([*entries, again], 4)
     assert "Expected 4 finished runs of one split to pack, there are at most 3" in sentence(caught)

@@ -185,10 +185,13 @@ def _train(task: Task, prepared, run: Run | None, root: Path, watch: Watch | Non
 def measure(run: Run, task: Task, *, cache: Path = Path("data"), cells: Cells | None = None) -> dict:
     """Stage, zip and judge a run as packaging does, without probes, and keep runs/ID/measures.json.
 
+    Where the recipe leaves the number of views to packaging, which goes by the speed of the moment, there is one: figures must compare.
+
     Returns what `asked` was, the held-out metrics, each suite's accuracy with its interval, the accuracy under keras_cv's RandAugment
     (None without the package), the zip's bytes, seconds for 1,000 images, peak MiB. UserError where the zip would fail.
     """
-    recipe, held = run.recipe, held_out.of_run(run, cache, cells)
+    recipe = dataclasses.replace(run.recipe, views=run.recipe.views or 1)
+    held = held_out.of_run(run, cache, cells)
     root = run.folder.parent
     with tempfile.TemporaryDirectory(dir=root, prefix=".staged-") as scratch:
         staged, candidate = Path(scratch) / "zip", Path(scratch) / "submission.zip"

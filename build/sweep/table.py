@@ -95,7 +95,9 @@ def markdown(rows: Sequence[Row], title: str) -> str:
         "Shares in percent; ± is the standard deviation over an arm's runs. score: mean accuracy on clean and",
         "",
     ]
-    lines[2] += " perturbed validation cells; test and stacked: the judged zip, clean and perturbed test cells."
+    lines[2] += (
+        " perturbed validation cells; test and stacked: the judged zip, clean and perturbed test cells, one view unless the recipe says more."
+    )
     lines += ["| " + " | ".join(HEADS) + " |", "|---|" + "---:|" * (len(HEADS) - 1)]
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in _cells(row)) + " |" for row in rows]
     failures = [f"- {row.arm}: {failure}" for row in rows for failure in row.failures]
@@ -107,15 +109,15 @@ def best(entries: Iterable[Entry], count: int) -> list[Entry]:
 
     UserError where no split has so many finished runs.
     """
-    splits: dict[tuple[int, int], list[Entry]] = {}
+    # By run: a search may draw the same settings twice.
+    splits: dict[tuple[int, int], dict[str, Entry]] = {}
     for entry in entries:
         if entry.state == DONE and entry.score is not None:
-            splits.setdefault((entry.seed, entry.fold), []).append(entry)
-    for runs in splits.values():
-        runs.sort(key=lambda entry: entry.score, reverse=True)
-    large = [runs[:count] for runs in splits.values() if len(runs) >= count]
+            splits.setdefault((entry.seed, entry.fold), {}).setdefault(entry.run, entry)
+    ranked = [sorted(runs.values(), key=lambda entry: entry.score, reverse=True) for runs in splits.values()]
+    large = [runs[:count] for runs in ranked if len(runs) >= count]
     if not large:
-        most = max((len(runs) for runs in splits.values()), default=0)
+        most = max(map(len, ranked), default=0)
         raise UserError(
             f"Expected {count} finished runs of one split to pack, there are at most {most}: runs of other seeds and folds were trained "
             "on each other's test cells; pack fewer, or sweep --members or more recipes or trials."
