@@ -70,7 +70,7 @@ def noise(image: np.ndarray, parameter: tuple[str, float, float]) -> np.ndarray:
     """(kind, deviation, place): deviation in values, place 0..1 in the noise bank.
 
     "gaussian" a value, "grey" a pixel (all channels alike), "shot" grows with the root of the value, "impulse" sets a
-    share of deviation / 800 of the values to 0 or 255.
+    share of the values to 0 or 255: from 0.5 % at deviation 0 over 3 % at 40 to 13 % at 80.
     """
     kind, deviation, place = parameter
     size = image.size
