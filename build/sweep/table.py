@@ -89,15 +89,11 @@ def table(rows: Sequence[Row], title: str) -> Table:
 
 def markdown(rows: Sequence[Row], title: str) -> str:
     """The same as Markdown, with failures."""
-    lines = [
-        f"# {title}",
-        "",
-        "Shares in percent; ± is the standard deviation over an arm's runs. score: mean accuracy on clean and",
-        "",
-    ]
-    lines[2] += (
-        " perturbed validation cells; test and stacked: the judged zip, clean and perturbed test cells, one view unless the recipe says more."
+    legend = (
+        "Shares in percent; ± is the standard deviation over an arm's runs. score: mean accuracy on clean and perturbed validation "
+        "cells; test and stacked: the judged zip, clean and perturbed test cells, of one view unless the recipe says more."
     )
+    lines = [f"# {title}", "", legend, ""]
     lines += ["| " + " | ".join(HEADS) + " |", "|---|" + "---:|" * (len(HEADS) - 1)]
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in _cells(row)) + " |" for row in rows]
     failures = [f"- {row.arm}: {failure}" for row in rows for failure in row.failures]
