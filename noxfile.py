@@ -15,6 +15,7 @@ import nox
 
 nox.needs_version = ">=2025.2.9"
 nox.options.sessions = ["tests"]
+nox.options.stop_on_first_error = True  # `nox -s train package` packages nothing older after a failed training
 
 ROOT = Path(__file__).parent
 ENVIRONMENT = ROOT / ".nox" / "podium"
@@ -44,7 +45,9 @@ def prepare(session: nox.Session, *groups: str) -> None:
 def podium(session: nox.Session, command: str, *arguments: str) -> None:
     """Run `python -m build COMMAND` in the shared environment."""
     prepare(session, "run")
-    session.run(str(PYTHON), "-m", "build", command, *arguments, external=True)
+    # After Ctrl-C a command stops by itself and leaves what can be gone on with; nox would kill it half a second later.
+    patient = {"interrupt_timeout": None, "terminate_timeout": None}
+    session.run(str(PYTHON), "-m", "build", command, *arguments, external=True, **patient)
 
 
 @nox.session(venv_backend="none")

@@ -206,6 +206,8 @@ def _version(package: str) -> str | None:
 def _point(root: Path, name: str) -> None:
     """Make root/latest a link to the run, or a text file where the file system has no links."""
     link = root / LATEST
+    if link.is_dir() and not link.is_symlink():
+        return  # of runs that were copied with what their links point at; `open` then finds the newest
     scratch = root / f".{LATEST}.{secrets.token_hex(4)}"
     try:
         scratch.symlink_to(name, target_is_directory=True)

@@ -60,6 +60,8 @@ def test_help_answers_without_the_framework():
         (["train", "--recipe", "nonsense"], "There is no recipe named 'nonsense'"),
         (["train", "--epochs", "0"], "--epochs"),
         (["train", "--resume", "nowhere"], "Found no run 'nowhere'"),
+        (["train", "--resume", ""], "Found no run ''"),
+        (["train", "--seed", str(2**64)], "--seed"),
         (["package"], "There is no run yet"),
         (["package", "--engine", "magic"], "--engine"),
         (["score", "missing.zip"], "There is no zip at missing.zip"),
@@ -165,6 +167,17 @@ def test_its_own_settings_may_be_named_again_and_its_data_elsewhere(run, capsys)
     assert "gone.npz" in capsys.readouterr().err
     assert cli.main(["train", "--resume", run.id, *own, "--data", "moved.npz"]) == 2
     assert "moved.npz" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("data", "name"), [("synthetic", "smoke"), ("synthetic:160", "smoke"), ("synthetic_cells.npz", "podium")]
+)
+def test_only_drawn_cells_are_trained_by_smoke(monkeypatch, data, name):
+    asked = []
+    monkeypatch.setattr("build.data.prepare.prepare", lambda data, recipe, seed: asked.append(recipe.name) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["train", "--data", data])
+    assert asked == [name]
 
 
 def test_the_latest_run_s_weights_are_named_by_its_id(run, monkeypatch):

@@ -16,6 +16,13 @@ SESSIONS = {
 }
 
 
+def test_ctrl_c_leaves_a_command_its_time_and_a_failure_stops_what_follows():
+    podium = next(node for node in TREE.body if getattr(node, "name", "") == "podium")
+    (patient,) = (ast.literal_eval(node.value) for node in podium.body if isinstance(node, ast.Assign))
+    assert patient == {"interrupt_timeout": None, "terminate_timeout": None}
+    assert "nox.options.stop_on_first_error = True" in ast.unparse(TREE)
+
+
 def test_every_command_has_its_session():
     assert set(cli.app.commands) | {"tests", "bench"} == set(SESSIONS)
 

@@ -100,6 +100,16 @@ def test_latest_is_the_newest_where_the_last_one_is_gone_or_runs_were_copied(run
     assert Run.open("latest", root).id == "20210101-000000-smoke-aaaa"
 
 
+def test_latest_is_the_newest_where_a_copy_made_a_folder_of_the_link(run):
+    root = run.folder.parent
+    copy = shutil.copytree(root, root.parent / "copied")  # follows links, as cp -L does
+    assert (copy / "latest").is_dir()
+    assert not (copy / "latest").is_symlink()
+    made = Run.create(copy, find("podium"))
+    assert Run.open("latest", copy).id == max(run.id, made.id)
+    assert not list(copy.glob(".latest*"))
+
+
 def test_updated_facts_stay_beside_the_old_ones(run):
     run.update(status="finished", seed=4)
     assert run.facts["status"] == "finished"

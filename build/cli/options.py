@@ -12,7 +12,9 @@ data_option = click.option(
 )
 seed_option = click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=click.IntRange(
+        min=0, max=99_999_999
+    ),  # with 4,000 members' strides (build/train/fit.py) still below keras' 2**32
     default=0,
     show_default=True,
     help="Same seed: same split, batches and weights.",

@@ -76,6 +76,7 @@ def sweep(
     """
     import dataclasses
 
+    from build.data.read import is_synthetic
     from build.errors import UserError
     from build.recipes import default, find
     from build.sweep.drive import Sweep
@@ -87,7 +88,7 @@ def sweep(
     if options["search"]:
         parse(options["search"])  # refused before the data is read
     names = [name.strip() for name in recipes.split(",") if name.strip()]
-    names = names or [default(synthetic=options["data"].startswith("synthetic"), gpu=False)]
+    names = names or [default(synthetic=is_synthetic(options["data"]), gpu=False)]
     given = {"epochs": epochs, "minutes": minutes}
     changes = {name: value for name, value in given.items() if value is not None}
     chosen = tuple(dataclasses.replace(find(name), **changes) for name in names)

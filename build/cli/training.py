@@ -58,10 +58,11 @@ def train(
     import dataclasses
 
     from build.data.prepare import prepare
+    from build.data.read import is_synthetic
     from build.recipes import default, find
     from build.runs import LATEST, Run
 
-    run = Run.open(resume) if resume else None
+    run = Run.open(resume) if resume is not None else None
     # "latest" will be this very run by the time it is resumed, so the ID is recorded.
     named = tuple(Run.open(teacher).id if teacher == LATEST else teacher for teacher in teachers)
     weights = _without_latest(weights) if weights else None
@@ -75,7 +76,7 @@ def train(
         # A file that was moved since may be named anew; its hash is compared.
         data = data if "data" in explicit else run.facts["data"]["source"]
     else:
-        synthetic = data.startswith("synthetic")
+        synthetic = is_synthetic(data)
         chosen = find(recipe or default(synthetic=synthetic, gpu=not synthetic and _gpu()))
         chosen = dataclasses.replace(chosen, **changes)
     if data == "synthetic":

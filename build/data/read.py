@@ -29,8 +29,13 @@ def read(source: str, *, seed: int, cache: Path = Path("data")) -> Cells:
     return cells
 
 
+def is_synthetic(source: str) -> bool:
+    """Whether a source is the kit's own drawn cells, "synthetic" or "synthetic:N", and no file whose name begins so."""
+    return source.partition(":")[0] == "synthetic"
+
+
 def _read(source: str, seed: int, cache: Path) -> Cells:
-    if source.partition(":")[0] == "synthetic":
+    if is_synthetic(source):
         return synthetic.read(source, seed=seed, cache=cache)
     if source.startswith("medmnist:"):
         return medmnist.read(source, cache=cache)

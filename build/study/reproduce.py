@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from build.console import clock, console, muffled
-from build.data.read import read
+from build.data.read import is_synthetic, read
 from build.errors import UserError
 from build.files import write_text
 from build.machine import machine
@@ -57,7 +57,7 @@ def reproduce(
         raise UserError(f"No row's label contains {only!r}; the rows are: {known}.")
     chosen = protocol.choose(scale, gpu=_has_gpu() if scale == "auto" else False)
     told = protocol.describe(chosen, epochs=epochs, seeds=seeds)
-    if data.startswith("synthetic"):
+    if is_synthetic(data):
         told += " The cells are synthetic: figures show that everything works and say nothing about real cells."
     console.print(told)
     cells = read(data, seed=0)  # bad data is refused here and not once a row
