@@ -51,6 +51,15 @@ def test_a_good_zip_would_score_and_leaves_no_scratch(tmp_path):
     assert json.loads(json.dumps(verdict.to_dict()))["exit_code"] == 0
 
 
+@pytest.mark.parametrize("engine", ["auto", "plain"])
+def test_the_probes_run_where_the_scratch_is_a_relative_folder(engine, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    zip_path = source(model(f"assert len(X) == 12\nreturn {LABELS}"))(tmp_path / "s.zip")
+    verdict = judge(zip_path, [cells(tmp_path)], scratch=Path("scratch"), engine=engine)
+    assert verdict.exit_code == 1
+    assert "AssertionError" in verdict.sentence
+
+
 def test_a_bundle_of_one_s_own_is_rehearsed_without_test_images(tmp_path):
     verdict = judge(good(tmp_path / "s.zip"), bundle=small_bundle(tmp_path), scratch=tmp_path / "scratch")
     assert verdict.outcome.scores["accuracy"] == pytest.approx(7 / 12)

@@ -106,6 +106,17 @@ def test_a_call_that_never_ends_breaks_the_probes_off_and_what_was_found_before_
     assert found["probe-broke-off"].startswith("The probes broke off at another memory layout: ")
 
 
+def test_probes_that_leave_no_record_have_not_found_nothing(tmp_path, images, monkeypatch):
+    def broken(name: str, folder: Path) -> Path:
+        write_program(name, folder)
+        (folder / "probe.py").write_text("raise SystemExit('no such folder')")
+        return folder
+
+    monkeypatch.setattr(probe, "write_program", broken)
+    found = rules(probed(tmp_path, GOOD, images))
+    assert found == {"probes-lost": "The probes left no record: the process ended with exit code 1 (no such folder)."}
+
+
 def test_what_a_recipe_declares_is_a_note(tmp_path, images):
     text = model(predict="return np.full(len(X), len(X) % 8)")
     found = probed(tmp_path, text, images, adapts=True)

@@ -119,7 +119,8 @@ def judge(
     environment = environment or ServerEnvironment.read()
     chosen = sandbox.engine(engine, image=image or environment.image)
     scratch.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=scratch))
+    # Absolute, because a container's start has a working directory of its own; before Python 3.12 mkdtemp keeps a relative folder.
+    work = Path(tempfile.mkdtemp(dir=scratch.resolve()))
     try:
         findings = lint(zip_path, environment)
         if bundle is None:

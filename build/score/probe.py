@@ -13,8 +13,9 @@ import numpy as np
 from build.score import diagnose, reports
 from build.score.bundle import write_program
 from build.score.competition import Task
+from build.score.job import Job, Settings, run_job
 from build.score.outcome import Failure, Finding, Log
-from build.score.worker import Settings, run_job
+from build.score.scores import last_line
 
 SAMPLE = 32
 """Images of the probes: enough to see a dependence, few enough to cost seconds."""
@@ -85,6 +86,8 @@ def probe(
     elif record.get("running"):
         execution = job.executions["ingestion"]
         _broke_off(found, record, f"the process ended with exit code {execution.exit_code}")
+    elif not isinstance(record.get("checks"), dict):
+        _nothing_recorded(found, job)
     if isinstance(record.get("failure"), dict) and record["failure"]:
         reports.write_json(job.output / "failure.json", record["failure"])
         found.failure = diagnose.prediction_cause(job, settings, submission, None)
@@ -97,6 +100,16 @@ def _broke_off(found: Probed, record: dict, reason: str) -> None:
     sentence = f"The probes broke off at {doing}: {reason.rstrip('.')}."
     remedy = "See the log; the server may call the model that way."
     found.findings.append(Finding("probe-broke-off", "warning", sentence, remedy, "model.py"))
+
+
+def _nothing_recorded(found: Probed, job: Job) -> None:
+    """Probes that left no record have found nothing out, which is not the same as having found nothing."""
+    execution = job.executions["ingestion"]
+    ended = execution.detail or f"the process ended with exit code {execution.exit_code}"
+    said = last_line(job.text("ingestion", "stderr"))
+    sentence = f"The probes left no record: {ended.rstrip('.')}{f' ({said})' if said else ''}."
+    remedy = "How it behaves in unusual calls is not known; unless the zip removes or ends what it finds, the judge is at fault."
+    found.findings.append(Finding("probes-lost", "warning", sentence, remedy))
 
 
 def judge_record(record: dict, *, adapts: bool) -> Probed:

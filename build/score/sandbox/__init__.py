@@ -48,6 +48,11 @@ class Command:
     cwd: str = "/app/program"
     env: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self):
+        # The container's start has a working directory of its own, where a relative path is another folder or none.
+        for path in (self.scratch, *(mount.host for mount in self.mounts)):
+            assert path.is_absolute(), f"{path} of the container {self.name} is relative"
+
     @property
     def folder(self) -> Path:
         """Where its logs, /tmp, home and shared memory lie on this machine."""
