@@ -142,6 +142,21 @@ def test_wrong_arguments_are_sentences(tmp_path, rng):
     assert not (tmp_path / "c.zip").exists()
 
 
+def test_only_a_bundle_or_an_empty_folder_is_replaced(tmp_path, rng):
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    competition(precious, tmp_path, rng)
+    competition(precious, tmp_path, rng)  # a bundle gives way to a bundle
+    (precious / "competition.yaml").rename(precious / "thesis.txt")
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder.zip").mkdir()
+    for target in (precious, tmp_path / "file", tmp_path / "folder.zip"):
+        with pytest.raises(UserError, match="holds something else; name a new folder"):
+            competition(target, tmp_path, rng)
+    assert (precious / "thesis.txt").is_file()
+    assert (tmp_path / "file").read_text() == "x"
+
+
 def test_our_programs_count_as_sklearn_does(tmp_path, rng):
     sets = conditions(tmp_path, rng, "clean.0", "noise.1", "noise.2", count=40)
     bundle = scoring_bundle(sets, tmp_path / "bundle")

@@ -203,6 +203,20 @@ def scoring_bundle(
     return folder
 
 
+def _refuse_what_is_no_bundle(target: Path) -> None:
+    """UserError where writing a bundle to `target` would remove what somebody else keeps there."""
+    if target.suffix == ".zip":
+        fits = not target.is_dir()
+    else:
+        fits = not target.exists() or (
+            target.is_dir() and ((target / "competition.yaml").is_file() or not any(target.iterdir()))
+        )
+    if not fits:
+        raise UserError(
+            f"A bundle replaces all that is at {target}, which holds something else; name a new folder, an empty one or a .zip file."
+        )
+
+
 def write_competition(
     target: Path,
     *,
@@ -222,11 +236,13 @@ def write_competition(
     """Write a competition that Codabench can import, with a development and a final phase; returns `target`.
 
     A `target` that ends in .zip becomes a zip with the same bytes for the same arguments, any other a folder (made anew). The phases
-    run `days` from midnight UTC of `start` and then `final_days`. `image` is the docker image of the workers.
+    run `days` from midnight UTC of `start` and then `final_days`. `image` is the docker image of the workers. UserError where `target`
+    holds something else than a bundle.
     """
     target = Path(target)
     if days < 1 or final_days < 1:
         raise UserError(f"Phases last at least one day, got {days} and {final_days}.")
+    _refuse_what_is_no_bundle(target)
     if target.suffix == ".zip":
         folder = target.with_name(f".{target.name}.folder")
         shutil.rmtree(folder, ignore_errors=True)
