@@ -18,7 +18,8 @@ import yaml
 from sklearn.metrics import precision_recall_fscore_support
 
 from build.errors import UserError
-from build.score.bundle import PROGRAMS, logo, scoring_bundle, write_competition
+from build.score.bundle import PROGRAMS, scoring_bundle, write_competition
+from build.score.bundle_pages import logo
 from build.score.competition import check, load
 from build.score.programs.labels import breach
 from build.score.worker import run

@@ -6,8 +6,6 @@ Both carry the same ingestion and scoring programs (build/score/programs), so th
 import datetime
 import os
 import shutil
-import struct
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +16,7 @@ import yaml
 from build.errors import UserError
 from build.files import write_zip
 from build.score import reports
+from build.score.bundle_pages import pages
 from build.score.environment import ServerEnvironment
 from build.score.unpacker.leaderboards import LONGEST
 from build.score.unpacker.phases import DEFAULT_TIME_LIMIT
@@ -103,55 +102,6 @@ def _columns(suites: Sequence[str]) -> list[dict]:
     ]
 
 
-def logo(side: int = 64) -> bytes:
-    """A PNG of a cell: a pale disc with a dark nucleus."""
-    y, x = np.mgrid[:side, :side] - (side - 1) / 2
-    pixels = np.full((side, side, 3), 255, np.uint8)
-    pixels[np.hypot(x, y) < 0.45 * side] = (236, 208, 226)
-    pixels[np.hypot(x + 0.05 * side, y) < 0.25 * side] = (110, 62, 140)
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
-    header = struct.pack(">2I5B", side, side, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
-
-
-OVERVIEW = """# {title}
-
-Predict the class of each image. Upload a zip with `model.py` at its root (not in a folder) and the weights beside it:
-
-    class Model:
-        def __init__(self): ...          # no arguments; open weights by Path(__file__).parent
-        def predict(self, X): ...        # X: (n, {height}, {width}, {channels}) numbers 0..255; returns (n,) integers 0..{last}
-
-Classes: {classes}.
-
-No file is kept between two runs, and there is no network. A file called `metadata` (it may be empty) at the root of
-the zip keeps the weights from being copied into the prediction output.
-"""
-TERMS = "# Terms\n\nOne account a team. The test images and labels are not to be looked for.\n"
-
-
-def _pages(folder: Path, title: str, classes: Sequence[str], shape: Sequence[int]) -> dict:
-    """Write logo and pages; returns the part of competition.yaml that names them."""
-    (folder / "logo.png").write_bytes(logo())
-    names = ", ".join(f"{number} {name}" for number, name in enumerate(classes))
-    height, width, channels = shape
-    text = OVERVIEW.format(
-        title=title, height=height, width=width, channels=channels, last=len(classes) - 1, classes=names
-    )
-    (folder / "overview.md").write_text(text)
-    (folder / "terms.md").write_text(TERMS)
-    return {
-        "title": title,
-        "image": "logo.png",
-        "terms": "terms.md",
-        "pages": [{"title": "Overview", "file": "overview.md"}],
-    }
-
-
 def _write_yaml(folder: Path, values: Mapping) -> None:
     (folder / "competition.yaml").write_text(yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
 
@@ -184,7 +134,7 @@ def scoring_bundle(
     }
     values = {
         "version": 2,
-        **_pages(folder, "Podium suites", classes, shape),
+        **pages(folder, "Podium suites", classes, shape),
         "docker_image": ServerEnvironment.read().image,
         "enable_detailed_results": True,
         "tasks": [task],
@@ -278,7 +228,7 @@ def write_competition(
         shape = np.load(development[0].images_path, mmap_mode="r").shape[1:]
         values = {
             "version": 2,
-            **_pages(folder, title, classes, shape),
+            **pages(folder, title, classes, shape),
             "docker_image": image or ServerEnvironment.read().image,
             "registration_auto_approve": False,
             "enable_detailed_results": True,
