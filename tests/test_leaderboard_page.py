@@ -81,6 +81,17 @@ def test_every_rule_and_the_final_phase_make_a_board(filled):
         build(filled, phase="test")
 
 
+def test_an_entry_without_a_score_does_not_take_its_teams_place(tmp_path):
+    store, clean = Store(tmp_path), judged.conditions({"held-out": ("none",)})
+    given = judged.answers(ASKED, 0.8)
+    scored = store.add(judged.card(ASKED, given, zip_sha256="a" * 64), ASKED, given)
+    bare = store.add(judged.card(clean, judged.answers(clean, 0.9), zip_sha256="b" * 64), clean)
+    for rule in ("Force_Best", "Force_Last"):
+        assert [line.id for line in build(store, rule=rule).standing if line.kind != "reported"] == [scored]
+    store.record(bare, 0.99)
+    assert [line.id for line in build(store).standing if line.kind != "reported"] == [bare]
+
+
 def test_an_owner_adds_and_removes_by_hand(tmp_path):
     store = Store(tmp_path)
     names = [store.add(judged.card(ASKED, judged.answers(ASKED, 0.8), zip_sha256=c * 64), ASKED) for c in "ab"]

@@ -136,6 +136,9 @@ def build(
     actions = [Action(*action) for action in store.actions()]
 
     history = [own_submission(entry, PHASES[0], forecasts[entry.id]) for entry in entries]
+    # Without a forecast an entry has no score, and the server would rank a missing value first: such an entry would take the board's
+    # only place of its team, and show nothing there.
+    history = [one for one in history if one.scores["score"] is not None]
     ours = standing(history, rule=rule, columns=COLUMNS, actions=actions)
     if phase == "final":
         moved = migrate(ours, phase=phase, when=now or datetime.now(UTC))
@@ -143,7 +146,6 @@ def build(
         ours = [own_submission(entry, phase, forecasts[entry.id]) for entry in entries if entry.id in kept]
     public = {f"reported-{i}": row for i, row in enumerate(REPORTED) if reported and row.phase in (phase, "")}
     theirs = [Submission(key, row.team, REPORTED_ON, {"score": row.score}, phase) for key, row in public.items()]
-    # Without a forecast an entry has no score; the server would rank a missing value first, which would mislead here.
     scored = [one for one in ours if one.scores["score"] is not None]
     lines = []
     for row in rank([*scored, *theirs], COLUMNS):
