@@ -92,6 +92,16 @@ def test_an_entry_without_a_score_does_not_take_its_teams_place(tmp_path):
     assert [line.id for line in build(store).standing if line.kind != "reported"] == [bare]
 
 
+def test_what_failed_here_stands_where_the_server_scored_it(tmp_path):
+    store = Store(tmp_path)
+    failed = store.add(judged.card([], {}, outcome={"status": "failed", "reason": "It fell over."}))
+    assert not [line for line in build(store).standing if line.kind != "reported"]
+    store.record(failed, 0.95)
+    line = next(line for line in build(store).standing if line.kind != "reported")
+    assert (line.id, line.score, line.kind) == (failed, 0.95, "recorded")
+    assert "It fell over." in line.facts["reason"]
+
+
 def test_an_owner_adds_and_removes_by_hand(tmp_path):
     store = Store(tmp_path)
     names = [store.add(judged.card(ASKED, judged.answers(ASKED, 0.8), zip_sha256=c * 64), ASKED) for c in "ab"]

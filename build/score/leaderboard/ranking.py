@@ -12,7 +12,19 @@ from datetime import UTC, datetime
 from build.errors import UserError
 from build.score.leaderboard.forecast import Forecaster
 from build.score.leaderboard.reported import REPORTED, Reported
-from build.score.leaderboard.rules import RULES, Action, Column, Quota, Row, Submission, migrate, quota, rank, standing
+from build.score.leaderboard.rules import (
+    FINISHED,
+    RULES,
+    Action,
+    Column,
+    Quota,
+    Row,
+    Submission,
+    migrate,
+    quota,
+    rank,
+    standing,
+)
 from build.score.leaderboard.store import PHASES, Entry, Store
 
 COLUMNS = (Column("score", "Score", precision=4),)
@@ -64,7 +76,9 @@ class Board:
 def own_submission(entry: Entry, phase: str, forecast: dict | None) -> Submission:
     """An entry as a submission of a phase."""
     score = entry.server.get(phase, forecast["score"] if forecast else None)
-    return Submission(entry.id, entry.facts["team"], entry.when, {"score": score}, phase, entry.facts["status"])
+    # What the server scored has finished there, whatever became of it here.
+    status = FINISHED if phase in entry.server else entry.facts["status"]
+    return Submission(entry.id, entry.facts["team"], entry.when, {"score": score}, phase, status)
 
 
 def own_line(entry: Entry, row: Row | None, phase: str, forecast: dict | None) -> Line:
