@@ -163,3 +163,20 @@ def test_among_several_the_two_likeliest_are_compared_and_strangers_are_named(st
     assert said[-1].startswith("Submit best")
     alone = choose({name: answered[name] for name in ("worst", "stranger")}, rng=rng)
     assert alone[-1].startswith("Judge both zips with the same data")
+
+
+def test_an_entry_judged_on_fewer_suites_does_not_decide_among_the_others(stored, rng):
+    """The first is better where images are perturbed, the second where they are not; the third has clean images only."""
+    clean = [one for one in ASKED if one.suite == "held-out"]
+    answered = {
+        "robust": stored(judged.answers(ASKED, {"held-out": 0.7, "basic": 0.93, "stacked": 0.93}, seed=1)),
+        "brittle": stored(judged.answers(ASKED, {"held-out": 0.99, "basic": 0.34, "stacked": 0.34}, seed=2)),
+        "quick": stored(judged.answers(clean, 0.9, seed=3), clean),
+    }
+    said = choose(answered, rng=rng)
+    assert said[0] == "quick was judged on other images of basic, stacked than robust and is not compared."
+    assert said[1] == "robust against brittle, on the same images:"
+    assert said[-2].endswith("robust 100%, brittle 0% (by basic, stacked)")
+    assert said[-1].startswith("Submit robust")
+    del answered["brittle"]
+    assert choose(answered, rng=rng)[-2].endswith("(by held-out)")  # all that there is to compare, and said to be

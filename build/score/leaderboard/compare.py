@@ -62,6 +62,8 @@ class Comparison:
     """Probability of each to rank first on a re-drawn hidden set of `hidden` images."""
     hidden: int
     advice: str
+    decided: str
+    """The suites that chances and advice are made of (`named`)."""
 
     def lines(self) -> list[str]:
         """For the terminal."""
@@ -76,7 +78,7 @@ class Comparison:
             )
         rows.append(
             f"  first of the two on a re-drawn hidden set of {self.hidden:,} images: "
-            f"{first} {self.chances[0]:.0%}, {second} {self.chances[1]:.0%}"
+            f"{first} {self.chances[0]:.0%}, {second} {self.chances[1]:.0%} {self.decided}"
         )
         return [*rows, self.advice]
 
@@ -155,6 +157,16 @@ def differences(suites: Sequence[Suite], *, rng: np.random.Generator) -> tuple[D
     return tuple(rows)
 
 
+def deciding(suites: Sequence[Suite]) -> list[Suite]:
+    """The suites that chances and advice are made of: the perturbed ones, the images as they are only where there are no others."""
+    return [suite for suite in suites if suite.name != "held-out"] or list(suites)
+
+
+def named(suites: Sequence[Suite]) -> str:
+    """The deciding suites by name, as the end of a sentence about chances."""
+    return f"(by {', '.join(suite.name for suite in deciding(suites))})"
+
+
 def chances_of_first(
     suites: Sequence[Suite], *, rng: np.random.Generator, hidden: int = HIDDEN, draws: int = DRAWS
 ) -> np.ndarray:
@@ -164,7 +176,7 @@ def chances_of_first(
     as they are take no part where there are perturbed ones), which cells it holds (Bayesian bootstrap over our images,
     Rubin 1981), and its `hidden` images.
     """
-    perturbed = [suite for suite in suites if suite.name != "held-out"] or list(suites)
+    perturbed = deciding(suites)
     images = 1 + max(int(suite.row.max()) for suite in perturbed)
     wins = np.zeros(perturbed[0].right.shape[1])
     for _ in range(draws):
@@ -182,7 +194,7 @@ def chances_of_first(
 
 def advise(names: tuple[str, str], suites: Sequence[Suite], chances: np.ndarray, hidden: int) -> str:
     """One plain sentence: which entry is worth a slot, or that the images cannot tell."""
-    perturbed = [suite for suite in suites if suite.name != "held-out"] or list(suites)
+    perturbed = deciding(suites)
     right = np.concatenate([suite.right for suite in perturbed])
     gap = float(right[:, 0].mean() - right[:, 1].mean())
     disagreement = float((right[:, 0] != right[:, 1]).mean())
@@ -231,23 +243,43 @@ def compare(
         (float(chances[0]), float(chances[1])),
         hidden,
         advise(names, suites, chances, hidden),
+        named(suites),
     )
+
+
+def _alike(answered: Mapping[str, Predictions], wanted: set[str]) -> tuple[list[str], dict[str, set[str]]]:
+    """(the first entry and those that share all the suites `wanted` with it, each other one -> those suites that it would cost)."""
+    names, lost = list(answered)[:1], {}
+    for name in list(answered)[1:]:
+        try:
+            shared = {suite.name for suite in align([answered[one] for one in (*names, name)], (names[0], name))}
+        except UserError:
+            shared = set()
+        if wanted <= shared:
+            names.append(name)
+        else:
+            lost[name] = wanted - shared
+    return names, lost
 
 
 def choose(answered: Mapping[str, Predictions], *, rng: np.random.Generator, hidden: int = HIDDEN) -> list[str]:
     """Which of several entries to submit: everyone's chance of ranking first, then the two likeliest side by side.
 
-    answered: entry -> its answers, the best entry first; entries that were not judged on the first one's images are
-    named and passed over. Returns sentences for the terminal and the page.
+    answered: entry -> its answers, the best entry first; entries that were not judged on the first one's images, or not on those
+    of all its suites, are named and passed over. Returns sentences for the terminal and the page.
     """
-    names, passed_over = list(answered)[:1], []
-    for name in list(answered)[1:]:
-        try:
-            align([answered[one] for one in (*names, name)], (names[0], name))
-            names.append(name)
-        except UserError:
-            passed_over.append(name)
-    sentences = [f"{name} was judged on other images than {names[0]} and is not compared." for name in passed_over]
+    first = next(iter(answered))
+    wanted = {suite.name for suite in align([answered[first]], [first])}
+    names, lost = _alike(answered, wanted)
+    partly = [name for name in lost if lost[name] != wanted]
+    if len(names) == 1 and partly:
+        # Nobody answered to all of the first one's suites: what it shares with the next best has to do.
+        wanted = wanted - lost[partly[0]]
+        names, lost = _alike(answered, wanted)
+    sentences = []
+    for name, suites in lost.items():
+        images = "images" if suites == wanted else f"images of {', '.join(sorted(suites))}"
+        sentences.append(f"{name} was judged on other {images} than {first} and is not compared.")
     if len(names) == 1:
         return [*sentences, "Judge both zips with the same data, seed and suites to compare them."]
     if len(names) > 2:
@@ -256,7 +288,8 @@ def choose(answered: Mapping[str, Predictions], *, rng: np.random.Generator, hid
         # Those without a chance stand in the order of their answers.
         order = np.lexsort((-sum(suite.right.mean(axis=0) for suite in suites), -chances))
         shown = ", ".join(f"{names[i]} {chances[i]:.0%}" for i in order)
-        sentences.append(f"Chance of ranking first on a re-drawn hidden set of {hidden:,} images: {shown}.")
+        chance = f"Chance of ranking first on a re-drawn hidden set of {hidden:,} images: {shown} {named(suites)}."
+        sentences.append(chance)
         names = [names[i] for i in order[:2]]
     first, second = names
     result = compare(answered[first], answered[second], names=(first, second), rng=rng, hidden=hidden)
