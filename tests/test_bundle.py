@@ -21,7 +21,7 @@ from build.errors import UserError
 from build.score.bundle import PROGRAMS, scoring_bundle, write_competition
 from build.score.bundle_pages import logo
 from build.score.competition import check, load
-from build.score.programs.labels import breach
+from build.score.programs.podium_labels import breach
 from build.score.worker import run
 from submission.contract import CLASSES
 

@@ -60,6 +60,16 @@ def test_the_probes_run_where_the_scratch_is_a_relative_folder(engine, tmp_path,
     assert "AssertionError" in verdict.sentence
 
 
+@pytest.mark.parametrize("engine", ["auto", "plain"])
+def test_modules_of_a_submission_may_bear_any_name(engine, tmp_path):
+    own = dict.fromkeys(("labels.py", "loading.py"), "NAMES = list(range(8))\n")
+    top = "import numpy as np\nfrom labels import NAMES\nfrom loading import NAMES as OTHERS"
+    writer = also(own, model(f"assert OTHERS == NAMES\nreturn {LABELS}", top=top))
+    verdict = judge(writer(tmp_path / "s.zip"), [cells(tmp_path)], scratch=tmp_path / "scratch", engine=engine)
+    assert verdict.exit_code == 0, verdict.sentence
+    assert [finding.rule for finding in verdict.findings] == []
+
+
 def test_a_bundle_of_one_s_own_is_rehearsed_without_test_images(tmp_path):
     verdict = judge(good(tmp_path / "s.zip"), bundle=small_bundle(tmp_path), scratch=tmp_path / "scratch")
     assert verdict.outcome.scores["accuracy"] == pytest.approx(7 / 12)

@@ -24,11 +24,11 @@ from submission.contract import CLASSES
 
 PROGRAMS = Path(__file__).parent / "programs"
 SHARED = {
-    "ingestion_program": ("labels.py", "loading.py"),
-    "scoring_program": ("labels.py",),
-    "probe_program": ("labels.py", "loading.py"),
+    "ingestion_program": ("podium_labels.py", "podium_loading.py"),
+    "scoring_program": ("podium_labels.py",),
+    "probe_program": ("podium_labels.py", "podium_loading.py"),
 }
-"""Modules that a program folder gets beside its own files."""
+"""Modules that a program folder gets beside its own files; named so that they hide no module of a submission in the same process."""
 METRICS = (
     ("accuracy", "Accuracy"),
     ("precision", "Precision (weighted)"),

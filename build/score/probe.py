@@ -33,7 +33,7 @@ WORDS = {
 }
 """Check -> what the probe did when it broke off."""
 BREACHES = ("nothing", "type", "dtype", "one-hot", "column", "shape", "length", "nan", "float", "range")
-"""Kinds of programs/labels.py."""
+"""Kinds of programs/podium_labels.py."""
 
 
 @dataclass

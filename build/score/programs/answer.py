@@ -1,7 +1,7 @@
 """Answers images with a submission in whatever environment runs it: `python -I answer.py REQUEST.json`.
 
 The request is {"submission": folder, "images": {key: .npy file}, "answers": .npz file, "report": JSON file, "rounds": n}. The report
-holds versions, seconds and, where it fails, the record of loading.py; with rounds > 0 also the processor's milliseconds an image.
+holds versions, seconds and, where it fails, the record of podium_loading.py; with rounds > 0 also the processor's milliseconds an image.
 """
 
 import json
@@ -12,7 +12,7 @@ import time
 BATCH = 64
 START = time.perf_counter()
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import loading  # noqa: E402
+import podium_loading as loading  # noqa: E402
 
 
 def versions():

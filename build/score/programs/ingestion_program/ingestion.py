@@ -14,8 +14,8 @@ import sys
 import time
 
 import numpy as np
-from labels import breach
-from loading import Stopped, attempt, load, write_json
+from podium_labels import breach
+from podium_loading import Stopped, attempt, load, write_json
 
 
 def main(data, output, submission):

@@ -17,8 +17,8 @@ import tempfile
 import time
 
 import numpy as np
-from labels import breach
-from loading import Stopped, attempt, load, write_json
+from podium_labels import breach
+from podium_loading import Stopped, attempt, load, write_json
 
 GROWTH_SECONDS = 2.0
 """How long the memory check may take at the speed seen before."""

@@ -13,7 +13,7 @@ import os
 import sys
 
 import numpy as np
-from labels import breach
+from podium_labels import breach
 
 
 def fail(output, sentence, remedy=""):
