@@ -78,6 +78,11 @@ SOURCES = {
     "from keras.layers import Dense, RandAugment" + CLASS: ("newer-api", "error", 1),
     "import numpy as np\nx = np.unstack" + CLASS: ("newer-api", "error", 2),
     "import numpy as np\ntry:\n    x = np.concat\nexcept AttributeError:\n    x = np.concatenate" + CLASS: ("newer-api", "note", 3),
+    "import numpy as np\nx = np.unstack if hasattr(np, 'unstack') else None" + CLASS: ("newer-api", "note", 2),
+    "import numpy as np\nif np.__version__ > '2':\n    x = np.unstack" + CLASS: ("newer-api", "note", 3),
+    "import numpy as np\ndef unused():\n    return np.unstack" + CLASS: ("newer-api", "warning", 3),
+    "import numpy as np\ndef helper():\n    return np.unstack\nx = helper()" + CLASS: ("newer-api", "error", 3),
+    "import numpy as np\nclass Model:\n    def predict(self, X):\n        return np.unstack(X)": ("newer-api", "error", 4),
     "import numpy as np\nx = dict().np.unstack" + CLASS: None,
     "import keras\nx = keras.layers.RandomFlip()\ny = x.layers.RandAugment" + CLASS: None,
     "class Model:\n    async def predict(self, X):\n        pass": ("async", "error", 2),
@@ -161,7 +166,24 @@ ARCHIVES = [
         {"model.py": GOOD, "w.keras": keras_file("3.4.0", {"class_name": "Lambda"})},
         ("lambda-layer", "warning", "w.keras"),
     ),
-    ({"model.py": GOOD, "weights.npy": pickled("numpy._core.multiarray")}, ("newer-numpy", "error", "weights.npy")),
+    ({"model.py": GOOD, "weights.npy": pickled("numpy._core.multiarray")}, ("newer-numpy", "warning", "weights.npy")),
+    *(
+        (
+            {"model.py": GOOD + text, "old/weights.npy": pickled("numpy._core.multiarray")},
+            ("newer-numpy", severity, "old/weights.npy"),
+        )
+        for text, severity in (
+            ("PATH = 'old/weights.npy'", "error"),
+            ("NAME = 'old/weights'", "error"),
+            ("def path(name): return f'old/{name}.npy'", "error"),
+            ("FILES = '*.npy'", "error"),
+            ("NAME = 'heights.npz'", "warning"),
+        )
+    ),
+    (
+        {"model.py": "from tensorflow.keras import layers\n" + GOOD, "old/w.keras": keras_file("99.1")},
+        ("newer-keras", "warning", "old/w.keras"),
+    ),
     ({"model.py": GOOD, "weights.npy": pickled("numpy.core.multiarray")}, None),
     ({"model.py": GOOD, "metadata": ""}, None),
     ({"model.py": GOOD, "w.keras": keras_file("3.4.1"), "weights.npz": array([1])}, None),

@@ -25,9 +25,9 @@ def lint(zip_path: Path, environment: ServerEnvironment) -> list[Finding]:
         if fatal := refusal(opened) or damage(opened):
             return [_fatal(fatal)]
         findings = archive.look(opened)
-        found, texts = source.look(opened, environment)
+        found, modules = source.look(opened, environment)
         findings += found
-        findings += weights.look(opened, environment, loads=any(".keras" in text for text in texts))
+        findings += weights.look(opened, environment, weights.Names.of((one.tree, one.text) for one in modules))
     return sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.file, finding.line))
 
 

@@ -1,23 +1,72 @@
 """Names of Keras and numpy that came after the server's versions: the rehearsal's own newer packages have them, the server has not."""
 
 import ast
+from collections.abc import Set
 
 from build.score.environment import ServerEnvironment
 from build.score.lint.calls import dotted
 from build.score.outcome import Finding
 
 
-def look(path: str, tree: ast.Module, environment: ServerEnvironment) -> list[Finding]:
-    """A finding for each place where a name of `environment.later` is used; a note where an `except` is around it."""
+def mentioned(tree: ast.Module) -> set[str]:
+    """Every name that the module uses, imports or holds as a text: a function of another name is never called."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            names.add(node.attr)
+        elif isinstance(node, ast.alias):
+            names.add(node.name)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names.add(node.value)
+    return names
+
+
+def _guarded(tree: ast.Module) -> set[ast.AST]:
+    """Nodes that run where the name is there: within a `try`, or under a question for a version or for type checkers."""
+    bodies: list[ast.AST] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Try):
+            bodies += node.body
+        elif isinstance(node, ast.If | ast.IfExp):
+            asked = [getattr(inner, "id", getattr(inner, "attr", "")) for inner in ast.walk(node.test)]
+            if any("version" in name.lower() or name == "TYPE_CHECKING" for name in asked):
+                bodies += [*node.body, *node.orelse] if isinstance(node, ast.If) else [node.body, node.orelse]
+    return {inner for body in bodies for inner in ast.walk(body)}
+
+
+def _looked_for(tree: ast.Module) -> set[str]:
+    """Names that the module asks for by hasattr before it uses them."""
+    return {
+        node.args[1].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and dotted(node.func) == "hasattr" and len(node.args) == 2
+        if isinstance(node.args[1], ast.Constant)
+    }
+
+
+def _never_called(tree: ast.Module, used: Set[str]) -> set[ast.AST]:
+    """Nodes of functions whose name is not in `used`; methods, which a framework may call, are not among them."""
+    methods = {child for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for child in node.body}
+    functions = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node not in methods
+        if node.name not in used and not node.decorator_list
+    ]
+    return {inner for function in functions for child in function.body for inner in ast.walk(child)}
+
+
+def look(path: str, tree: ast.Module, environment: ServerEnvironment, used: Set[str]) -> list[Finding]:
+    """A finding for each place where a name is used that the server lacks: those of `environment.later`.
+
+    An error where the line surely runs; a note where the source asks first (`except`, hasattr, a version), a warning within a function
+    whose name is not in `used`, those that the zip's modules mention.
+    """
     found: dict[tuple[int, str], Finding] = {}
     aliases: dict[str, str] = {}
-    caught = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Try)
-        for child in node.body
-        for inner in ast.walk(child)
-    }
+    guarded, looked_for, never_called = _guarded(tree), _looked_for(tree), _never_called(tree, used)
 
     def say(node: ast.AST, name: str) -> None:
         if name in environment.later and (node.lineno, name) not in found:
@@ -25,7 +74,9 @@ def look(path: str, tree: ast.Module, environment: ServerEnvironment) -> list[Fi
             sentence = (
                 f"{name} is newer than the server's {package} {environment.certain.get(package, '')}".rstrip() + "."
             )
-            severity = "note" if node in caught else "error"
+            severity = "warning" if node in never_called else "error"
+            if node in guarded or name.rpartition(".")[2] in looked_for:
+                severity = "note"
             remedy = "Do without it, or write it yourself."
             found[node.lineno, name] = Finding("newer-api", severity, sentence, remedy, path, node.lineno)
 

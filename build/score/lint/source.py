@@ -1,6 +1,7 @@
 """The source that model.py reaches: syntax, names, imports, the class Model, paths, downloads. Read, never run."""
 
 import ast
+import contextlib
 import warnings
 import zipfile
 from dataclasses import dataclass
@@ -27,13 +28,13 @@ class Module:
     text: str
 
 
-def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list[Finding], list[str]]:
-    """Findings on model.py and every module of the zip that it imports, directly or not; and the texts of these modules."""
+def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list[Finding], list[Module]]:
+    """Findings on model.py and every module of the zip that it imports, directly or not; and these modules."""
     members = {"/".join(clean_parts(member.filename)): member for member in extracted(archive) if not member.is_dir()}
     if "model.py" not in members:
         return [], []
     findings: list[Finding] = []
-    texts: list[str] = []
+    modules: list[Module] = []
     queue, seen = ["model.py"], {"model.py"}
     while queue:
         path = queue.pop(0)
@@ -44,7 +45,7 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list
         module = parse(path, archive.read(member), environment, findings)
         if module is None:
             continue
-        texts.append(module.text)
+        modules.append(module)
         try:
             for found in _files_of_imports(module, members):
                 if found not in seen:
@@ -53,12 +54,15 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list
             findings += _names(module)
             findings += _imports(module, members, environment)
             findings += Calls(module.path, frozenset(members), environment.working_directory).findings(module.tree)
-            findings += later.look(module.path, module.tree, environment)
             if path == "model.py":
                 findings += _model(module)
         except RecursionError:
             findings.append(Finding("deep-source", "note", f"{path} is nested too deeply to be looked at.", "", path))
-    return findings, texts
+    used = {name for module in modules for name in later.mentioned(module.tree)}
+    for module in modules:
+        with contextlib.suppress(RecursionError):  # said above
+            findings += later.look(module.path, module.tree, environment, used)
+    return findings, modules
 
 
 def parse(path: str, contents: bytes, environment: ServerEnvironment, findings: list[Finding]) -> Module | None:

@@ -1,7 +1,12 @@
 """Weights: files that a newer framework wrote, and files that are no weights at all."""
 
+import ast
+import fnmatch
 import json
+import re
 import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from build.score.environment import ServerEnvironment, version
 from build.score.outcome import Finding
@@ -14,8 +19,37 @@ HEAD = 2**16
 """Bytes within which a pickle names the modules that it needs first."""
 
 
-def look(archive: zipfile.ZipFile, environment: ServerEnvironment, loads: bool) -> list[Finding]:
-    """Findings on every weight file. `loads`: whether the source speaks of .keras files; if not, a newer one does no harm."""
+@dataclass(frozen=True)
+class Names:
+    """What the source says of files: a file that it does not name is most likely not read, so that a newer one does no harm."""
+
+    source: str
+    patterns: frozenset[str]
+    """Last part of every text in the source, an f-string's values as *: names and stems of files, and patterns of glob."""
+
+    @classmethod
+    def of(cls, modules: Iterable[tuple[ast.Module, str]]) -> "Names":
+        """Of (tree, text) of every module."""
+        texts, patterns = [], set()
+        for tree, text in modules:
+            texts.append(text)
+            for node in ast.walk(tree):
+                if isinstance(node, ast.JoinedStr | ast.Constant):
+                    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+                    said = [str(part.value) if isinstance(part, ast.Constant) else "*" for part in parts]
+                    patterns.add(re.split(r"[/\\]", "".join(said))[-1])
+        return cls("\n".join(texts), frozenset(patterns) - {"*", ""})
+
+    def __contains__(self, member: str) -> bool:
+        name = member.rpartition("/")[2]
+        stem = name.rpartition(".")[0]
+        # A whole word: w.keras is no part of tensorflow.keras.
+        whole = re.search(rf"(?<![\w-]){re.escape(name)}", self.source) is not None
+        return whole or stem in self.patterns or any(fnmatch.fnmatch(name, one) for one in self.patterns)
+
+
+def look(archive: zipfile.ZipFile, environment: ServerEnvironment, named: Names) -> list[Finding]:
+    """Findings on every weight file. `named`: the files that the source names; another one gets a warning where these get an error."""
     findings = []
     for member in extracted(archive):
         name = member.filename
@@ -34,9 +68,9 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment, loads: bool) 
                 f"{name} is pickled by numpy 2, which the server's numpy {environment.certain['numpy']} cannot read."
             )
             remedy = "Save plain arrays, without objects in them."
-            findings.append(Finding("newer-numpy", "error", sentence, remedy, name))
+            findings.append(Finding("newer-numpy", "error" if name in named else "warning", sentence, remedy, name))
         elif name.lower().endswith(".keras"):
-            findings += _keras(archive, member, environment, loads)
+            findings += _keras(archive, member, environment, name in named)
     return findings
 
 
