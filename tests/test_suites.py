@@ -17,6 +17,8 @@ from build.score.corruptions.definition import SEVERITIES
 from build.score.suites import SUITES, choose_rows, content, definition, load, materialise
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
 USER_SUITE = """
 from build.score.corruptions.definition import Corruption, Suite
 
@@ -133,32 +135,6 @@ def test_the_definition_of_a_suite_follows_its_source(tmp_path, monkeypatch):
     assert len({definition(SUITES[name]) for name in names}) == len(names)
     monkeypatch.setattr(suites.cv2, "__version__", "0.0")
     assert definition(SUITES["basic"]) != SUITES["basic"]
-
-
-def test_a_user_adds_a_suite_in_one_file(tmp_path):
-    path = tmp_path / "mine.py"
-    path.write_text(USER_SUITE)
-    made = make([path, "held-out"], tmp_path / "cache")
-    assert [one.key for one in made][:2] == ["tints.tint.1", "tints.tint.2"]
-    assert made[0].operations == ("channel shift",)
-    images, _ = cells()
-    shift = np.load(made[0].images_path).astype(int) - images[made[0].rows]
-    assert {tuple(np.flatnonzero(one.any(axis=(0, 1)))) for one in shift} <= {(0,), (1,), (2,)}
-
-
-@pytest.mark.parametrize(
-    ("source", "sentence"),
-    [
-        ("import nothing_of_this_name", "fails on import: ModuleNotFoundError"),
-        ("SUITES = 3", "defines no SUITE"),
-        (USER_SUITE.replace('"tints"', '"basic"'), "give it another name"),
-    ],
-)
-def test_a_user_suite_that_does_not_work_is_one_sentence(tmp_path, source, sentence):
-    path = tmp_path / "mine.py"
-    path.write_text(source)
-    with pytest.raises(UserError, match=sentence):
-        load(path)
 
 
 def test_an_unknown_suite_names_the_known_ones():

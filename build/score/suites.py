@@ -26,6 +26,7 @@ import numpy as np
 from build.console import bar, console
 from build.errors import UserError
 from build.files import atomic
+from build.score import user_suite
 from build.score.corruptions import basic, geometry, imagenet_c, microscopy, stacked
 from build.score.corruptions.definition import SEVERITIES, Corruption, Suite
 
@@ -76,18 +77,10 @@ def load(name: str | Path) -> Suite:
             f"There is no suite {str(name)!r}; choose among {', '.join(SUITES)}, "
             "or give the path of a Python file that defines SUITE."
         )
-    spec = importlib.util.spec_from_file_location(f"user_suite_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # the user's code may fail in any way; it becomes one sentence
-        raise UserError(f"The suite file {path} fails on import: {type(error).__name__}: {error}.") from error
-    suite = getattr(module, "SUITE", None)
-    if not isinstance(suite, Suite):
-        raise UserError(f"The suite file {path} defines no SUITE of type build.score.corruptions.definition.Suite.")
+    suite = user_suite.read(path)
     if suite.name in SUITES:
         raise UserError(f"The suite of {path} is named {suite.name!r} like one of ours; give it another name.")
-    return Suite(suite.name, suite.corruptions, suite.about, path)
+    return suite
 
 
 def definition(suite: Suite) -> str:
@@ -210,10 +203,12 @@ def fill(suite: Suite, corruption: Corruption, images, rows, folder: Path, seed:
         advance(len(missing) * len(rows))
         return reason
 
+    call = corruption if suite.file is None else user_suite.guarded(suite.file, corruption)
+
     def stream(severity: int) -> Iterator[np.ndarray]:
         for row in rows:
             rng = generator(seed, suite.name, corruption.name, int(row))
-            yield corruption(images[row], severity, rng=rng)
+            yield call(images[row], severity, rng=rng)
             advance(1)
 
     for severity, path in missing.items():

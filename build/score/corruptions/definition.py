@@ -56,6 +56,7 @@ class Corruption:
     def __call__(self, image: np.ndarray, severity: int, *, rng: np.random.Generator) -> np.ndarray:
         """Corrupt one uint8 (H, W, 3) image; the result has the same shape and dtype."""
         corrupted = self.apply(image, self.levels[severity - 1], rng=rng)
+        assert isinstance(corrupted, np.ndarray), f"{self.name}: the result is a {type(corrupted).__name__}, no array"
         assert corrupted.shape == image.shape, f"{self.name}: {image.shape} became {corrupted.shape}"
         assert corrupted.dtype == np.uint8, f"{self.name}: pixels became {corrupted.dtype}"
         return corrupted

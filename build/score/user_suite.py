@@ -1,0 +1,47 @@
+"""A suite in a Python file of the user's own (corruptions/definition.py shows one): whatever it does wrong becomes one sentence."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from build.errors import UserError
+from build.score.corruptions.definition import Corruption, Suite
+
+
+def read(path: Path) -> Suite:
+    """The SUITE that the Python file at `path` defines; UserError where it fails or defines none."""
+    spec = importlib.util.spec_from_file_location(f"user_suite_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # the user's code may fail in any way
+        raise UserError(f"The suite file {path} fails on import: {type(error).__name__}: {error}.") from error
+    suite = getattr(module, "SUITE", None)
+    if not isinstance(suite, Suite):
+        raise UserError(f"The suite file {path} defines no SUITE of type build.score.corruptions.definition.Suite.")
+    return Suite(suite.name, suite.corruptions, suite.about, path)
+
+
+def guarded(path: Path, corruption: Corruption) -> Callable[..., np.ndarray]:
+    """The corruption of the file at `path`, called alike: (image (H, W, 3) uint8, severity, *, rng) -> a new image of that form.
+
+    UserError where it fails or does not keep to its form.
+    """
+
+    def call(image: np.ndarray, severity: int, *, rng: np.random.Generator) -> np.ndarray:
+        image = image.view()
+        image.flags.writeable = (
+            False  # a function that writes to its input would change the test images for all that follow
+        )
+        try:
+            return corruption(image, severity, rng=rng)
+        except (Exception, SystemExit) as error:
+            raise UserError(
+                f"The corruption {corruption.name!r} of {path} fails at severity {severity} "
+                f"({type(error).__name__}: {' '.join(str(error).split())[:200]}); it gets an image (H, W, 3) uint8 that it must not "
+                "write to, and returns a new one of the same shape and dtype."
+            ) from error
+
+    return call

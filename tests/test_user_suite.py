@@ -1,0 +1,56 @@
+"""A suite in a file of the user's own: it takes part like ours, and what it does wrong is one sentence."""
+
+import numpy as np
+import pytest
+from test_suites import USER_SUITE, cells, make
+
+from build.errors import UserError
+from build.score.suites import load, materialise
+
+
+def test_a_user_adds_a_suite_in_one_file(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(USER_SUITE)
+    made = make([path, "held-out"], tmp_path / "cache")
+    assert [one.key for one in made][:2] == ["tints.tint.1", "tints.tint.2"]
+    assert made[0].operations == ("channel shift",)
+    images, _ = cells()
+    shift = np.load(made[0].images_path).astype(int) - images[made[0].rows]
+    assert {tuple(np.flatnonzero(one.any(axis=(0, 1)))) for one in shift} <= {(0,), (1,), (2,)}
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("import nothing_of_this_name", "fails on import: ModuleNotFoundError"),
+        ("import sys; sys.exit(3)", "fails on import: SystemExit: 3"),
+        ("SUITES = 3", "defines no SUITE"),
+        (USER_SUITE.replace('"tints"', '"basic"'), "give it another name"),
+    ],
+)
+def test_a_user_suite_that_does_not_work_is_one_sentence(tmp_path, source, sentence):
+    path = tmp_path / "mine.py"
+    path.write_text(source)
+    with pytest.raises(UserError, match=sentence):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("raise ValueError('too much')", "ValueError: too much"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("return image / 255", "AssertionError: tint: pixels became float64"),
+        ("return None", "AssertionError: tint: the result is a NoneType, no array"),
+        ("image[0] = 0; return image", "ValueError: assignment destination is read-only"),
+    ],
+)
+def test_a_user_s_corruption_that_fails_is_one_sentence_and_the_images_stay_as_they_are(tmp_path, body, reason):
+    path = tmp_path / "mine.py"
+    path.write_text(USER_SUITE.replace("    tinted = image", f"    {body}\n    tinted = image"))
+    images, labels = cells()
+    before = images.copy()
+    with pytest.raises(UserError) as raised:
+        materialise([path], images, labels, seed=0, rows_per_condition=8, cache=tmp_path / "cache")
+    assert str(raised.value).startswith(f"The corruption 'tint' of {path} fails at severity 1 ({reason})")
+    assert np.array_equal(images, before)
