@@ -137,6 +137,11 @@ def test_wrong_arguments_are_sentences(tmp_path, rng):
         scoring_bundle([], tmp_path / "bundle")
     with pytest.raises(UserError, match="at least one day"):
         competition(tmp_path / "c.zip", tmp_path, rng, days=0)
+    with pytest.raises(UserError, match="needs a title"):
+        competition(tmp_path / "c.zip", tmp_path, rng, title=" ")
+    for settings in ({"days": 999_999_999}, {"days": 10**30}, {"final_days": 3_000_000}):
+        with pytest.raises(UserError, match="after the year 9999"):
+            competition(tmp_path / "c.zip", tmp_path, rng, **settings)
     sets = conditions(tmp_path, rng, "s" * 40 + ".0", "clean.0")
     with pytest.raises(UserError, match="is too long"):
         scoring_bundle(sets, tmp_path / "bundle")

@@ -2,6 +2,8 @@
 
 import click
 
+from build.cli.options import FiniteRange
+
 METHODS_HELP = (
     "Names as in build/compress/candidates.py; tfmot stands for all of tfmot's. "
     "Default: all that do not need tensorflow-model-optimization."
@@ -10,8 +12,8 @@ METHODS_HELP = (
 
 @click.command()
 @click.argument("run", default="latest")
-@click.option("--size-limit", metavar="MB", type=click.FloatRange(min=0), help="Of the zip; default: the recipe's.")
-@click.option("--budget", metavar="POINTS", type=click.FloatRange(min=0), help="A suite's loss; default: the recipe's.")
+@click.option("--size-limit", metavar="MB", type=FiniteRange(min=0), help="Of the zip; default: the recipe's.")
+@click.option("--budget", metavar="POINTS", type=FiniteRange(min=0), help="A suite's loss; default: the recipe's.")
 @click.option("--methods", metavar="A,B", help=METHODS_HELP)
 @click.option(
     "--rows", type=click.IntRange(min=8), default=128, show_default=True, help="Validation images a condition."

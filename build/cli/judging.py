@@ -4,7 +4,15 @@ from pathlib import Path
 
 import click
 
-from build.cli.options import data_option, engine_option, rows_option, seed_option, suites_option, team_option
+from build.cli.options import (
+    FiniteRange,
+    data_option,
+    engine_option,
+    rows_option,
+    seed_option,
+    suites_option,
+    team_option,
+)
 from build.errors import UserError
 
 
@@ -15,8 +23,8 @@ from build.errors import UserError
 )
 @click.option("--run", metavar="RUN", help="Judge on the test cells of this run; default: of the last one.")
 @click.option("--data", metavar="SOURCE", help="Judge on the test cells of this source (as for train) instead.")
-@click.option("--time-limit", metavar="S", type=click.FloatRange(min=1), help="Seconds a job may take; default: 600.")
-@click.option("--memory-limit", metavar="GIB", type=click.FloatRange(min=0.1), help="Memory a container may take.")
+@click.option("--time-limit", metavar="S", type=FiniteRange(min=1), help="Seconds a job may take; default: 600.")
+@click.option("--memory-limit", metavar="GIB", type=FiniteRange(min=0.1), help="Memory a container may take.")
 @engine_option
 @click.option("--image", default="", help="Docker image; default: the competition's.")
 @click.option(

@@ -1,6 +1,20 @@
 """Options that several commands share, so that they mean the same everywhere."""
 
+import math
+
 import click
+
+
+class FiniteRange(click.FloatRange):
+    """A finite number within limits; click's own range takes inf, and NaN, which no comparison with a limit refuses."""
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number; a usage error where it is none, not finite or out of range."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
 
 data_option = click.option(
     "--data",
@@ -30,16 +44,16 @@ ray_option = click.option(
     "--ray", "address", metavar="ADDRESS", help="Run on a Ray cluster: auto, HOST:PORT, or local to start one here."
 )
 cpus_option = click.option(
-    "--cpus", type=click.FloatRange(min=0.1), default=2.0, show_default=True, help="With --ray: cores a run."
+    "--cpus", type=FiniteRange(min=0.1), default=2.0, show_default=True, help="With --ray: cores a run."
 )
 gpus_option = click.option(
-    "--gpus", type=click.FloatRange(min=0), help="With --ray: GPUs a run; default: 1 where the cluster has any."
+    "--gpus", type=FiniteRange(min=0), help="With --ray: GPUs a run; default: 1 where the cluster has any."
 )
 memory_option = click.option(
     "--memory",
     "memory_gib",
     metavar="GIB",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=2.0,
     show_default=True,
     help="With --ray: memory a run.",

@@ -3,6 +3,7 @@
 import click
 
 from build.cli.options import (
+    FiniteRange,
     cpus_option,
     data_option,
     engine_option,
@@ -41,7 +42,7 @@ from build.cli.options import (
 @click.option("--trials", metavar="N", type=click.IntRange(min=1), help="Trials of the search, a recipe.")
 @click.option("--search-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the search.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Overrides the recipes' number of epochs.")
-@click.option("--minutes", type=click.FloatRange(min=0), help="Time budget of each training; overrides the recipes'.")
+@click.option("--minutes", type=FiniteRange(min=0), help="Time budget of each training; overrides the recipes'.")
 @click.option(
     "--judge/--no-judge", default=None, help="Judge every run's zip on its test side; default: unless --search."
 )

@@ -5,7 +5,15 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from build.cli.options import data_option, engine_option, rows_option, seed_option, suites_option, team_option
+from build.cli.options import (
+    FiniteRange,
+    data_option,
+    engine_option,
+    rows_option,
+    seed_option,
+    suites_option,
+    team_option,
+)
 from build.cli.showing import show_data
 from build.console import console, muffled
 
@@ -27,7 +35,7 @@ SYNTHETIC_NOTICE = (
 @click.option("--resume", metavar="RUN", help="Go on with a run, by its own settings: its ID, its folder, or latest.")
 @click.option("--weights", metavar="W", help="none, imagenet, or a file of weights; overrides the recipe's.")
 @click.option("--size", metavar="S", help="A ConvNeXt size, atto ... xlarge; overrides the recipe's.")
-@click.option("--minutes", type=click.FloatRange(min=0), help="Time budget of the training; overrides the recipe's.")
+@click.option("--minutes", type=FiniteRange(min=0), help="Time budget of the training; overrides the recipe's.")
 @click.option(
     "--teacher",
     "teachers",
@@ -107,9 +115,7 @@ def train(
 @click.option(
     "--hidden", metavar="N", type=click.IntRange(min=1), help="Images of the hidden set; default: the recipe's."
 )
-@click.option(
-    "--time-limit", metavar="S", type=click.FloatRange(min=1), help="Seconds of a job; default: the recipe's."
-)
+@click.option("--time-limit", metavar="S", type=FiniteRange(min=1), help="Seconds of a job; default: the recipe's.")
 def package(runs: tuple[str, ...], **options) -> int:
     """Compress, zip and judge RUN (default: the last); dist/submission.zip appears only if every gate is passed.
 

@@ -153,6 +153,23 @@ def scoring_bundle(
     return folder
 
 
+def _dates(start: datetime.date, days: int, final_days: int) -> tuple[dict[str, str], dict[str, str]]:
+    """Start and end of both phases as competition.yaml has them; UserError beyond the calendar."""
+    try:
+        middle = start + datetime.timedelta(days=days)
+        end = middle + datetime.timedelta(days=final_days)
+    except OverflowError as error:
+        raise UserError(
+            f"The phases would end after the year {datetime.MAXYEAR}, {days} and {final_days} days from {start} on; "
+            "begin earlier or take fewer days."
+        ) from error
+    # The next phase starts a second after the last one ends: the unpacker wants them apart. Quoted dates keep their time.
+    return (
+        {"start": f"{start} 00:00:00", "end": f"{middle} 00:00:00"},
+        {"start": f"{middle} 00:00:01", "end": f"{end} 00:00:00"},
+    )
+
+
 def _refuse_what_is_no_bundle(target: Path) -> None:
     """UserError where writing a bundle to `target` would remove what somebody else keeps there."""
     if target.suffix == ".zip":
@@ -187,11 +204,14 @@ def write_competition(
 
     A `target` that ends in .zip becomes a zip with the same bytes for the same arguments, any other a folder (made anew). The phases
     run `days` from midnight UTC of `start` and then `final_days`. `image` is the docker image of the workers. UserError where `target`
-    holds something else than a bundle.
+    holds something else than a bundle, on an empty title and on dates beyond the calendar.
     """
     target = Path(target)
     if days < 1 or final_days < 1:
         raise UserError(f"Phases last at least one day, got {days} and {final_days}.")
+    if not title.strip():
+        raise UserError("A competition needs a title, got an empty one; Codabench refuses a bundle without.")
+    dates = _dates(start, days, final_days)
     _refuse_what_is_no_bundle(target)
     if target.suffix == ".zip":
         folder = target.with_name(f".{target.name}.folder")
@@ -210,12 +230,6 @@ def write_competition(
             programs = {kind: f"{kind}/" for kind in ("ingestion_program", "scoring_program")}
             data = {kind: f"{kind}_{name}/" for kind in ("input_data", "reference_data")}
             tasks.append({"index": index, "name": name, "description": f"The {name} set.", **programs, **data})
-        middle = start + datetime.timedelta(days=days)
-        # The next phase starts a second after the last one ends: the unpacker wants them apart. Quoted dates keep their time.
-        dates = (
-            {"start": f"{start} 00:00:00", "end": f"{middle} 00:00:00"},
-            {"start": f"{middle} 00:00:01", "end": f"{middle + datetime.timedelta(days=final_days)} 00:00:00"},
-        )
         quotas = {
             "max_submissions_per_day": submissions_per_day,
             "max_submissions": submissions,
