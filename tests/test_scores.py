@@ -69,6 +69,16 @@ def test_unknown_keys_are_dropped_and_named(tmp_path):
     assert "auc, f2" in findings[0].message
 
 
+def test_what_is_no_column_may_be_anything_that_can_be_sent(tmp_path):
+    text = '{"accuracy": 0.9, "note": "hello", "times": [1, 2], "big": 1e300}'
+    found, failure, findings = read(tmp_path / "o", {"scores.json": text})
+    assert (found, failure) == ({"accuracy": 0.9}, None)
+    assert "big, note, times" in findings[0].message
+    for value in ("NaN", "[1, Infinity]"):
+        _, failure, _ = read(tmp_path / "o", {"scores.json": f'{{"accuracy": 0.9, "note": {value}}}'})
+        assert "which the worker cannot send" in failure.reason
+
+
 def test_a_missing_primary_column_is_a_warning(tmp_path):
     found, failure, findings = read(tmp_path / "o", {"scores.json": '{"duration": 1}'})
     assert (found, failure) == ({"duration": 1.0}, None)

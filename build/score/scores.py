@@ -1,7 +1,6 @@
 """Scores and detailed results as the worker reads them and as the site would store them."""
 
 import json
-import math
 import re
 import stat
 from pathlib import Path
@@ -67,27 +66,30 @@ def read(
     if not isinstance(found, dict):
         sentence = f"The scores are a {type(found).__name__}, not a mapping of columns to numbers."
         return {}, Failure("scores", sentence, silent, "Write {column: number, ...}."), []
-    scores: dict[str, float] = {}
+    stored: dict[str, float] = {}
     for key, value in found.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (ValueError, TypeError, RecursionError):
+            sentence = f"The score {key!r} is {str(value)[:50]}, which the worker cannot send."
+            return {}, Failure("scores", sentence, silent, "Let the scoring program write finite numbers."), []
+        if str(key) not in columns:
+            continue  # the worker sends it, and the site passes over what is no column, whatever it is
         if isinstance(value, bool) or not isinstance(value, int | float):
             sentence = f"The score {key!r} is {str(value)[:50]!r}, not a number."
             return {}, Failure("scores", sentence, silent, "Write numbers only."), []
         if isinstance(value, int):  # of any length, and a float holds 308 digits
             value = max(-LARGEST, min(LARGEST, value))
-        if not math.isfinite(value):
-            sentence = f"The score {key!r} is {value}, which the worker cannot send."
-            return {}, Failure("scores", sentence, silent, "Let the scoring program write finite numbers."), []
         if abs(value) >= LARGEST:
             sentence = f"The score {key!r} is {found[key]!s:.20}; the site stores numbers below 1e10."
             return {}, Failure("scores", sentence, silent, "Scale it."), []
-        scores[str(key)] = float(value)
-    stored = {key: value for key, value in scores.items() if key in columns}
+        stored[str(key)] = float(value)
     findings = []
-    if dropped := sorted(set(scores) - set(stored)):
+    if dropped := sorted({str(key) for key in found} - set(stored)):
         sentence = f"These scores are no columns of the leaderboard and are dropped: {', '.join(dropped)}."
         findings.append(Finding("dropped-scores", "note", sentence))
     if not stored:
-        sentence = f"None of the scores ({', '.join(sorted(scores)) or 'no keys'}) is a column ({', '.join(columns)})."
+        sentence = f"None of the scores ({', '.join(map(str, found)) or 'no keys'}) is a column ({', '.join(columns)})."
         return (
             {},
             Failure("scores", sentence, "Status Finished, but the leaderboard stays empty.", "Use its keys."),
