@@ -259,6 +259,19 @@ def test_nothing_is_written_into_the_bundle_or_beside_the_zip(tmp_path):
         assert not list((tmp_path / engine / "bundle").rglob("__pycache__"))
 
 
+def test_the_default_queue_caps_what_a_phase_allows(tmp_path):
+    phases = bundles.values()["phases"]
+    phases[0]["execution_time_limit"] = 3600
+    capped = rehearse(tmp_path / "default", phases=phases, engine="plain")
+    assert capped.time_limit == 600
+    (finding,) = capped.findings
+    assert finding.message == "The phase allows 3600 s a job, but the server's default queue ends it after 600 s."
+    own = "a9c2f0de-7b11-4c9e-8a59-3f1e2d4c5b6a"
+    for settings, limit in (({"queue": own}, 3600), ({"time_limit": 900}, 900)):
+        outcome = rehearse(tmp_path / str(limit), phases=phases, engine="plain", **settings)
+        assert (outcome.status, outcome.time_limit, outcome.findings) == ("scored", limit, [])
+
+
 def test_wrong_calls_are_sentences(tmp_path):
     bundle, zip_path = bundles.bundle(tmp_path / "bundle"), bundles.submission(tmp_path / "s.zip")
     for settings, words in (

@@ -53,6 +53,8 @@ class Competition:
     folder: Path
     title: str
     docker_image: str
+    queue: str
+    """Of workers of its own; empty: the server's default queue."""
     detailed_results: bool
     tasks: dict[int, Task]
     phases: tuple[Phase, ...]
@@ -120,6 +122,7 @@ def load(bundle: Path, scratch: Path) -> Competition:
         folder=folder,
         title=str(values["title"]),
         docker_image=str(values.get("docker_image", DEFAULT_IMAGE)),
+        queue=str(values.get("queue") or ""),
         detailed_results=bool(values.get("enable_detailed_results", False)),
         tasks=tasks,
         phases=tuple(_phases(values["phases"])),

@@ -100,7 +100,7 @@ def judge(
         scratch: where a folder for this judgement is made, and removed afterwards.
         keep: an empty or new folder for the predictions and logs, which then outlive the judgement; else they go too.
         engine: a name of sandbox.ENGINES, or "auto"; `image` is docker's.
-        time_limit: seconds a job may take, by default the bundle's.
+        time_limit: seconds a job may take, by default the bundle's, capped as the server's default queue does.
         memory_limit: MiB a container may take, by default none.
         output_limit: MiB that it may write, logs included.
         era: which worker is rehearsed, of metadata.ERAS.

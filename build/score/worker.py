@@ -15,10 +15,13 @@ from build.score import diagnose, metadata, reports, scores
 from build.score.competition import Competition, Task, load
 from build.score.environment import ServerEnvironment
 from build.score.job import Settings, push_output, run_job
-from build.score.outcome import Failure, Outcome
+from build.score.outcome import Failure, Finding, Outcome
 from build.score.sandbox import Engine, Limits
 from build.score.sandbox import engine as engine_called
 from build.score.unpack import unpack
+
+DEFAULT_QUEUE_SECONDS = 600
+"""Longest job of the server's default queue, whatever a phase allows (MAX_EXECUTION_TIME_LIMIT, as it comes)."""
 
 
 def rehearse(settings: Settings, competition: Competition, task: Task, submission: Path, work: Path, tick) -> Outcome:
@@ -94,11 +97,11 @@ def run(
 ) -> Outcome:
     """Rehearse the zip at `zip_path` with the competition bundle (folder or zip); all files go to the new folder `work`.
 
-    `time_limit` is in seconds a job, by default the phase's own; `memory_limit` and `output_limit` are in MiB a container. `engine` is
-    one of sandbox.ENGINES, "auto" or an engine; `image` and `interpreter` go to it. `environment` describes the packages of the
-    server. `tick` is called a few times a second while a container runs. UserError on a wrong call or a bundle that Codabench would
-    refuse; whatever the zip does is in the outcome. A phase with several tasks is run task by task; the first failure stands, and
-    its scores are keyed "task/column".
+    `time_limit` is in seconds a job, by default the phase's own, which the default queue caps; `memory_limit` and `output_limit` are in
+    MiB a container. `engine` is one of sandbox.ENGINES, "auto" or an engine; `image` and `interpreter` go to it. `environment`
+    describes the packages of the server. `tick` is called a few times a second while a container runs. UserError on a wrong call or a
+    bundle that Codabench would refuse; whatever the zip does is in the outcome. A phase with several tasks is run task by task; the
+    first failure stands, and its scores are keyed "task/column".
     """
     if era not in metadata.ERAS:
         raise UserError(f"Unknown era {era!r}; choose one of {', '.join(metadata.ERAS)}.")
@@ -114,7 +117,8 @@ def run(
     competition = load(bundle, work)
     if not 0 <= phase < len(competition.phases):
         raise UserError(f"The bundle has {len(competition.phases)} phases; there is no phase {phase}.")
-    limit = time_limit or competition.phases[phase].execution_time_limit
+    allowed = competition.phases[phase].execution_time_limit
+    limit = time_limit or (allowed if competition.queue else min(allowed, DEFAULT_QUEUE_SECONDS))
     if isinstance(engine, str):
         engine = engine_called(engine, image=image or competition.docker_image, interpreter=interpreter)
     settings = Settings(engine, era, Limits(limit, memory_limit, output_limit), environment)
@@ -125,6 +129,10 @@ def run(
         memory_limit=memory_limit,
         not_isolated=tuple(engine.not_isolated),
     )
+    if not time_limit and limit < allowed:
+        sentence = f"The phase allows {allowed:g} s a job, but the server's default queue ends it after {limit:g} s."
+        remedy = "Name a queue of your own in competition.yaml, or judge with --time-limit."
+        total.findings.append(Finding("default-queue", "note", sentence, remedy))
     submission = work / "submission"
     if refusal := unpack(zip_path, submission):
         return total.fail(diagnose.upload(refusal, era))
