@@ -1,4 +1,5 @@
 import dataclasses
+import importlib
 import sys
 import tracemalloc
 import zipfile
@@ -9,6 +10,7 @@ import pytest
 from build.score.environment import ServerEnvironment
 from build.score.lint import RUN_CANNOT_SHOW, lint
 from build.score.lint.newer import nested_quote
+from build.score.lint.standard_library import FIRST_PYTHON
 from tests.conftest import ROOT
 from tests.submissions import GOOD, array, keras_file, model, pack
 
@@ -78,6 +80,11 @@ SOURCES = {
     "from keras.layers import Dense, RandAugment" + CLASS: ("newer-api", "error", 1),
     "import numpy as np\nx = np.unstack" + CLASS: ("newer-api", "error", 2),
     "import numpy as np\ntry:\n    x = np.concat\nexcept AttributeError:\n    x = np.concatenate" + CLASS: ("newer-api", "note", 3),
+    "from itertools import batched, chain" + CLASS: ("newer-api", "error", 1),
+    "import math as m\nx = m.sumprod" + CLASS: ("newer-api", "error", 2),
+    "import os\nx = os.path.splitroot" + CLASS: ("newer-api", "error", 2),
+    "try:\n    from warnings import deprecated\nexcept ImportError:\n    deprecated = None" + CLASS: ("newer-api", "note", 2),
+    "import copy\nx = copy.copy\ny = 'a'.replace" + CLASS: None,
     "import numpy as np\nx = np.unstack if hasattr(np, 'unstack') else None" + CLASS: ("newer-api", "note", 2),
     "import numpy as np\nif np.__version__ > '2':\n    x = np.unstack" + CLASS: ("newer-api", "note", 3),
     "import numpy as np\ndef unused():\n    return np.unstack" + CLASS: ("newer-api", "warning", 3),
@@ -203,6 +210,16 @@ def test_errors_come_first(tmp_path):
 def test_what_is_to_be_uploaded_from_this_repository_has_no_finding(tmp_path):
     paths = [ROOT / "model.py", *sorted((ROOT / "submission").glob("*.py"))]
     assert linted(tmp_path, {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in paths}) == []
+
+
+def test_the_library_s_newer_names_are_those_that_this_python_has_or_lacks(tmp_path):
+    for name, first in FIRST_PYTHON.items():
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), attribute) == (sys.version_info[:2] >= first), name
+    text = "from typing import ReadOnly, override" + CLASS
+    server = dataclasses.replace(SERVER, python=(3, 12))
+    (found,) = lint(pack(tmp_path / "submission.zip", {"model.py": text}), server)
+    assert found.message == "typing.ReadOnly is newer than the server's Python 3.12."
 
 
 def test_syntax_newer_than_the_server_is_told_apart_from_no_syntax_at_all(tmp_path):

@@ -1,10 +1,11 @@
-"""Names of Keras and numpy that came after the server's versions: the rehearsal's own newer packages have them, the server has not."""
+"""Names of Keras, numpy and Python's library that came after the server's versions: the rehearsal's own have them, the server's not."""
 
 import ast
 from collections.abc import Set
 
 from build.score.environment import ServerEnvironment
 from build.score.lint.calls import dotted
+from build.score.lint.standard_library import FIRST_PYTHON
 from build.score.outcome import Finding
 
 
@@ -59,7 +60,7 @@ def _never_called(tree: ast.Module, used: Set[str]) -> set[ast.AST]:
 
 
 def look(path: str, tree: ast.Module, environment: ServerEnvironment, used: Set[str]) -> list[Finding]:
-    """A finding for each place where a name is used that the server lacks: those of `environment.later`.
+    """A finding for each place where a name is used that the server lacks: those of `environment.later`, and of a newer Python.
 
     An error where the line surely runs; a note where the source asks first (`except`, hasattr, a version), a warning within a function
     whose name is not in `used`, those that the zip's modules mention.
@@ -69,11 +70,9 @@ def look(path: str, tree: ast.Module, environment: ServerEnvironment, used: Set[
     guarded, looked_for, never_called = _guarded(tree), _looked_for(tree), _never_called(tree, used)
 
     def say(node: ast.AST, name: str) -> None:
-        if name in environment.later and (node.lineno, name) not in found:
-            package = name.split(".")[0]
-            sentence = (
-                f"{name} is newer than the server's {package} {environment.certain.get(package, '')}".rstrip() + "."
-            )
+        older = _older(name, environment)
+        if older and (node.lineno, name) not in found:
+            sentence = f"{name} is newer than the server's {older}."
             severity = "warning" if node in never_called else "error"
             if node in guarded or name.rpartition(".")[2] in looked_for:
                 severity = "note"
@@ -98,6 +97,15 @@ def look(path: str, tree: ast.Module, environment: ServerEnvironment, used: Set[
             if first in aliases and _rooted(node):
                 say(node, _plain(f"{aliases[first]}.{rest}"))
     return list(found.values())
+
+
+def _older(name: str, environment: ServerEnvironment) -> str:
+    """What of the server is older than `name`, with its version; empty where it has the name."""
+    if name in environment.later:
+        package = name.split(".")[0]
+        return f"{package} {environment.certain.get(package, '')}".rstrip()
+    newer = FIRST_PYTHON.get(name, environment.python) > environment.python
+    return f"Python {'.'.join(map(str, environment.python))}" if newer else ""
 
 
 def _plain(name: str) -> str:
