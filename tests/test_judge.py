@@ -101,6 +101,18 @@ def test_the_log_of_a_prediction_step_that_failed_is_shown_although_the_zip_scor
     assert "ZeroDivisionError" in text.split("program stderr")[1]
 
 
+def test_a_log_is_shown_without_a_terminal_s_escapes_and_without_endless_lines(tmp_path):
+    text = r"print('\x1b]0;title\x07\x1b[2J', 'a\tb', 'x' * 190_000, file=sys.stderr)" + "\nreturn 1 / 0"
+    verdict = judge(source(model(text))(tmp_path / "s.zip"), [cells(tmp_path)], scratch=tmp_path / "scratch")
+    console = Console(width=160, soft_wrap=True, file=io.StringIO())
+    transcript.show(verdict, console)
+    said = console.file.getvalue()
+    assert "?]0;title??[2J a" in said
+    assert not set("\x1b\x07\t") & set(said)
+    assert max(map(len, said.splitlines())) <= 1500
+    assert "    return 1 / 0" in said  # a traceback keeps its form
+
+
 def test_a_bundle_s_later_phase_is_rehearsed(tmp_path):
     with pytest.raises(UserError, match="there is no phase 1"):
         judge(good(tmp_path / "s.zip"), bundle=small_bundle(tmp_path), scratch=tmp_path / "scratch", phase=1)

@@ -18,10 +18,15 @@ LONGEST = 600
 """Characters of a sentence."""
 
 
-def one_line(text: str) -> str:
-    """`text` as one line of at most LONGEST printable characters; what a submission says may hold escapes of a terminal."""
-    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+def printable(line: str) -> str:
+    """At most LONGEST printable characters of `line`; what a submission says may hold escapes of a terminal."""
+    line = "".join(letter if letter.isprintable() else "?" for letter in line[: LONGEST + 1])
     return line if len(line) <= LONGEST else line[: LONGEST - 3] + "..."
+
+
+def one_line(text: str) -> str:
+    """`text` as one line of at most LONGEST printable characters."""
+    return printable(" ".join(text.split()))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from build.score.judge import Verdict
 from build.score.metrics import METRICS
-from build.score.outcome import Log
+from build.score.outcome import Log, printable
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 IGNORED = ("ignored-failure", "special-files", "left-processes")
@@ -55,7 +55,7 @@ def show_log(log: Log, console: Console) -> None:
         return
     left_out = f" (the last {LOG_LINES} of {len(lines)} lines)" if len(lines) > LOG_LINES else ""
     console.rule(f"{log.step} step, {log.source} {log.stream}{left_out}", align="left", style="dim")
-    console.print("\n".join(lines[-LOG_LINES:]), markup=False)
+    console.print("\n".join(printable(line.expandtabs()) for line in lines[-LOG_LINES:]), markup=False)
 
 
 def headroom(verdict: Verdict) -> list[str]:
