@@ -113,6 +113,32 @@ def test_a_log_is_shown_without_a_terminal_s_escapes_and_without_endless_lines(t
     assert "    return 1 / 0" in said  # a traceback keeps its form
 
 
+HACK = "import numpy as np\nold = np.load\nnp.load = lambda *a, **k: old(*a, allow_pickle=True, **k)"
+VENDORED = """import sys
+from pathlib import Path
+sys.path.insert(0, str(Path(__file__).parent / "lib" / "site-packages"))
+import tinylib"""
+STALE = {"stage": "predict", "error": "ValueError", "sentence": "Model.predict raised ValueError"}
+
+
+@pytest.mark.parametrize("engine", ["auto", "plain"])
+@pytest.mark.parametrize(
+    ("members", "top", "rules"),
+    [
+        ({}, HACK, set()),
+        ({"failure.json": json.dumps(STALE)}, "", set()),
+        # The lint cannot follow sys.path; the run can.
+        ({"lib/site-packages/tinylib.py": "x = 1"}, VENDORED, {"absent-import"}),
+    ],
+    ids=["np.load replaced", "failure.json in the zip", "site-packages in the zip"],
+)
+def test_what_does_no_harm_on_the_server_does_none_here(members, top, rules, engine, tmp_path):
+    zip_path = also(members, model(top=top))(tmp_path / "s.zip")
+    verdict = judge(zip_path, [cells(tmp_path)], scratch=tmp_path / "scratch", engine=engine, probes=False)
+    assert verdict.exit_code == 0, verdict.sentence
+    assert {finding.rule for finding in verdict.findings} == rules
+
+
 def test_a_bundle_s_later_phase_is_rehearsed(tmp_path):
     with pytest.raises(UserError, match="there is no phase 1"):
         judge(good(tmp_path / "s.zip"), bundle=small_bundle(tmp_path), scratch=tmp_path / "scratch", phase=1)

@@ -96,6 +96,8 @@ def prediction_cause(job, settings, submission: Path, input_data: Path | None) -
     """The root cause within the prediction step, which the worker itself ignores; None where all is well."""
     shows = f"The prediction step ends as if all were well; its log holds the traceback. {SCORING_SHOWS[settings.era]}"
     record = reports.failure(job.output)
+    if job.copied and record == reports.failure(submission):
+        record = {}  # a file of the zip, copied into the output with all the others
     if record.get("stage") == "contract":
         return Failure("prediction", record["sentence"], shows, record["remedy"])
     if record:

@@ -8,8 +8,10 @@ server's packages and the submission's folder.
 import importlib.machinery
 import json
 import os
+import re
 import sys
 
+_INSTALLED = re.compile("site-packages|dist-packages")
 _HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -29,7 +31,9 @@ class ServerPackages:
             frame = frame.f_back
         if frame is None or not frame.f_code.co_filename.startswith(self.submission):
             return None
-        own = [entry for entry in sys.path if "site-packages" not in entry and "dist-packages" not in entry]
+        # Packages that the zip brings along are its own, whatever their folder is called.
+        paths = [entry for entry in sys.path if isinstance(entry, str)]  # Python passes over anything else
+        own = [entry for entry in paths if (entry + "/").startswith(self.submission) or not _INSTALLED.search(entry)]
         spec = importlib.machinery.PathFinder.find_spec(name, own)
         if spec is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
