@@ -34,6 +34,9 @@ def test_folders_are_matched_to_classes_by_name_whatever_their_order_and_spellin
         ("er", 2),
         ("granulocyte", None),
         ("3", None),
+        ("3_", None),
+        ("02_erythroblasts", 2),
+        ("7 Basophil", 0),
         ("", None),
     ],
 )
@@ -41,7 +44,7 @@ def test_a_name_is_matched_by_the_strictest_rule_that_fits_one_class(given, expe
     assert names.class_of(given) == expected
 
 
-def test_folders_with_foreign_names_are_taken_in_sorted_order_and_that_is_said(tmp_path, capsys):
+def test_folders_named_by_numbers_are_taken_in_their_order_and_that_is_said(tmp_path, capsys):
     cells = read(folder_of(tmp_path / "set", tuple("76543210")), seed=0, cache=tmp_path / "cache")
     assert cells.labels.tolist() == np.repeat(np.arange(K), 2).tolist()
     np.testing.assert_array_equal(cells.images[0], np.asarray(smooth((96, 96), 700)))
@@ -51,9 +54,30 @@ def test_folders_with_foreign_names_are_taken_in_sorted_order_and_that_is_said(t
     assert again.notes == cells.notes
 
 
+def test_numbered_names_are_ordered_by_number():
+    given = [f"class_{number}" for number in range(3, 11)]
+    indices, notes = names.match(given[::-1], "set")
+    assert indices == list(range(K))[::-1]
+    assert "class_10 = Platelet" in notes[0]
+
+
+GERMAN = (
+    "Basophile",
+    "Eosinophile",
+    "Erythroblasten",
+    "Unreife Granulozyten",
+    "Lymphozyten",
+    "Monozyten",
+    "Neutrophile",
+    "Thrombozyten",
+)
+
+
 @pytest.mark.parametrize(
     ("given", "phrase"),
     [
+        (GERMAN, "No class is named like Basophile, Eosinophile"),
+        ([f"{number}_{name}" for number, name in enumerate(GERMAN)], "No class is named like 0_Basophile"),
         (("cat", "dog"), "No class is named like cat, dog"),
         ((*ABBREVIATED[:7], "unknown"), "No class is named like unknown"),
         ((*ABBREVIATED, "platelet"), "both name the class Platelet"),

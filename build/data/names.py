@@ -38,19 +38,32 @@ RULES = (
 
 
 def class_of(given: str) -> int | None:
-    """Class index that `given` names, by the first rule that fits exactly one class; None where none does."""
-    for rule in RULES:
-        hits = [index for index, name in enumerate(contract.CLASSES) if rule(given, name)]
-        if len(hits) == 1:
-            return hits[0]
+    """Class index that `given` names, with or without a number before it (02_Basophil), by the first rule that fits
+    exactly one class; None where none does."""
+    for text in dict.fromkeys((given, re.sub(r"^\d+[\W_]+(?=[^\W_])", "", given))):
+        for rule in RULES:
+            hits = [index for index, name in enumerate(contract.CLASSES) if rule(text, name)]
+            if len(hits) == 1:
+                return hits[0]
     return None
+
+
+def _numbered(given: Sequence[str]) -> bool:
+    """Whether nothing but a number tells the names apart: 0 to 7, class_1 to class_8."""
+    return len({re.sub(r"\d+", "", _plain(name)) for name in given}) == 1
+
+
+def _by_number(name: str) -> tuple[list[int], str]:
+    """Sort key: class_2 before class_10."""
+    return [int(digits) for digits in re.findall(r"\d+", name)], name
 
 
 def match(given: Sequence[str], where: str) -> tuple[list[int], list[str]]:
     """Class index of each given name, and notes for the user.
 
-    Where names match no class but there are as many names as classes, the sorted names are taken in the order of the
-    contract, if that contradicts no name that does match, and a note says so. Raises UserError otherwise.
+    Where names match no class but are numbers, as many as classes, they are taken in the order of the contract, if that
+    contradicts no name that does match, and a note says so. Words are not: in another language their order is another
+    one. Raises UserError otherwise.
     """
     found = [class_of(name) for name in given]
     twice = [
@@ -66,14 +79,14 @@ def match(given: Sequence[str], where: str) -> tuple[list[int], list[str]]:
     if None not in found:
         return found, []
     unknown = ", ".join(name for name, index in zip(given, found, strict=True) if index is None)
-    in_order = {name: index for index, name in enumerate(sorted(given))}
+    in_order = {name: index for index, name in enumerate(sorted(given, key=_by_number))}
     contradicted = any(index not in (None, in_order[name]) for name, index in zip(given, found, strict=True))
-    if len(given) != len(contract.CLASSES) or contradicted:
+    if len(given) != len(contract.CLASSES) or contradicted or not _numbered(given):
         raise UserError(
             f"No class is named like {unknown} in {where}; expected {len(contract.CLASSES)} names "
             f"like {', '.join(contract.CLASSES)}."
         )
     pairs = ", ".join(f"{name} = {contract.CLASSES[index]}" for name, index in in_order.items())
     return [in_order[name] for name in given], [
-        f"names in {where} match no class, so they are taken in sorted order: {pairs}"
+        f"names in {where} match no class, so they are taken in the order of their numbers: {pairs}"
     ]
