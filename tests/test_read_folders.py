@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from cell_files import ABBREVIATED, K, folder_of, sentence, smooth
@@ -142,11 +143,20 @@ def truncated_jpeg(path: Path) -> None:
     path.write_bytes(data[: len(data) * 2 // 3])
 
 
+TWELVE_BITS = np.full((96, 96, 3), 3000, np.uint16)
+
 BAD_FILES = {
     "a truncated JPEG": ("bad.jpg", truncated_jpeg, "no whole image"),
     "a truncated PNG": ("bad.png", lambda p: p.write_bytes(png()[:-40]), "no whole image"),
     "text": ("bad.jpeg", lambda p: p.write_text("<html>"), "no whole image"),
     "an empty file": ("bad.bmp", lambda p: p.write_bytes(b""), "no whole image"),
+    "12 bits a channel in a PNG": ("bad.png", lambda p: cv2.imwrite(str(p), TWELVE_BITS), "16-bit RGB pixels"),
+    "12 bits a channel in a TIFF": ("bad.tif", lambda p: cv2.imwrite(str(p), TWELVE_BITS), "16-bit RGB pixels"),
+    "12 bits and transparency": (
+        "bad.png",
+        lambda p: cv2.imwrite(str(p), np.dstack([TWELVE_BITS] * 2)[..., :4]),
+        "16-bit RGBA pixels",
+    ),
     "16 bits a channel": ("bad.tif", lambda p: Image.fromarray(np.zeros((96, 96), np.uint16)).save(p), "8 bits"),
 }
 

@@ -20,7 +20,7 @@ from build.data.cells import Cells, class_counts
 from build.errors import UserError
 from submission import contract
 
-LAYOUT = 1
+LAYOUT = 2
 """Raise when readers or the layout of the cache change, so that older entries are not taken for current ones."""
 PIECE_BYTES = 4 << 20
 

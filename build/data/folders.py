@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE
 
 from build.data import cache as store
 from build.data import names
@@ -92,8 +93,10 @@ def decode(path: Path) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
-            if image.mode not in MODES:
-                raise UserError(f"{path} has {image.mode} pixels; expected 8 bits a channel; convert it.")
+            if image.mode not in MODES or _bits(image) > 8:
+                raise UserError(
+                    f"{path} has {_bits(image)}-bit {image.mode} pixels; expected RGB or grey of 8 bits a channel; convert it."
+                )
             if image.mode == "P":
                 # A palette may carry transparency, which Pillow warns about on the way to RGB.
                 return np.asarray(ImageOps.exif_transpose(image).convert("RGBA").convert("RGB"))
@@ -101,3 +104,10 @@ def decode(path: Path) -> np.ndarray:
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         # Pillow's decoders raise all of these on damaged files (SyntaxError: a broken PNG chunk).
         raise UserError(f"{path} is no whole image ({error}); replace or remove it.") from error
+
+
+def _bits(image: Image.Image) -> int:
+    """Bits a channel in the file: of 16-bit RGB, Pillow keeps the upper bytes and says RGB, near black if 12 are used."""
+    if image.format == "PNG":
+        return 16 if any(str(tile.args).endswith(";16B") for tile in image.tile) else 8
+    return max(image.tag_v2.get(BITSPERSAMPLE, (1,))) if image.format == "TIFF" else 8
