@@ -52,6 +52,8 @@ BAD_ARRAYS = {
     "labels with NaN": ({"labels": np.where(some_labels(16) == 2, np.nan, 1.0)}, "2 of them not a number (NaN)"),
     "text labels": ({"labels": np.array(["Basophil"] * 16)}, "integers"),
     "one-hot labels": ({"labels": np.eye(K, dtype=int)[some_labels(16)]}, "shape (N,) or (N, 1)"),
+    "one-hot float labels": ({"labels": np.eye(K)[some_labels(16)]}, "shape (N,) or (N, 1)"),
+    "a column of float labels": ({"labels": some_labels(16)[:, None] * 1.0}, "are floats, dtype float64"),
     "a single label": ({"labels": np.array(3)}, "shape (N,) or (N, 1)"),
     "labels from 1 to 8": ({"labels": some_labels(16) + 1}, "0..7, but run from 1 to 8"),
     "negative labels": ({"labels": some_labels(16) - 1}, "0..7, but run from -1 to 6"),

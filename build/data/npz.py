@@ -124,8 +124,12 @@ def _header(path: Path, name: str) -> Header:
 def _labels(path: Path, name: str, mapping: Sequence[int] | None) -> np.ndarray:
     """All labels, checked and mapped, (N,) int64."""
     with _array(path, name) as (header, handle):
+        if len(header.shape) not in (1, 2) or header.shape[1:] not in ((), (1,)):
+            raise UserError(
+                f"Labels in {path} must have shape (N,) or (N, 1), but have {header.shape}; save one index an image."
+            )
         if header.dtype.kind == "f":
-            values = _exactly(path, header, handle, int(np.prod(header.shape)))
+            values = _exactly(path, header, handle, header.shape[0])
             holes = int(np.isnan(values).sum())
             what = f"{holes} of them not a number (NaN)" if holes else f"dtype {header.dtype}"
             raise UserError(
@@ -133,10 +137,6 @@ def _labels(path: Path, name: str, mapping: Sequence[int] | None) -> np.ndarray:
             )
         if header.dtype.kind not in "ui":
             raise UserError(f"Labels in {path} must be integers, but have dtype {header.dtype}; save class indices.")
-        if len(header.shape) not in (1, 2) or header.shape[1:] not in ((), (1,)):
-            raise UserError(
-                f"Labels in {path} must have shape (N,) or (N, 1), but have {header.shape}; save one index an image."
-            )
         labels = _exactly(path, header, handle, header.shape[0]).reshape(-1)
     classes = len(contract.CLASSES) if mapping is None else len(mapping)
     if len(labels) and (labels.min() < 0 or labels.max() >= classes):
