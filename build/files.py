@@ -18,21 +18,50 @@ from build.errors import UserError
 
 
 @contextmanager
+def explained(path: Path | str, done: str, remedy: str = "check its name and permissions") -> Iterator[None]:
+    """Turn an OSError of the block into one sentence: a UserError that `path` cannot be `done` ("read", "written")."""
+    try:
+        yield
+    except OSError as error:
+        in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "a file is where a folder should be" if in_the_way else error.strerror or error
+        raise UserError(f"{path} cannot be {done} ({reason}); {remedy}.") from error
+
+
+def check_writable(path: Path) -> None:
+    """UserError unless `path` can be written: asked before long work, not after it. Makes its folder."""
+    handle, scratch = _scratch(Path(path))
+    os.close(handle)
+    scratch.unlink()
+
+
+def _scratch(path: Path) -> tuple[int, Path]:
+    """An open file beside `path`, whose folder is made, and its name."""
+    with explained(path, "written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    return handle, Path(scratch)
+
+
+@contextmanager
 def atomic(path: Path, mode: str = "wb") -> Iterator[IO]:
-    """Open a scratch file beside `path` that takes its name only when the block ends without an error."""
+    """Open a scratch file beside `path` that takes its name only when the block ends without an error.
+
+    UserError where `path` cannot be written.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     encoding = None if "b" in mode else "utf-8"
-    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, scratch = _scratch(path)
     try:
         with os.fdopen(handle, mode, encoding=encoding) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(scratch).chmod(0o644)
-        Path(scratch).replace(path)
+        with explained(path, "written"):
+            scratch.chmod(0o644)
+            scratch.replace(path)
     except BaseException:
-        Path(scratch).unlink(missing_ok=True)
+        scratch.unlink(missing_ok=True)
         raise
 
 

@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 
 from build.errors import UserError
-from build.files import atomic, locked, write_text
+from build.files import atomic, explained, locked, write_text
 from build.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -136,15 +136,16 @@ class Run:
     def create(cls, root: Path | str, recipe: Recipe, **facts: object) -> "Run":
         """Make a new run folder with the recipe and `facts` in it and point `latest` at it."""
         root = Path(root)
-        root.mkdir(parents=True, exist_ok=True)
-        while True:
-            now = datetime.now().astimezone()
-            folder = root / f"{now:%Y%m%d-%H%M%S}-{recipe.name}-{secrets.token_hex(2)}"
-            try:
-                folder.mkdir()
-                break
-            except FileExistsError:
-                continue  # two runs of one second that drew the same four characters
+        with explained(root, "written"):
+            root.mkdir(parents=True, exist_ok=True)
+            while True:
+                now = datetime.now().astimezone()
+                folder = root / f"{now:%Y%m%d-%H%M%S}-{recipe.name}-{secrets.token_hex(2)}"
+                try:
+                    folder.mkdir()
+                    break
+                except FileExistsError:
+                    continue  # two runs of one second that drew the same four characters
         run = cls(folder)
         write_text(run.recipe_path, recipe.to_json())
         run.update(id=run.id, created=now.isoformat(timespec="seconds"), **provenance(), **facts)

@@ -78,6 +78,7 @@ def test_help_answers_without_the_framework():
         (["bundle", "--data", "synthetic:200", "--rows", "8", "--start", "9999-12-31"], "after the year 9999"),
         (["bundle", "--data", "synthetic:200", "--rows", "8", "--title", ""], "needs a title"),
         (["inspect", "--data", "missing"], "missing"),
+        (["cam", "--out", f"{__file__}/cam.png"], "cannot be written"),
         (["nonsense"], "No such command"),
     ],
 )

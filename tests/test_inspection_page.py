@@ -144,6 +144,13 @@ def test_a_page_of_another_kind_is_refused(source, capsys):
     assert "Expected an .html file" in capsys.readouterr().err
 
 
+def test_a_page_that_cannot_be_written_is_refused_before_the_work(source, monkeypatch, capsys):
+    monkeypatch.setattr("build.data.prepare.prepare", lambda *_, **__: pytest.fail("the work began"))
+    assert cli.main([*source, "--out", "set.npz/page.html"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "set.npz/page.html cannot be written (a file is where a folder should be)" in said
+
+
 def test_without_the_package_of_the_weights_the_rest_is_shown(source, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(embedding, "PACKAGE", "no-such-package-as-this")
     assert cli.main(source) == 0

@@ -169,6 +169,20 @@ def test_a_cache_that_cannot_be_written_is_a_sentence(source, tmp_path):
     assert "cannot be written" in sentence(caught)
 
 
+def test_a_cache_with_cells_but_without_curation_that_cannot_be_written_is_a_sentence(source, tmp_path, monkeypatch):
+    made(source, tmp_path)
+    (path,) = (tmp_path / "cache").glob("curation-*.npz")
+    path.unlink()
+
+    def refuse(**_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    with pytest.raises(UserError) as caught:
+        made(source, tmp_path)
+    assert f"{path} cannot be written (Read-only file system)" in sentence(caught)
+
+
 def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path):
     def pieces():
         yield some_images(4), some_labels(4)

@@ -189,6 +189,22 @@ def test_empty_folders_are_refused(tmp_path):
     assert "hold no images" in sentence(caught)
 
 
+@pytest.mark.parametrize("unreadable", ["set", "mono"])
+def test_folders_that_may_not_be_read_are_refused_by_name(tmp_path, monkeypatch, unreadable):
+    root = folder_of(tmp_path / "set", ABBREVIATED)
+    listed = Path.iterdir
+
+    def refuse(folder):
+        if folder.name == unreadable:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(UserError) as caught:
+        read(root, seed=0, cache=tmp_path / "cache")
+    assert f"{unreadable} cannot be read (Permission denied)" in sentence(caught)
+
+
 def test_real_cells_are_read_by_their_folders_names(real_cells_folder, tmp_path):
     for folder in sorted(real_cells_folder.iterdir()):
         (tmp_path / "few" / folder.name).mkdir(parents=True)

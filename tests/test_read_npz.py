@@ -158,6 +158,24 @@ def test_an_npz_that_may_not_be_opened_is_refused_as_such(tmp_path, monkeypatch)
     assert "cannot be read (Permission denied)" in sentence(caught)
 
 
+def test_an_npz_in_a_folder_that_may_not_be_read_is_refused_as_such(tmp_path, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr("pathlib.Path.is_dir", refuse)
+    with pytest.raises(UserError) as caught:
+        read(tmp_path / "set.npz", seed=0, cache=tmp_path / "cache")
+    assert "set.npz cannot be read (Permission denied)" in sentence(caught)
+
+
+@pytest.mark.parametrize("source", ["~nosuchuser/set.npz", "x" * 300 + ".npz", "{set}/below.npz"])
+def test_a_path_that_cannot_be_is_refused(tmp_path, source):
+    source = source.format(set=npz(tmp_path))
+    with pytest.raises(UserError) as caught:
+        read(source, seed=0, cache=tmp_path / "cache")
+    assert source in sentence(caught)
+
+
 def test_no_flipped_byte_of_the_archives_directory_ends_in_a_traceback_or_in_other_pixels(tmp_path):
     path = npz(tmp_path, labels=np.arange(16, dtype=np.uint8) % K)
     whole = path.read_bytes()

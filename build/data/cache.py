@@ -18,6 +18,7 @@ import numpy as np
 from build.console import bar
 from build.data.cells import Cells, class_counts
 from build.errors import UserError
+from build.files import explained
 from submission import contract
 
 LAYOUT = 2
@@ -87,11 +88,9 @@ def write(
     Raises UserError where a class of the contract has no image, and where the cache cannot be written or its disk is
     full. An error or an interrupt in `pieces` leaves nothing behind.
     """
-    try:
+    with explained(cache, "written", "work in a folder that can"):
         cache.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=cache, prefix=f".cells-{name}."))
-    except OSError as error:
-        raise UserError(f"{cache} cannot be written ({error.strerror}); work in a folder that can.") from error
     try:
         labels, digest = _write_rows(scratch / "images.npy", count, pieces, f"{verb} {source}")
         _check_classes(labels, source)

@@ -14,6 +14,7 @@ from build.data import names
 from build.data.cells import Cells
 from build.data.resize import resize
 from build.errors import UserError
+from build.files import explained
 from submission import contract
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
@@ -28,9 +29,10 @@ def read(folder: Path, *, cache: Path) -> Cells:
 
     A note counts the resized ones. Hidden files and files of other kinds are left out. Rows are ordered by class, then
     by file name with numbers in numeric order. Raises UserError for an empty folder, names that match no class, and
-    files that cannot be decoded whole.
+    folders and files that cannot be read or decoded whole.
     """
-    given = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    with explained(folder, "read"):
+        given = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not given:
         raise UserError(
             f"{folder} holds no folders; expected one folder of images a class, like {contract.CLASSES[0]}/."
@@ -47,7 +49,9 @@ def read(folder: Path, *, cache: Path) -> Cells:
 
 
 def _files(folder: Path, label: int) -> list[Labelled]:
-    paths = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file())
+    with explained(folder, "read"):
+        shown = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        paths = [path for path in shown if path.suffix.lower() in SUFFIXES and path.is_file()]
     return [(path, label) for path in sorted(paths, key=_numeric)]
 
 
@@ -61,10 +65,8 @@ def _content(files: list[Labelled]) -> str:
     """Hash over labels and bytes of all files in order."""
     digest = hashlib.sha256()
     for path, label in files:
-        try:
+        with explained(path, "read"):
             digest.update(f"{label} ".encode() + hashlib.sha256(path.read_bytes()).digest())
-        except OSError as error:
-            raise UserError(f"{path} cannot be read ({error.strerror}); check its permissions or remove it.") from error
     return digest.hexdigest()
 
 

@@ -55,10 +55,8 @@ def read(
     for each kind of bad file.
     """
     source = source or str(path)
-    try:
+    with files.explained(path, "read"):
         path.open("rb").close()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
     with _sentences(path):
         pairs, any_size = _pairs(path)
         headers = [(_header(path, images), _labels(path, labels, mapping)) for images, labels in pairs]

@@ -37,7 +37,8 @@ def prepare(
     """Read, curate and split `source` with the shares of `recipe`, or for its fold; `cells`, where given, are the source's.
 
     Curation depends on the cells alone and is kept under `cache` by their hash; the split takes milliseconds and is
-    made anew, so a changed seed or share never meets a stale one. Raises UserError as `read` and `split` do.
+    made anew, so a changed seed or share never meets a stale one. Raises UserError as `read` and `split` do, and where
+    `cache` cannot be written.
     """
     cells = cells or read(source, seed=seed, cache=cache)
     curation = _curated(cells, Path(cache), progress=progress)

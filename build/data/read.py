@@ -9,12 +9,14 @@ A source is read once: its images are streamed into a memory-mapped file under `
 source holds, so that a changed file is read again and an unchanged one opens in the time of its hash.
 """
 
+import contextlib
 from pathlib import Path
 
 from build.console import console
 from build.data import folders, medmnist, npz, synthetic
 from build.data.cells import Cells
 from build.errors import UserError
+from build.files import explained
 
 
 def read(source: str, *, seed: int, cache: Path = Path("data")) -> Cells:
@@ -39,10 +41,14 @@ def _read(source: str, seed: int, cache: Path) -> Cells:
         return synthetic.read(source, seed=seed, cache=cache)
     if source.startswith("medmnist:"):
         return medmnist.read(source, cache=cache)
-    path = Path(source).expanduser()
-    if path.is_dir():
+    path = Path(source)
+    with contextlib.suppress(RuntimeError):  # "~name" of nobody's home is a path that does not exist
+        path = path.expanduser()
+    with explained(source, "read"):
+        folder, file = path.is_dir(), path.is_file()
+    if folder:
         return folders.read(path, cache=cache)
-    if path.is_file():
+    if file:
         return npz.read(path, cache=cache)
     raise UserError(
         f"{source} does not exist; expected an npz file, a folder with one folder of images a class, "
