@@ -50,10 +50,11 @@ def atomic(path: Path, mode: str = "wb") -> Iterator[IO]:
     UserError where `path` cannot be written.
     """
     path = Path(path)
-    encoding = None if "b" in mode else "utf-8"
+    # The bytes of a file's name that are no UTF-8 come as lone surrogates, which UTF-8 cannot write: they are spelled out.
+    text = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace"}
     handle, scratch = _scratch(path)
     try:
-        with os.fdopen(handle, mode, encoding=encoding) as file:
+        with os.fdopen(handle, mode, **text) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

