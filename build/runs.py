@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
+from typing import NoReturn
 
 from build.errors import UserError
 from build.files import atomic, explained, locked, write_text
@@ -35,6 +36,20 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, run: "Run"):
         super().__init__(f"Interrupted; go on with: python -m build train --resume {run.id}")
         self.run = run
+
+
+class _Facts(dict):
+    """Facts of a run, at any depth, that answer the name of a fact which is not there with a sentence."""
+
+    def __init__(self, held: dict, path: Path):
+        super().__init__(held)
+        self.path = path
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise UserError(
+            f"{self.path} lacks {name!r}: it is damaged, of another version, or of a run that was stopped before its "
+            "training began; put a copy of it back, or train a new run."
+        )
 
 
 @dataclass(frozen=True)
@@ -90,18 +105,27 @@ class Run:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe as used; UserError if it was written by a version whose recipes have other fields."""
+        """The recipe as used; UserError if it is damaged or was written by a version whose recipes have other fields."""
         try:
-            return Recipe.from_json(self.recipe_path.read_text(encoding="utf-8"))
-        except (TypeError, KeyError, ValueError) as error:
+            with explained(self.recipe_path, "read"):
+                return Recipe.from_json(self.recipe_path.read_text(encoding="utf-8"))
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise UserError(
                 f"The recipe of run {self.id} cannot be read by this version ({error}); check out the commit named in {self.facts_path}."
             ) from error
 
     @property
     def facts(self) -> dict:
-        """The content of run.json."""
-        return json.loads(self.facts_path.read_text(encoding="utf-8"))
+        """The content of run.json; UserError if it is damaged, and where a fact is asked for by a name that it lacks."""
+        path = self.facts_path
+        try:
+            with explained(path, "read"):
+                facts = json.loads(path.read_text(encoding="utf-8"), object_hook=lambda held: _Facts(held, path))
+        except ValueError as error:
+            raise UserError(f"{path} is damaged ({error}); put a copy of it back, or train a new run.") from error
+        if not isinstance(facts, _Facts):
+            raise UserError(f"{path} is damaged, it holds no facts; put a copy of it back, or train a new run.")
+        return facts
 
     def update(self, **facts: object) -> None:
         """Set facts in run.json, atomically; the others stay."""

@@ -170,6 +170,13 @@ def test_a_run_is_not_resumed_by_other_settings_than_its_own(run, capsys, option
     assert f"leave --{option} out" in said
 
 
+@pytest.mark.parametrize("facts", ["{}", "", "[]", '{"seed": 3, "data": {}}'])
+def test_a_run_of_which_the_facts_are_lost_is_not_resumed(run, capsys, facts):
+    run.facts_path.write_text(facts)
+    assert cli.main(["train", "--resume", run.id]) == 2
+    assert "run.json" in capsys.readouterr().err
+
+
 def test_its_own_settings_may_be_named_again_and_its_data_elsewhere(run, capsys):
     own = ["--recipe", "smoke", "--minutes", "2", "--seed", "3", "--weights", "none"]
     assert cli.main(["train", "--resume", run.id, *own]) == 2

@@ -1,10 +1,12 @@
 """Run folders: what is in them, how they are found, that they are held by one process."""
 
 import multiprocessing
+import pickle
 import shutil
 import subprocess
 
 import pytest
+from cell_files import sentence
 
 from build import runs
 from build.errors import UserError
@@ -115,6 +117,39 @@ def test_updated_facts_stay_beside_the_old_ones(run):
     assert run.facts["status"] == "finished"
     assert run.facts["seed"] == 4
     assert run.facts["id"] == run.id
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [(b'{"seed": 3', "damaged"), (b"", "damaged"), (b"\xff", "damaged"), (b"[]", "holds no facts")]
+)
+def test_damaged_facts_are_a_sentence(run, text, says):
+    run.facts_path.write_bytes(text)
+    with pytest.raises(UserError) as caught:
+        _ = run.facts
+    assert says in sentence(caught)
+    assert str(run.facts_path) in str(caught.value)
+
+
+def test_a_fact_that_is_not_there_is_a_sentence_when_it_is_asked_for(run):
+    facts = run.facts
+    assert facts.get("status") is None
+    assert "status" not in facts
+    for ask in (
+        lambda: facts["status"],
+        lambda: facts["data"]["source"],
+        lambda: pickle.loads(pickle.dumps(facts))["x"],
+    ):
+        with pytest.raises(UserError) as caught:
+            ask()
+        assert f"{run.facts_path} lacks '" in sentence(caught)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "{", '{"name": "smoke", "no_such_field": 1}'])
+def test_a_damaged_recipe_is_a_sentence(run, text):
+    run.recipe_path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        _ = run.recipe
+    assert "cannot be read by this version" in sentence(caught)
 
 
 def test_history_comes_back_line_by_line_and_is_empty_before_the_first_epoch(run):
