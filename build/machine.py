@@ -4,10 +4,18 @@ import os
 import platform
 from pathlib import Path
 
+from build.errors import UserError
+
 
 def cores() -> int:
-    """Processors that this process may use; the variable PODIUM_CORES can lower it where others work beside it."""
-    limit = int(os.environ.get("PODIUM_CORES", 0))
+    """Processors that this process may use; the variable PODIUM_CORES can lower it where others work beside it.
+
+    UserError where the variable holds no number; 0 and nothing are no limit.
+    """
+    given = os.environ.get("PODIUM_CORES") or "0"
+    if not given.isdecimal():
+        raise UserError(f"Expected a number of cores in the variable PODIUM_CORES, got {given!r}; correct or unset it.")
+    limit = int(given)
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(limit, found) if limit else found
 
