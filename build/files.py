@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -87,8 +88,16 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
         # np.load would leave a file open that it opened itself and found to be damaged.
         with Path(path).open("rb") as file, np.load(file) as held:
             return dict(held)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, SyntaxError, TypeError, AttributeError) as error:
-        # RuntimeError: a header that claims encryption or an unknown method; the last two: an npy file, which has no arrays.
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        RuntimeError,  # a header that claims encryption or an unknown method
+        SyntaxError,
+        tokenize.TokenError,  # NumPy tokenizes a header that it cannot parse
+        TypeError,
+        AttributeError,  # this and the last: an npy file, which has no arrays
+    ) as error:
         raise ValueError(f"{path} is damaged ({error})") from error
 
 

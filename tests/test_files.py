@@ -3,11 +3,12 @@
 import errno
 import os
 
+import numpy as np
 import pytest
 from cell_files import sentence
 
 from build.errors import UserError
-from build.files import atomic, check_writable, explained, write_text
+from build.files import arrays, atomic, check_writable, explained, write_text
 
 
 def test_a_block_that_ends_in_an_error_leaves_the_old_file(tmp_path):
@@ -27,6 +28,14 @@ def test_a_file_that_cannot_be_written_is_a_sentence_and_leaves_nothing(tmp_path
         write_text(tmp_path / place, "text")
     assert f"{place} cannot be written (" in sentence(caught)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
+
+
+def test_arrays_with_a_damaged_header_are_no_whole_file(tmp_path):
+    np.savez(tmp_path / "a.npz", a=np.zeros(9999))  # larger than the first read, which would compare the checksum
+    whole = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "a.npz").write_bytes(whole.replace(b"(9999,),", b"(9999,  "))
+    with pytest.raises(ValueError, match="is damaged"):
+        arrays(tmp_path / "a.npz")
 
 
 def test_writability_is_asked_without_a_trace(tmp_path):

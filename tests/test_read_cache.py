@@ -33,6 +33,14 @@ def test_a_damaged_cache_entry_is_made_again(tmp_path, victim):
     np.testing.assert_array_equal(cells.images, some_images(16))
 
 
+def test_a_cache_entry_with_a_damaged_header_is_made_again(tmp_path):
+    path = npz(tmp_path)
+    read(path, seed=0, cache=tmp_path / "cache")
+    (labels,) = (tmp_path / "cache").glob("*/labels.npy")
+    labels.write_bytes(labels.read_bytes().replace(b"(16,),", b"(16,  "))
+    np.testing.assert_array_equal(read(path, seed=0, cache=tmp_path / "cache").labels, some_labels(16))
+
+
 def test_an_interrupted_reading_leaves_nothing_behind(tmp_path):
     def pieces():
         yield some_images(4), some_labels(4)

@@ -92,6 +92,7 @@ DAMAGE = {
     "cut off": lambda data: data[: len(data) // 2],
     "a flipped pixel": lambda data: flip_byte(data, len(data) // 3),
     "a flipped array header": lambda data: flip_byte(data, data.index(b"NUMPY") + 14),
+    "a bracket of the header that never closes": lambda data: data.replace(b"(16, 96, 96, 3),", b"(16, 96, 96, 3 ,"),
     "a flipped magic number": lambda data: flip_byte(data, data.index(b"NUMPY")),
 }
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import tokenize
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def find(cache: Path, name: str, source: str) -> Cells | None:
         if _hash(folder / "images.npy", images, labels) != cells.sha256:
             raise ValueError("pixels or labels are not those that were written")
         return cells
-    except (OSError, ValueError, KeyError, TypeError, EOFError, AssertionError, SyntaxError):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, AssertionError, SyntaxError, tokenize.TokenError):
         # A full disk, a killed copy, an edited file: reading the source again is always right and loses nothing.
         shutil.rmtree(folder)
         return None

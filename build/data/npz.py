@@ -8,6 +8,7 @@ then its rows.
 import contextlib
 import errno
 import lzma
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -225,6 +226,7 @@ def _sentences(path: Path) -> Iterator[None]:
         NotImplementedError,
         ValueError,
         SyntaxError,
+        tokenize.TokenError,  # NumPy tokenizes a header that it cannot parse
     ) as error:
         raise UserError(f"{path} is damaged ({error}); fetch or save it again.") from error
     except OSError as error:
