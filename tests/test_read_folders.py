@@ -55,6 +55,15 @@ def test_folders_named_by_numbers_are_taken_in_their_order_and_that_is_said(tmp_
     assert again.notes == cells.notes
 
 
+def test_the_same_pictures_under_other_names_have_the_notes_of_those_names(tmp_path):
+    named = folder_of(tmp_path / "named", ABBREVIATED)
+    numbered = folder_of(tmp_path / "numbered", tuple("01234567"))
+    for _ in range(2):
+        assert read(named, seed=0, cache=tmp_path / "cache").notes == ()
+        (note,) = read(numbered, seed=0, cache=tmp_path / "cache").notes
+        assert "0 = Basophil" in note
+
+
 def test_numbered_names_are_ordered_by_number():
     given = [f"class_{number}" for number in range(3, 11)]
     indices, notes = names.match(given[::-1], "set")

@@ -42,7 +42,8 @@ def read(folder: Path, *, cache: Path) -> Cells:
     if not files:
         raise UserError(f"The folders in {folder} hold no images; expected files like {', '.join(sorted(SUFFIXES))}.")
     source = str(folder)
-    name = store.key("folder", _content(files))
+    # The notes so far say what these names meant; the same pictures under other names are an entry of their own.
+    name = store.key("folder", _content(files), *notes)
     if (found := store.find(cache, name, source)) is not None:
         return found
     return store.write(cache, name, source, len(files), _pieces(files, notes), notes)
