@@ -131,6 +131,20 @@ def test_rows_follow_class_and_number_and_other_files_are_left_out(tmp_path):
     np.testing.assert_array_equal(cells.images[33 + 10], np.asarray(smooth((96, 96), 310)))
 
 
+def test_what_is_left_out_of_the_class_folders_is_counted(tmp_path):
+    root = folder_of(tmp_path / "set", ABBREVIATED)
+    assert read(root, seed=0, cache=tmp_path / "cache").notes == ()
+    for number in range(3):
+        smooth((96, 96), number).save(root / "plt" / f"more_{number}.GIF")
+    (root / "ig" / "old").mkdir()
+    (root / "ig" / ".hidden").touch()
+    cells = read(root, seed=0, cache=tmp_path / "cache")
+    (note,) = cells.notes
+    assert len(cells) == 2 * K
+    assert note.startswith("4 entries of the class folders were left out")
+    assert note.endswith(": .gif (3), old/ (1)")
+
+
 def test_a_palette_a_grey_and_a_turned_picture_are_decoded_as_they_look(tmp_path):
     picture = smooth((40, 20), 1)
     picture.convert("P", palette=Image.Palette.ADAPTIVE).save(tmp_path / "p.png", transparency=b"\x00\x80")

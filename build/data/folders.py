@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,15 +22,18 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
 """Pillow's modes with 8 bits a channel: deeper ones would be clipped to white by the conversion."""
 
+SHOWN = 5
+"""Kinds of left-out files that the note names."""
+
 Labelled = tuple[Path, int]
 
 
 def read(folder: Path, *, cache: Path) -> Cells:
     """Read FOLDER/CLASS/*.jpg; images of another size are cut to the contract's aspect ratio and resized.
 
-    A note counts the resized ones. Hidden files and files of other kinds are left out. Rows are ordered by class, then
-    by file name with numbers in numeric order. Raises UserError for an empty folder, names that match no class, and
-    folders and files that cannot be read or decoded whole.
+    Hidden files and files of other kinds are left out. Notes count the latter and the resized images. Rows are ordered
+    by class, then by file name with numbers in numeric order. Raises UserError for an empty folder, names that match no
+    class, and folders and files that cannot be read or decoded whole.
     """
     with explained(folder, "read"):
         given = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
@@ -38,22 +42,39 @@ def read(folder: Path, *, cache: Path) -> Cells:
             f"{folder} holds no folders; expected one folder of images a class, like {contract.CLASSES[0]}/."
         )
     classes, notes = names.match(given, str(folder))
-    files = [item for index, name in sorted(zip(classes, given, strict=True)) for item in _files(folder / name, index)]
+    files, left_out = [], Counter()
+    for index, name in sorted(zip(classes, given, strict=True)):
+        images, others = _entries(folder / name)
+        files += [(path, index) for path in images]
+        left_out.update(others)
+    if left_out:
+        kinds = ", ".join(f"{kind} ({count})" for kind, count in left_out.most_common(SHOWN))
+        notes.append(
+            f"{left_out.total()} entries of the class folders were left out, as they are no files like "
+            f"{', '.join(sorted(SUFFIXES))}: {kinds}{', ...' if len(left_out) > SHOWN else ''}"
+        )
     if not files:
         raise UserError(f"The folders in {folder} hold no images; expected files like {', '.join(sorted(SUFFIXES))}.")
     source = str(folder)
-    # The notes so far say what these names meant; the same pictures under other names are an entry of their own.
+    # The notes so far are on names and other files: the same pictures in other folders are an entry of their own.
     name = store.key("folder", _content(files), *notes)
     if (found := store.find(cache, name, source)) is not None:
         return found
     return store.write(cache, name, source, len(files), _pieces(files, notes), notes)
 
 
-def _files(folder: Path, label: int) -> list[Labelled]:
+def _entries(folder: Path) -> tuple[list[Path], list[str]]:
+    """The images in order, and the kind of everything else that is not hidden: a suffix, or the name where it has none."""
+    images, others = [], []
     with explained(folder, "read"):
-        shown = [path for path in folder.iterdir() if not path.name.startswith(".")]
-        paths = [path for path in shown if path.suffix.lower() in SUFFIXES and path.is_file()]
-    return [(path, label) for path in sorted(paths, key=_numeric)]
+        for path in folder.iterdir():
+            if path.name.startswith("."):
+                continue
+            if path.suffix.lower() in SUFFIXES and path.is_file():
+                images.append(path)
+            else:
+                others.append(f"{path.name}/" if path.is_dir() else path.suffix.lower() or path.name)
+    return sorted(images, key=_numeric), sorted(others)
 
 
 def _numeric(path: Path) -> tuple:
