@@ -241,7 +241,7 @@ def test_the_programs_run_on_older_pythons_without_anything_but_numpy():
         tree = ast.parse(path.read_text(), feature_version=(3, 9))
         names = {node.names[0].name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import)}
         names |= {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        assert names <= sys.stdlib_module_names | {"numpy", "labels", "loading"}, path
+        assert names <= sys.stdlib_module_names | {"numpy", "podium_labels", "podium_loading"}, path
 
 
 def test_the_yaml_quotes_every_date_with_a_time(tmp_path, rng):
