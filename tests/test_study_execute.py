@@ -12,6 +12,7 @@ import pytest
 
 from build import package
 from build.data.prepare import prepare
+from build.files import explained
 from build.recipes import find as recipe_named
 from build.runs import Interrupted, Run
 from build.study import execute
@@ -190,6 +191,21 @@ def test_what_cannot_begin_is_tried_again(place, tmp_path, judged, trained):
         assert "'sgd'" in result.failure
         assert result.run == ""
     assert trained == [None, None]
+
+
+def test_a_full_disk_is_a_sentence_and_the_row_is_resumed(place, tmp_path, judged, trained, monkeypatch):
+    from build.train import record
+
+    def full(*_, **__):
+        with explained("state.npz", "written"):
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(record, "save", full)
+        assert "No space left" in made(TASK, place, tmp_path).failure
+    result = made(TASK, place, tmp_path)
+    assert result.failure == ""
+    assert [run and run.id for run in trained] == [None, result.run]
 
 
 def test_a_fault_that_nobody_foresaw_fails_its_row_alone_and_is_shown(place, tmp_path, monkeypatch, capsys):

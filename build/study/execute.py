@@ -175,7 +175,8 @@ def _train(task: Task, prepared, run: Run | None, root: Path, watch: Watch | Non
         return fit(task.recipe, prepared, seed=task.seed, resume=run, root=root, watch=watch)
     except UserError as error:
         broken = find(task, prepared.cells.sha256, root)
-        if broken is not None and broken.facts.get("status") == "failed":
+        ours = not isinstance(error.__cause__, OSError)  # a full disk is none of the training's faults
+        if ours and broken is not None and broken.facts.get("status") == "failed":
             broken.update(failure=str(error))
         raise
     finally:
