@@ -58,6 +58,7 @@ def test_the_probes_run_where_the_scratch_is_a_relative_folder(engine, tmp_path,
     verdict = judge(zip_path, [cells(tmp_path)], scratch=Path("scratch"), engine=engine)
     assert verdict.exit_code == 1
     assert "AssertionError" in verdict.sentence
+    assert any(log.source == "probe-ingestion" and "AssertionError" in log.text for log in verdict.outcome.logs)
 
 
 @pytest.mark.parametrize("engine", ["auto", "plain"])

@@ -6,6 +6,7 @@
 Whatever is in the zip, nothing is raised because of it: a failure is a value. UserError is for a wrong call only.
 """
 
+import dataclasses
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -179,6 +180,8 @@ def _probe(verdict, settings: Settings, zip_path: Path, conditions, classes, wor
     if errors:
         shows = "The prediction step fails; the server shows its log."
         verdict.outcome.fail(Failure("prediction", errors[0].message, shows, errors[0].remedy))
+    if found.failure or errors:  # in the rehearsal itself all went well, so its log explains nothing
+        verdict.outcome.logs += [dataclasses.replace(log, source=f"probe-{log.source}") for log in found.logs]
 
 
 def _add_memory(verdict: Verdict, conditions: Sequence[Condition], hidden: int | None) -> None:
