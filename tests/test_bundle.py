@@ -156,7 +156,13 @@ def test_only_a_bundle_or_an_empty_folder_is_replaced(tmp_path, rng):
     (precious / "competition.yaml").rename(precious / "thesis.txt")
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder.zip").mkdir()
-    for target in (precious, tmp_path / "file", tmp_path / "folder.zip"):
+    (tmp_path / "no.zip").write_text("x")
+    with zipfile.ZipFile(tmp_path / "submission.zip", "w") as archive:
+        archive.writestr("model.py", "x")
+    competition(tmp_path / "c.zip", tmp_path, rng)
+    competition(tmp_path / "c.zip", tmp_path, rng)
+    files = (tmp_path / name for name in ("file", "folder.zip", "no.zip", "submission.zip"))
+    for target in (precious, *files):
         with pytest.raises(UserError, match="holds something else; name a new folder"):
             competition(target, tmp_path, rng)
     assert (precious / "thesis.txt").is_file()

@@ -3,9 +3,11 @@
 Both carry the same ingestion and scoring programs (build/score/programs), so the score at home is made by what a server would run.
 """
 
+import contextlib
 import datetime
 import os
 import shutil
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -170,17 +172,19 @@ def _dates(start: datetime.date, days: int, final_days: int) -> tuple[dict[str, 
     )
 
 
-def _refuse_what_is_no_bundle(target: Path) -> None:
+def check_target(target: Path) -> None:
     """UserError where writing a bundle to `target` would remove what somebody else keeps there."""
-    if target.suffix == ".zip":
-        fits = not target.is_dir()
-    else:
-        fits = not target.exists() or (
-            target.is_dir() and ((target / "competition.yaml").is_file() or not any(target.iterdir()))
-        )
-    if not fits:
+    held = []
+    if target.suffix == ".zip" and target.is_file():
+        with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(target) as archive:
+            held = archive.namelist()
+    elif target.suffix != ".zip" and target.is_dir():
+        held = [path.name for path in target.iterdir()]
+        if not held:
+            return
+    if target.exists() and "competition.yaml" not in held:
         raise UserError(
-            f"A bundle replaces all that is at {target}, which holds something else; name a new folder, an empty one or a .zip file."
+            f"A bundle replaces all that is at {target}, which holds something else; name a new folder, an empty one or a new .zip file."
         )
 
 
@@ -212,7 +216,7 @@ def write_competition(
     if not title.strip():
         raise UserError("A competition needs a title, got an empty one; Codabench refuses a bundle without.")
     dates = _dates(start, days, final_days)
-    _refuse_what_is_no_bundle(target)
+    check_target(target)
     if target.suffix == ".zip":
         folder = target.with_name(f".{target.name}.folder")
         shutil.rmtree(folder, ignore_errors=True)

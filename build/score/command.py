@@ -11,7 +11,7 @@ from build.console import console
 from build.errors import UserError
 from build.runs import Run
 from build.score import held_out, scorecard, transcript
-from build.score.bundle import write_competition
+from build.score.bundle import check_target, write_competition
 from build.score.environment import ServerEnvironment
 from build.score.held_out import HeldOut, Rows
 from build.score.judge import Verdict, judge
@@ -103,6 +103,7 @@ def bundle(
     cache: Path = CACHE,
 ) -> Path:
     """Write a competition bundle from the test cells of `data`: half for the development phase, half for the final one."""
+    check_target(out)  # before the suites are drawn
     held = held_out.of_data(data, seed)
     # Every second cell of each class: both phases have all classes in their shares.
     order = np.argsort(held.labels, kind="stable")
