@@ -26,9 +26,8 @@ data_option = click.option(
 )
 seed_option = click.option(
     "--seed",
-    type=click.IntRange(
-        min=0, max=99_999_999
-    ),  # with 4,000 members' strides (build/train/fit.py) still below keras' 2**32
+    # With 4,000 members' strides (build/train/fit.py) still below keras' 2**32.
+    type=click.IntRange(min=0, max=99_999_999),
     default=0,
     show_default=True,
     help="Same seed: same split, batches and weights.",

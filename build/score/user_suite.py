@@ -31,10 +31,9 @@ def guarded(path: Path, corruption: Corruption) -> Callable[..., np.ndarray]:
     """
 
     def call(image: np.ndarray, severity: int, *, rng: np.random.Generator) -> np.ndarray:
+        # A function that writes to its input would change the test images for all that follow.
         image = image.view()
-        image.flags.writeable = (
-            False  # a function that writes to its input would change the test images for all that follow
-        )
+        image.flags.writeable = False
         try:
             return corruption(image, severity, rng=rng)
         except (Exception, SystemExit) as error:
