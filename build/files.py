@@ -1,5 +1,6 @@
 """Files that are whole or absent: atomic writes, checksums, deterministic zips, locks, and arrays read whole or refused."""
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -16,6 +17,9 @@ from typing import IO
 import numpy as np
 
 from build.errors import UserError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Numbers of the errors of a full disk and of a used-up quota."""
 
 
 @contextmanager
@@ -48,7 +52,7 @@ def _scratch(path: Path) -> tuple[int, Path]:
 def atomic(path: Path, mode: str = "wb") -> Iterator[IO]:
     """Open a scratch file beside `path` that takes its name only when the block ends without an error.
 
-    UserError where `path` cannot be written.
+    UserError where `path` cannot be written, or the disk is full.
     """
     path = Path(path)
     # The bytes of a file's name that are no UTF-8 come as lone surrogates, which UTF-8 cannot write: they are spelled out.
@@ -62,8 +66,11 @@ def atomic(path: Path, mode: str = "wb") -> Iterator[IO]:
         with explained(path, "written"):
             scratch.chmod(0o644)
             scratch.replace(path)
-    except BaseException:
+    except BaseException as error:
         scratch.unlink(missing_ok=True)
+        # Another OSError of the block may be about any other file; a full disk is about this one.
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise UserError(f"{path} cannot be written ({error.strerror}); make room on its disk.") from error
         raise
 
 

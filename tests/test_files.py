@@ -30,6 +30,22 @@ def test_a_file_that_cannot_be_written_is_a_sentence_and_leaves_nothing(tmp_path
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
 
 
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.ENOSPC, UserError), (errno.EDQUOT, UserError), (errno.EIO, OSError)]
+)
+def test_a_disk_that_fills_amid_a_file_is_a_sentence_and_the_old_one_stays(tmp_path, monkeypatch, number, kind):
+    def full(_):
+        raise OSError(number, os.strerror(number))
+
+    write_text(tmp_path / "page.html", "old")
+    monkeypatch.setattr("build.files.os.fsync", full)
+    with pytest.raises(kind) as caught:
+        write_text(tmp_path / "page.html", "new")
+    assert kind is OSError or "make room" in sentence(caught)
+    assert (tmp_path / "page.html").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
 def test_arrays_with_a_damaged_header_are_no_whole_file(tmp_path):
     np.savez(tmp_path / "a.npz", a=np.zeros(9999))  # larger than the first read, which would compare the checksum
     whole = (tmp_path / "a.npz").read_bytes()

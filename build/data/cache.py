@@ -5,7 +5,6 @@ and are written with plain sequential writes: the pages of a written memory map 
 until the kernel takes them back.
 """
 
-import errno
 import hashlib
 import json
 import shutil
@@ -19,7 +18,7 @@ import numpy as np
 from build.console import bar
 from build.data.cells import Cells, class_counts
 from build.errors import UserError
-from build.files import explained
+from build.files import FULL, explained
 from submission import contract
 
 LAYOUT = 2
@@ -104,7 +103,7 @@ def write(
         if not final.exists():
             scratch.replace(final)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in FULL:
             raise
         need = count * int(np.prod(contract.IMAGE_SHAPE)) >> 20
         raise UserError(f"The disk of {cache} is full; reading {source} needs {need + 1} MiB there.") from error
