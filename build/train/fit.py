@@ -79,8 +79,7 @@ def train(
     hosts.check_same("recipes, data, seeds or runs to go on with", repr(same))
     machine = hardware.find()
     teachers = distillation.find(recipe, prepared, root)
-    if (file := Path(recipe.weights)).suffix == ".npz" and file.is_file():
-        unseen.check(f"The network in {file}", file, prepared.split)
+    unseen.check_beginning(recipe.weights, prepared.split)
     known = record.decision_of(resume, recipe, prepared, seed, teachers) if resume else None
     decision = known or hardware.decide(recipe, machine)
     hardware.prepare(machine, decision, deterministic=recipe.deterministic)

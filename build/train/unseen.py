@@ -1,6 +1,7 @@
 """Trained weights that a training takes from elsewhere, a teacher's or those that it begins with, must not have seen its test cells.
 
 check("The teacher ID", path, prepared.split)
+check_beginning(recipe.weights, prepared.split)
 """
 
 from pathlib import Path
@@ -37,6 +38,13 @@ def check(what: str, path: Path, split: Split) -> None:
             f"{what} was trained on {seen} of this training's test cells, so the held-out score would be too good; "
             "train both with the same --seed."
         )
+
+
+def check_beginning(recipe_weights: str, split: Split) -> None:
+    """`check` of what a recipe begins with, where that is a file of ours."""
+    file = Path(recipe_weights)
+    if file.suffix == ".npz" and file.is_file():
+        check(f"The network in {file}", file, split)
 
 
 def _split(what: str, path: Path) -> Split:
