@@ -91,9 +91,9 @@ class Pot:
                 f"The cells of {cells.source} are not those that run {first.id} was trained on; put the old file back."
             )
         self.prepared = Prepared(cells, None, self.split)
-        shapes = {run.id: _shapes(weights.load(run.weights_path)[0]) for run in runs}
+        kinds = {run.id: _kind(run) for run in runs}
         for run in runs[1:]:
-            if shapes[run.id] != shapes[first.id] or _function(run) != _function(first):
+            if kinds[run.id] != kinds[first.id]:
                 raise UserError(
                     f"The runs {first.id} and {run.id} are of different networks, whose weights have no mean; "
                     "package them as an ensemble instead: python -m build package RUN RUN."
@@ -142,14 +142,12 @@ class Pot:
         )
 
 
-def _function(run: Run) -> dict:
-    """What a network computes with its weights: the spec without what only a training needs."""
-    spec = networks.complete(weights.load(run.weights_path)[1]["spec"])
-    return {name: value for name, value in spec.items() if name not in TRAINING_ONLY}
-
-
-def _shapes(arrays: Arrays) -> dict[str, tuple[int, ...]]:
-    return {name: array.shape for name, array in arrays.items()}
+def _kind(run: Run) -> tuple[dict, dict]:
+    """What runs of one pot have in common: the arrays' shapes, and the spec without what only a training needs."""
+    arrays, meta = weights.load(run.weights_path)
+    spec = networks.complete(meta["spec"])
+    function = {name: value for name, value in spec.items() if name not in TRAINING_ONLY}
+    return {name: array.shape for name, array in arrays.items()}, function
 
 
 def mean(paths: Iterable[Path]) -> Arrays:
