@@ -109,11 +109,13 @@ def test_a_zip_answers_in_a_process_of_its_own(images, tmp_path):
         ),
         ("class Model:\n    def predict(self, X): return X.later()", "has no attribute 'later'"),
         ("import os\nclass Model:\n    def __init__(self):\n        os._exit(3)", "ended with code 3"),
+        ("import os\nos.write(2, b'\\x1b[2J\\xff' * 9)\nos._exit(3)\nclass Model: pass", "ended with code 3: ?[2J"),
     ],
 )
 def test_what_fails_is_told_in_one_sentence(model, sentence, images, tmp_path):
     found = ask(pack(tmp_path / "s.zip", {"model.py": model}), Path(sys.executable), images, tmp_path)
     assert sentence in found.problem
+    assert found.problem.isprintable()
     assert "\n" not in found.problem
     assert str(tmp_path) not in found.problem
     assert found.labels == {}

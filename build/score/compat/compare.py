@@ -20,6 +20,7 @@ from build.files import arrays
 from build.score import diagnose
 from build.score.environment import ServerEnvironment
 from build.score.held_out import HeldOut, Rows
+from build.score.outcome import one_line
 from build.score.suites import choose_rows, materialise
 from build.score.unpack import unpack
 
@@ -113,7 +114,7 @@ def ask(zip_path: Path, python: Path, images: dict[str, Path], scratch: Path, *,
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflow"}
         try:
             done = subprocess.run(
-                command, env=os.environ | quiet, capture_output=True, text=True, timeout=LONGEST, check=False
+                command, env=os.environ | quiet, capture_output=True, errors="replace", timeout=LONGEST, check=False
             )
         except subprocess.TimeoutExpired:
             return Answer(problem=f"It did not answer within {LONGEST} s.")
@@ -121,7 +122,7 @@ def ask(zip_path: Path, python: Path, images: dict[str, Path], scratch: Path, *,
             return Answer(problem=f"{python} cannot be run ({error.strerror}).")
         if not Path(request["report"]).is_file():
             said = done.stderr.strip().splitlines() or ["it said nothing"]
-            return Answer(problem=f"Its process ended with code {done.returncode}: {said[-1][:300]}")
+            return Answer(problem=f"Its process ended with code {done.returncode}: {one_line(said[-1])}")
         return _read(request, submission)
 
 
@@ -140,7 +141,8 @@ def _read(request: dict, submission: Path) -> Answer:
         )
         known = diagnose.explain(seen)
         # Where it was unpacked says nothing to anybody.
-        answer.problem = (known[0] if known else f"{failure['sentence']}.").replace(f"{submission}{os.sep}", "")
+        sentence = (known[0] if known else f"{failure['sentence']}.").replace(f"{submission}{os.sep}", "")
+        answer.problem = one_line(sentence)
         return answer
     for key, array in arrays(Path(request["answers"])).items():
         kind, _, images = key.partition(" ")
