@@ -102,6 +102,15 @@ def test_what_failed_here_stands_where_the_server_scored_it(tmp_path):
     assert "It fell over." in line.facts["reason"]
 
 
+def test_what_was_sent_to_the_final_phase_alone_stands_in_it(tmp_path):
+    store = Store(tmp_path)
+    bare = store.add(judged.card([], {}))
+    store.record(bare, 0.9, phase="final")
+    for phase, expected in (("dev", []), ("final", [(bare, 0.9, "recorded")])):
+        ours = [line for line in build(store, phase=phase).standing if line.kind != "reported"]
+        assert [(line.id, line.score, line.kind) for line in ours] == expected
+
+
 def test_an_owner_adds_and_removes_by_hand(tmp_path):
     store = Store(tmp_path)
     names = [store.add(judged.card(ASKED, judged.answers(ASKED, 0.8), zip_sha256=c * 64), ASKED) for c in "ab"]

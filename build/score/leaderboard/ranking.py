@@ -156,7 +156,8 @@ def build(
     ours = standing(history, rule=rule, columns=COLUMNS, actions=actions)
     if phase == "final":
         moved = migrate(ours, phase=phase, when=now or datetime.now(UTC))
-        kept = {one.id.partition("@")[0] for one in moved}
+        # What was sent in this phase itself has its score there, whether or not it stood on the first one's board.
+        kept = {one.id.partition("@")[0] for one in moved} | {entry.id for entry in entries if phase in entry.server}
         ours = [own_submission(entry, phase, forecasts[entry.id]) for entry in entries if entry.id in kept]
     public = {f"reported-{i}": row for i, row in enumerate(REPORTED) if reported and row.phase in (phase, "")}
     theirs = [Submission(key, row.team, REPORTED_ON, {"score": row.score}, phase) for key, row in public.items()]
