@@ -182,16 +182,18 @@ class Run:
 
         "latest" is the run begun last here; where that is gone, or runs were copied from elsewhere, the newest folder.
         """
-        root, known = Path(root), [run.id for run in cls.each(root)]
+        root = Path(root)
         if str(name) == LATEST:
-            if not known:
+            newest = max((run.folder for run in cls.each(root)), default=None)
+            if newest is None:
                 raise UserError(f"There is no run yet in {root.resolve()}; train one first: python -m build train.")
-            candidates = (root / (_target(root) or known[-1]), root / known[-1])
+            candidates = (root / (_target(root) or newest.name), newest)
         else:
             candidates = (root / name, Path(name))
         for folder in candidates:
             if (folder / "recipe.json").is_file() and (folder / "run.json").is_file():
                 return cls(folder)
+        known = [run.id for run in cls.each(root)]
         listed = f"the last ones are {', '.join(known[-5:])}" if known else "there is none yet"
         raise UserError(f"Found no run {str(name)!r} in {root.resolve()}: {listed}.")
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from build.errors import UserError
 from build.score.corruptions.definition import Corruption, Suite
+from build.score.outcome import one_line
 
 
 def read(path: Path) -> Suite:
@@ -39,7 +40,7 @@ def guarded(path: Path, corruption: Corruption) -> Callable[..., np.ndarray]:
         except (Exception, SystemExit) as error:
             raise UserError(
                 f"The corruption {corruption.name!r} of {path} fails at severity {severity} "
-                f"({type(error).__name__}: {' '.join(str(error).split())[:200]}); it gets an image (H, W, 3) uint8 that it must not "
+                f"({type(error).__name__}: {one_line(str(error))}); it gets an image (H, W, 3) uint8 that it must not "
                 "write to, and returns a new one of the same shape and dtype."
             ) from error
 

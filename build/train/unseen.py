@@ -9,6 +9,8 @@ from pathlib import Path
 from build.console import console
 from build.data.split import Split
 from build.errors import UserError
+from build.members import split_of
+from build.runs import Run
 from submission import weights
 
 
@@ -23,8 +25,8 @@ def check(what: str, path: Path, split: Split) -> None:
     Raises UserError where they were trained on cells that the training is tested with.
 
     """
-    beside = path.with_name("split.npz")
-    theirs = _split(what, beside) if beside.is_file() else None
+    run = Run(path.parent)
+    theirs = split_of(run) if run.split_path.is_file() else None
     if theirs is None and _from_drawn_images(path):
         return
     if theirs is None or theirs.sha256 != split.sha256:
@@ -45,13 +47,6 @@ def check_beginning(recipe_weights: str, split: Split) -> None:
     file = Path(recipe_weights)
     if file.suffix == ".npz" and file.is_file():
         check(f"The network in {file}", file, split)
-
-
-def _split(what: str, path: Path) -> Split:
-    try:
-        return Split.load(path)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{what} has a split that cannot be read, {path} ({error}); name another run.") from error
 
 
 def _from_drawn_images(path: Path) -> bool:
