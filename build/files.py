@@ -128,8 +128,10 @@ def write_zip(folder: Path, target: Path) -> None:
 @contextmanager
 def locked(path: Path, told: str) -> Iterator[None]:
     """Hold the lock file `path` for this process; UserError with the sentence `told` where another process holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
+    with explained(path, "written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

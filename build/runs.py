@@ -38,6 +38,26 @@ class Interrupted(KeyboardInterrupt):
         self.run = run
 
 
+KINDS = {
+    "seed": int,
+    "created": str,
+    "backend": str,
+    "status": str,
+    "commit": str,
+    "minutes": float | int,
+    "data": dict,
+    "decided": dict,
+    "spec": dict,
+    "epochs": dict,
+    "result": dict,
+    "teachers": list,
+    "operations": list,
+}
+"""Kinds of the facts that are read again; each may also be absent or null."""
+DATA_KINDS = {"source": str, "sha256": str}
+"""The same for the facts of "data"."""
+
+
 class _Facts(dict):
     """Facts of a run, at any depth, that answer the name of a fact which is not there with a sentence."""
 
@@ -125,6 +145,13 @@ class Run:
             raise UserError(f"{path} is damaged ({error}); put a copy of it back, or train a new run.") from error
         if not isinstance(facts, _Facts):
             raise UserError(f"{path} is damaged, it holds no facts; put a copy of it back, or train a new run.")
+        for held, kinds in ((facts, KINDS), (facts.get("data") or {}, DATA_KINDS)):
+            for name, kind in kinds.items():
+                if held.get(name) is not None and not isinstance(held[name], kind):
+                    came = json.dumps(held[name])[:40]
+                    raise UserError(
+                        f"{path} is damaged, {name!r} is {came}; put a copy of it back, or train a new run."
+                    )
         return facts
 
     def update(self, **facts: object) -> None:

@@ -8,7 +8,7 @@ import pytest
 from cell_files import sentence
 
 from build.errors import UserError
-from build.files import arrays, atomic, check_writable, explained, write_text
+from build.files import arrays, atomic, check_writable, explained, locked, write_text
 
 
 def test_a_block_that_ends_in_an_error_leaves_the_old_file(tmp_path):
@@ -69,3 +69,12 @@ def test_an_error_of_the_system_becomes_a_sentence_and_others_pass():
     assert sentence(caught) == "cells cannot be read (Permission denied); check its name and permissions."
     with pytest.raises(KeyError), explained("cells", "read"):
         raise KeyError
+
+
+@pytest.mark.parametrize("place", ["file/lock", "folder"])
+def test_a_lock_that_cannot_be_made_is_a_sentence(tmp_path, place):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError) as caught, locked(tmp_path / place, "held by another"):
+        pass
+    assert f"{place} cannot be written (" in sentence(caught)

@@ -158,6 +158,12 @@ def test_a_writer_killed_in_mid_line_leaves_a_line_that_does_not_join_the_next(s
     assert store.damaged_path.read_bytes().startswith(b'{"check"')
 
 
+def test_a_store_that_cannot_be_locked_is_one_sentence(tmp_path):
+    (tmp_path / "board" / "lock").mkdir(parents=True)
+    with pytest.raises(UserError, match="board cannot be written"), Store(tmp_path / "board").locked():
+        pass
+
+
 def test_writers_at_the_same_time_lose_nothing(tmp_path):
     folder, count = tmp_path / "board", 20
     writers = [writer(folder, "a", count) for _ in range(3)]  # one zip: who looks for a free id must be alone

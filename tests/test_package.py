@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from build import package as packaging
 from build.errors import UserError
 from build.recipes import find
 from build.runs import Run
+from build.score import probe
 from build.score.judge import Verdict
-from build.score.outcome import Failure, Outcome
+from build.score.outcome import Failure, Finding, Outcome
 from submission import weights
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,13 +67,13 @@ class Judged:
         pass
 
 
-def judged(monkeypatch, facts: dict, outcome: Outcome | None = None) -> list:
+def judged(monkeypatch, facts: dict, outcome: Outcome | None = None, findings: Sequence[Finding] = ()) -> list:
     """Let the judge find `facts`; returns the calls that it got."""
     calls = []
 
     def rehearse(zip_path, held, **options):
         calls.append((Path(zip_path).read_bytes(), held, options))
-        return Judged(Verdict(outcome or Outcome()), dict(facts))
+        return Judged(Verdict(outcome or Outcome(), list(findings)), dict(facts))
 
     monkeypatch.setattr(packaging, "rehearse", rehearse)
     return calls
@@ -165,6 +167,13 @@ def test_a_zip_that_would_fail_on_the_server_is_rejected(here, monkeypatch, caps
     assert "model.py, line 3, fails." in capsys.readouterr().err
 
 
+def test_a_zip_whose_unusual_calls_left_no_record_is_rejected(here, monkeypatch, capsys):
+    judged(monkeypatch, card(), findings=[Finding(probe.LOST, "warning", "The probes left no record.", "")])
+    assert make() == 1
+    assert not Path("dist/submission.zip").exists()
+    assert "1 gate(s) missed. the judge's unusual calls: wanted a record, came nothing" in capsys.readouterr().err
+
+
 def test_a_zip_too_large_is_rejected(here, monkeypatch):
     judged(monkeypatch, card())
     monkeypatch.setattr(Run, "recipe", dataclasses.replace(RECIPE, maximum_zip_mb=0.001))
@@ -238,7 +247,7 @@ def test_an_untrained_network_goes_all_the_way_and_misses_its_gates(here):
     )
     assert done.returncode == 1, done.stderr
     facts = json.loads(Path("dist/scorecard.json").read_text())
-    assert [gate["passed"] for gate in facts["gates"]] == [True, False, False, True, True], facts["gates"]
+    assert [gate["passed"] for gate in facts["gates"]] == [True, True, False, False, True, True], facts["gates"]
     assert facts["outcome"]["status"] == "scored"
     assert {row["corruption"] for row in facts["suites"]["basic"]["conditions"]} == {
         "blur", "noise", "brightness", "contrast", "jpeg", "occlusion"

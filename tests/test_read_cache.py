@@ -1,8 +1,11 @@
 """The cache of read cells: opened where the source is the same, made again where it is not or the entry is damaged."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
-from cell_files import npz, some_images, some_labels
+from cell_files import npz, sentence, some_images, some_labels
 
 from build.data import cache as store
 from build.data.read import read
@@ -31,6 +34,20 @@ def test_a_damaged_cache_entry_is_made_again(tmp_path, victim):
     (entry / victim).write_bytes((entry / victim).read_bytes()[:20])
     cells = read(path, seed=0, cache=tmp_path / "cache")
     np.testing.assert_array_equal(cells.images, some_images(16))
+
+
+def test_a_damaged_cache_entry_that_cannot_be_removed_is_a_sentence(tmp_path, monkeypatch):
+    def refused(_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    path = npz(tmp_path)
+    read(path, seed=0, cache=tmp_path / "cache")
+    (entry,) = (tmp_path / "cache").iterdir()
+    (entry / "labels.npy").write_bytes(b"")
+    monkeypatch.setattr(store.shutil, "rmtree", refused)
+    with pytest.raises(UserError) as caught:
+        read(path, seed=0, cache=tmp_path / "cache")
+    assert "is damaged and cannot be removed (Permission denied); remove it by hand." in sentence(caught)
 
 
 def test_a_cache_entry_with_a_damaged_header_is_made_again(tmp_path):

@@ -130,6 +130,28 @@ def test_damaged_facts_are_a_sentence(run, text, says):
     assert str(run.facts_path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"seed": "3"}, "'seed' is \"3\""),
+        ({"data": []}, "'data' is []"),
+        ({"data": {"source": 3}}, "'source' is 3"),
+        ({"decided": "cpu"}, "'decided' is \"cpu\""),
+        ({"minutes": "long"}, "'minutes' is \"long\""),
+    ],
+)
+def test_a_fact_of_another_kind_is_a_sentence(run, facts, says):
+    run.update(**facts)
+    with pytest.raises(UserError) as caught:
+        _ = run.facts
+    assert f"{run.facts_path} is damaged, {says}; put a copy of it back" in sentence(caught)
+
+
+def test_facts_that_are_null_are_absent(run):
+    run.update(seed=None, data=None, minutes=2)
+    assert run.facts["seed"] is None
+
+
 def test_a_fact_that_is_not_there_is_a_sentence_when_it_is_asked_for(run):
     facts = run.facts
     assert facts.get("status") is None

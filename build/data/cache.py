@@ -58,7 +58,8 @@ def find(cache: Path, name: str, source: str) -> Cells | None:
         return cells
     except (OSError, ValueError, KeyError, TypeError, EOFError, AssertionError, SyntaxError, tokenize.TokenError):
         # A full disk, a killed copy, an edited file: reading the source again is always right and loses nothing.
-        shutil.rmtree(folder)
+        with explained(f"{folder} is damaged and", "removed", "remove it by hand"):
+            shutil.rmtree(folder)
         return None
 
 

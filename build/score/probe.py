@@ -32,6 +32,8 @@ WORDS = {
     "traces": "a look at what was left behind",
 }
 """Check -> what the probe did when it broke off."""
+LOST = "probes-lost"
+"""Rule of the finding that the probes left no record; packaging has a gate against it."""
 BREACHES = ("nothing", "type", "dtype", "one-hot", "column", "shape", "length", "nan", "float", "range")
 """Kinds of programs/podium_labels.py."""
 
@@ -109,7 +111,7 @@ def _nothing_recorded(found: Probed, job: Job) -> None:
     said = last_line(job.text("ingestion", "stderr"))
     sentence = f"The probes left no record: {ended.rstrip('.')}{f' ({said})' if said else ''}."
     remedy = "How it behaves in unusual calls is not known; unless the zip removes or ends what it finds, the judge is at fault."
-    found.findings.append(Finding("probes-lost", "warning", sentence, remedy))
+    found.findings.append(Finding(LOST, "warning", sentence, remedy))
 
 
 def judge_record(record: dict, *, adapts: bool) -> Probed:

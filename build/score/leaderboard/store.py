@@ -22,7 +22,7 @@ from pathlib import Path
 
 from build.console import console
 from build.errors import UserError
-from build.files import atomic
+from build.files import atomic, explained
 from build.score.leaderboard.lines import decode, encode
 from build.score.leaderboard.predictions import Predictions, load_predictions, save_predictions
 
@@ -84,8 +84,10 @@ class Store:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Wait for the other writers, then hold the lock."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("a") as file:
+        with explained(self.folder, "written"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = (self.folder / "lock").open("a")
+        with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield  # closing the file releases the lock, also when this process dies
 
