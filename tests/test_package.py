@@ -257,4 +257,4 @@ def test_an_untrained_network_goes_all_the_way_and_misses_its_gates(here):
     assert len(page) > 50_000
     assert page.count(">missed<") == 2
     assert "Where the network looks" in page
-    assert page.count(">passed<") == 3
+    assert page.count(">passed<") == 4
