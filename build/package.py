@@ -22,7 +22,7 @@ from build.files import sha256, write_zip
 from build.members import open_members, operations_of
 from build.recipe import Recipe
 from build.runs import Run
-from build.score import held_out, probe
+from build.score import held_out
 from build.score.judge import Verdict
 from build.score.rehearsal import CACHE, DEFAULT_SUITES, Rehearsal, rehearse
 from build.score.suites import materialise
@@ -104,12 +104,11 @@ def gates(verdict: Verdict, card: dict, recipe: Recipe, zip_bytes: int) -> list[
         passed = came is not None and (came >= limit if least else came <= limit)
         return Gate(name, wanted, "nothing" if came is None else form.format(came), passed)
 
-    lost = any(finding.rule == probe.LOST for finding in verdict.findings)
     reason = "a score" if not verdict.exit_code else verdict.outcome.reason
     clean = card["held_out"]["accuracy"] if card["held_out"] else None
     return [
         Gate("runs as the worker would run it", "a score", reason, not verdict.exit_code),
-        Gate("the judge's unusual calls", "a record", "nothing" if lost else "a record", not lost),
+        Gate("the judge's unusual calls", "a record", "a record" if verdict.probed else "nothing", verdict.probed),
         gate("held-out accuracy", clean, recipe.minimum_held_out, "{:.3f}", True),
         gate("perturbed accuracy", card["perturbed_accuracy"], recipe.minimum_perturbed, "{:.3f}", True),
         gate("zip size", zip_bytes / 1e6, recipe.maximum_zip_mb, "{:.1f} MB", False),

@@ -44,6 +44,7 @@ def printed(verdict, card=None) -> str:
 def test_a_good_zip_would_score_and_leaves_no_scratch(tmp_path):
     verdict = judge(good(tmp_path / "s.zip"), [cells(tmp_path)], scratch=tmp_path / "scratch")
     assert verdict.exit_code == 0
+    assert verdict.probed
     assert verdict.outcome.scores["accuracy"] == pytest.approx(7 / 12)
     assert verdict.sentence.startswith("It would score: accuracy 0.5833")
     assert list((tmp_path / "scratch").iterdir()) == []
@@ -80,6 +81,7 @@ def test_the_last_line_of_a_failure_says_why_and_what_to_change(tmp_path):
     zip_path = source(model("return 1 / 0"))(tmp_path / "s.zip")
     verdict = judge(zip_path, [cells(tmp_path)], scratch=tmp_path / "scratch")
     assert verdict.exit_code == 1
+    assert not verdict.probed
     lines = printed(verdict).strip().splitlines()
     assert lines[-1].startswith("It would fail: ")
     assert "ZeroDivisionError" in lines[-1]

@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,8 @@ from build import package as packaging
 from build.errors import UserError
 from build.recipes import find
 from build.runs import Run
-from build.score import probe
 from build.score.judge import Verdict
-from build.score.outcome import Failure, Finding, Outcome
+from build.score.outcome import Failure, Outcome
 from submission import weights
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,13 +65,13 @@ class Judged:
         pass
 
 
-def judged(monkeypatch, facts: dict, outcome: Outcome | None = None, findings: Sequence[Finding] = ()) -> list:
+def judged(monkeypatch, facts: dict, outcome: Outcome | None = None, *, probed: bool = True) -> list:
     """Let the judge find `facts`; returns the calls that it got."""
     calls = []
 
     def rehearse(zip_path, held, **options):
         calls.append((Path(zip_path).read_bytes(), held, options))
-        return Judged(Verdict(outcome or Outcome(), list(findings)), dict(facts))
+        return Judged(Verdict(outcome or Outcome(), probed=probed), dict(facts))
 
     monkeypatch.setattr(packaging, "rehearse", rehearse)
     return calls
@@ -168,7 +166,7 @@ def test_a_zip_that_would_fail_on_the_server_is_rejected(here, monkeypatch, caps
 
 
 def test_a_zip_whose_unusual_calls_left_no_record_is_rejected(here, monkeypatch, capsys):
-    judged(monkeypatch, card(), findings=[Finding(probe.LOST, "warning", "The probes left no record.", "")])
+    judged(monkeypatch, card(), probed=False)
     assert make() == 1
     assert not Path("dist/submission.zip").exists()
     assert "1 gate(s) missed. the judge's unusual calls: wanted a record, came nothing" in capsys.readouterr().err

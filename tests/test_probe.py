@@ -39,6 +39,7 @@ def rules(found) -> dict[str, str]:
 def test_a_model_that_does_as_asked_has_no_finding_and_is_measured(tmp_path, images):
     found = probed(tmp_path, GOOD, images, engine="auto")
     assert found.findings == []
+    assert found.recorded
     assert found.failure is None
     assert found.images_per_second > 10
     # The sum over int64 copies every pixel in eight bytes.
@@ -113,7 +114,9 @@ def test_probes_that_leave_no_record_have_not_found_nothing(tmp_path, images, mo
         return folder
 
     monkeypatch.setattr(probe, "write_program", broken)
-    found = rules(probed(tmp_path, GOOD, images))
+    done = probed(tmp_path, GOOD, images)
+    assert not done.recorded
+    found = rules(done)
     assert found == {"probes-lost": "The probes left no record: the process ended with exit code 1 (no such folder)."}
 
 

@@ -41,6 +41,8 @@ class Verdict:
     """Of the lint, the run and the probes: errors first."""
     timing: dict = field(default_factory=dict)
     """seconds_per_1000, startup_seconds, largest_set, and of a hidden set of known size its seconds and MiB (probe.forecast)."""
+    probed: bool = False
+    """Whether the zip was also called in the unusual ways of build/score/probe.py and a record of it was left."""
     growth_bytes_per_image: float | None = None
     """Working memory of one more image within one call of predict; None where it was not measured."""
 
@@ -173,6 +175,7 @@ def _probe(verdict, settings: Settings, zip_path: Path, conditions, classes, wor
     images = probe.sample([condition.images_path for condition in conditions])
     found = probe.probe(settings, submission, images, classes=len(classes), work=work / "probe", adapts=adapts)
     verdict.findings += found.findings
+    verdict.probed = found.recorded
     verdict.growth_bytes_per_image = found.growth_bytes_per_image
     if found.failure:
         verdict.outcome.fail(found.failure)

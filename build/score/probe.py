@@ -32,8 +32,6 @@ WORDS = {
     "traces": "a look at what was left behind",
 }
 """Check -> what the probe did when it broke off."""
-LOST = "probes-lost"
-"""Rule of the finding that the probes left no record; packaging has a gate against it."""
 BREACHES = ("nothing", "type", "dtype", "one-hot", "column", "shape", "length", "nan", "float", "range")
 """Kinds of programs/podium_labels.py."""
 
@@ -43,6 +41,8 @@ class Probed:
     """What the probes found."""
 
     findings: list[Finding] = field(default_factory=list)
+    recorded: bool = False
+    """Whether the probes left a record: without one, no findings mean nothing."""
     failure: Failure | None = None
     """Where the very first call already fails, as it would in the prediction step."""
     growth_bytes_per_image: float | None = None
@@ -88,7 +88,7 @@ def probe(
     elif record.get("running"):
         execution = job.executions["ingestion"]
         _broke_off(found, record, f"the process ended with exit code {execution.exit_code}")
-    elif not isinstance(record.get("checks"), dict):
+    elif not found.recorded:
         _nothing_recorded(found, job)
     if isinstance(record.get("failure"), dict) and record["failure"]:
         reports.write_json(job.output / "failure.json", record["failure"])
@@ -111,16 +111,17 @@ def _nothing_recorded(found: Probed, job: Job) -> None:
     said = last_line(job.text("ingestion", "stderr"))
     sentence = f"The probes left no record: {ended.rstrip('.')}{f' ({said})' if said else ''}."
     remedy = "How it behaves in unusual calls is not known; unless the zip removes or ends what it finds, the judge is at fault."
-    found.findings.append(Finding(LOST, "warning", sentence, remedy))
+    found.findings.append(Finding("probes-lost", "warning", sentence, remedy))
 
 
 def judge_record(record: dict, *, adapts: bool) -> Probed:
     """Findings from what the probe program recorded (untrusted: the submission could write there too)."""
     found = Probed()
     checks = record.get("checks")
+    found.recorded = isinstance(checks, dict)
     checks = (
         {name: value for name, value in checks.items() if name in WORDS and isinstance(value, dict)}
-        if isinstance(checks, dict)
+        if found.recorded
         else {}
     )
 
