@@ -138,20 +138,21 @@ class Run:
     def facts(self) -> dict:
         """The content of run.json; UserError if it is damaged, and where a fact is asked for by a name that it lacks."""
         path = self.facts_path
+
+        def damaged(how: str) -> UserError:
+            return UserError(f"{path} is damaged{how}; put a copy of it back, or train a new run.")
+
         try:
             with explained(path, "read"):
                 facts = json.loads(path.read_text(encoding="utf-8"), object_hook=lambda held: _Facts(held, path))
         except ValueError as error:
-            raise UserError(f"{path} is damaged ({error}); put a copy of it back, or train a new run.") from error
+            raise damaged(f" ({error})") from error
         if not isinstance(facts, _Facts):
-            raise UserError(f"{path} is damaged, it holds no facts; put a copy of it back, or train a new run.")
+            raise damaged(", it holds no facts")
         for held, kinds in ((facts, KINDS), (facts.get("data") or {}, DATA_KINDS)):
             for name, kind in kinds.items():
                 if held.get(name) is not None and not isinstance(held[name], kind):
-                    came = json.dumps(held[name])[:40]
-                    raise UserError(
-                        f"{path} is damaged, {name!r} is {came}; put a copy of it back, or train a new run."
-                    )
+                    raise damaged(f", {name!r} is {json.dumps(held[name])[:40]}")
         return facts
 
     def update(self, **facts: object) -> None:
