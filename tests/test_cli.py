@@ -59,6 +59,11 @@ def test_help_answers_without_the_framework():
         (["train", "--data", "missing.npz"], "missing.npz"),
         (["train", "--recipe", "nonsense"], "There is no recipe named 'nonsense'"),
         (["train", "--epochs", "0"], "--epochs"),
+        (["train", "--set", "crop"], "Expected NAME=VALUE, such as crop=0.7, got 'crop'"),
+        (["train", "--set", "sharpness=2"], "--set names sharpness, which is no field of a recipe"),
+        (["train", "--set", "lr=fast"], "learning_rate is a number, got 'fast'"),
+        (["train", "--set", "epochs=3", "--epochs", "2"], "--set epochs and --epochs say the same thing"),
+        (["train", "--set", "teachers=a", "--teacher", "b"], "--set teachers and --teacher say the same thing"),
         (["train", "--resume", "nowhere"], "Found no run 'nowhere'"),
         (["train", "--resume", ""], "Found no run ''"),
         (["train", "--seed", str(2**64)], "--seed"),
@@ -168,6 +173,12 @@ def test_a_run_is_not_resumed_by_other_settings_than_its_own(run, capsys, option
     said = " ".join(capsys.readouterr().err.split())
     assert own in said
     assert f"leave --{option} out" in said
+
+
+def test_a_run_is_resumed_by_what_set_repeats_only(run, capsys):
+    assert cli.main(["train", "--resume", run.id, "--set", "minutes=2", "--set", "crop=0.7"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "crop 1.0 and not 0.7; leave --set crop out" in said
 
 
 @pytest.mark.parametrize("facts", ["{}", "", "[]", '{"seed": 3, "data": {}}'])

@@ -1,5 +1,6 @@
 """train and package: from data to dist/submission.zip."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import click
@@ -21,6 +22,10 @@ SYNTHETIC_NOTICE = (
     "No --data given: training on synthetic cells drawn by this kit. They show that everything works; "
     "their scores say nothing about real cells."
 )
+
+
+OPTIONS = {"teachers": "teacher"}
+"""Options that are called otherwise than the field that they override."""
 
 
 @click.command()
@@ -48,6 +53,13 @@ SYNTHETIC_NOTICE = (
     type=click.IntRange(min=0, max=4000),
     help="Number of an ensemble's member: other random draws on the same split.",
 )
+@click.option(
+    "--set",
+    "settings",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Overrides any field of the recipe, by its name in build/recipe.py; may be repeated.",
+)
 @click.pass_context
 def train(
     context: click.Context,
@@ -61,12 +73,14 @@ def train(
     minutes: float | None,
     teachers: tuple[str, ...],
     member: int | None,
+    settings: tuple[str, ...],
 ) -> None:
     """Train a recipe; leaves runs/ID/ with the recipe as used, split, history and weights."""
     import dataclasses
 
     from build.data.prepare import prepare
     from build.data.read import is_synthetic
+    from build.recipe_fields import read_settings
     from build.recipes import default, find
     from build.runs import LATEST, Run
 
@@ -76,17 +90,19 @@ def train(
     weights = _without_latest(weights) if weights else None
     given = {"weights": weights, "size": size, "minutes": minutes, "teachers": named or None, "member": member}
     changes = {name: value for name, value in given.items() if value is not None}
+    set_fields = read_settings(settings)
+    _refuse_twice(set_fields, changes.keys() | ({"epochs"} if epochs else set()))
     explicit = {name for name in context.params if context.get_parameter_source(name) != ParameterSource.DEFAULT}
     if run:
         own = {name: value for name, value in (("recipe", recipe), ("seed", seed)) if name in explicit}
-        _refuse_others(run, changes | own)
+        _refuse_others(run, changes | own | set_fields, set_fields)
         chosen, seed = run.recipe, run.facts["seed"]
         # A file that was moved since may be named anew; its hash is compared.
         data = data if "data" in explicit else run.facts["data"]["source"]
     else:
         synthetic = is_synthetic(data)
         chosen = find(recipe or default(synthetic=synthetic, gpu=not synthetic and _gpu()))
-        chosen = dataclasses.replace(chosen, **changes)
+        chosen = dataclasses.replace(chosen, **changes, **set_fields)
     if data == "synthetic":
         console.print(SYNTHETIC_NOTICE)
     prepared = prepare(data, chosen, seed=seed)
@@ -139,17 +155,26 @@ def _without_latest(weights: str) -> str:
     return str(Path(root, Run.open(LATEST, root).id, *parts[at + 1 :]))
 
 
-def _refuse_others(run, given: dict) -> None:
-    """UserError where an option of a resumed run asks for another setting than the run's own."""
+def _refuse_twice(set_fields: dict, given: Collection[str]) -> None:
+    """UserError where --set names a field that an option of its own has said too."""
+    from build.errors import UserError
+
+    for name in set_fields:
+        if name in given:
+            raise UserError(f"--set {name} and --{OPTIONS.get(name, name)} say the same thing; leave one of them out.")
+
+
+def _refuse_others(run, given: dict, set_fields: Collection[str]) -> None:
+    """UserError where an option of a resumed run asks for another setting than the run's own; set_fields: those by --set."""
     from build.errors import UserError
 
     own = {"seed": run.facts["seed"], "recipe": run.recipe.name}
     for name, value in given.items():
         theirs = own[name] if name in own else getattr(run.recipe, name)
         if value != theirs:
-            option = {"teachers": "teacher"}.get(name, name)
+            option = f"--set {name}" if name in set_fields else f"--{OPTIONS.get(name, name)}"
             raise UserError(
-                f"Run {run.id} goes on by its own settings, {name} {theirs!r} and not {value!r}; leave --{option} out, or train a new run."
+                f"Run {run.id} goes on by its own settings, {name} {theirs!r} and not {value!r}; leave {option} out, or train a new run."
             )
 
 

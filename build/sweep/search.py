@@ -13,15 +13,13 @@ Optuna is imported where a search begins, and not for reading one.
 """
 
 import dataclasses
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from build.errors import UserError
-from build.recipe import Recipe
+from build.recipe_fields import IN_WORDS, find_field, read_value
 
-SHORT = {"lr": "learning_rate"}
 FIXED = ("name", "validation_share", "test_share", "folds", "fold", "member", "storage", "views", "hidden_images")
 """Fields that change which cells are judged, or nothing of a training."""
 PACKAGING = ("minimum_", "maximum_", "size_limit", "accuracy_budget", "time_limit")
@@ -70,10 +68,7 @@ def parse(text: str) -> Space:
 
 
 def _field(name: str) -> dataclasses.Field:
-    fields = {field.name: field for field in dataclasses.fields(Recipe)}
-    field = fields.get(SHORT.get(name, name))
-    if field is None:
-        raise UserError(f"--search names {name}, which is no field of a recipe (build/recipe.py lists them).")
+    field = find_field(name, asked_by="--search")
     if field.name in FIXED or field.name.startswith(PACKAGING) or field.type not in (float, int, str, bool):
         raise UserError(f"{field.name} cannot be searched: expected a number or a word that changes the training.")
     return field
@@ -83,37 +78,21 @@ def _distribution(field: dataclasses.Field, kind: str, parts: list[str]) -> Dist
     if kind not in KINDS:
         raise UserError(f"{field.name}: expected one of {', '.join(KINDS)}, got {kind}.")
     if kind == "choice":
-        values = tuple(_value(field, part) for part in parts)
+        values = tuple(read_value(field, part) for part in parts)
         if len(set(values)) < max(2, len(values)):
             raise UserError(f"{field.name}: a choice needs two or more different values, got {', '.join(parts)}.")
         return Distribution(kind, values=values)
     if field.type is not (int if kind == "int" else float):
-        raise UserError(f"{field.name} is {_article(field.type)}: {kind} does not fit; use {_fitting(field.type)}.")
-    numbers = [_value(field, part) for part in parts]
+        raise UserError(f"{field.name} is {IN_WORDS[field.type]}: {kind} does not fit; use {_fitting(field.type)}.")
+    numbers = [read_value(field, part) for part in parts]
     if len(numbers) != 2 or not numbers[0] < numbers[1] or (kind == "loguniform" and numbers[0] <= 0):
         above = " above 0" if kind == "loguniform" else ""
         raise UserError(f"{field.name}: expected {kind}(LOW,HIGH) with LOW{above} below HIGH, got {', '.join(parts)}.")
     return Distribution(kind, *numbers)
 
 
-def _article(kind: type) -> str:
-    return {float: "a number", int: "a whole number", str: "a word", bool: "true or false"}[kind]
-
-
 def _fitting(kind: type) -> str:
     return {float: "uniform, loguniform or choice", int: "int or choice"}.get(kind, "choice")
-
-
-def _value(field: dataclasses.Field, text: str) -> float | int | str | bool:
-    try:
-        if field.type is bool:
-            return {"true": True, "false": False}[text.lower()]
-        value = field.type(text)
-        if value != value or value in (math.inf, -math.inf) or value == "":
-            raise ValueError(text)
-    except (ValueError, KeyError):
-        raise UserError(f"{field.name} is {_article(field.type)}, got {text!r}.") from None
-    return value
 
 
 class Search:

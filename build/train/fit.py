@@ -20,7 +20,7 @@ from build.console import console
 from build.errors import UserError
 from build.recipe import IMAGE_SIDE, Recipe
 from build.runs import Interrupted, Run
-from build.train import distillation, hardware, record, unseen
+from build.train import distillation, hardware, record, settings, unseen
 from build.train.batches import TRAIN, TRIAL
 from build.train.budget import Kind, Timetable
 from build.train.hosts import Hosts, is_loss
@@ -71,6 +71,7 @@ def train(
         raise UserError(
             f"Training needs at least 1 epoch, 1 image a batch and a seed from 0 up, got {recipe.epochs}, {recipe.batch} and {seed}."
         )
+    settings.check(recipe)
     for side in ("train", "validation"):
         if not len(getattr(prepared.split, side)):
             raise UserError(f"The {side} side of the split is empty; raise the recipe's {side}_share.")

@@ -1,0 +1,37 @@
+"""Which values the training and packaging settings of a recipe may take. Said before the training, not after it."""
+
+from build.errors import UserError
+from build.recipe import Recipe
+from submission.views import COUNTS
+from submission.weights import STORAGES
+
+_POSITIVE = ("learning_rate", "head_learning_rate", "teacher_temperature")
+_NOT_NEGATIVE = (
+    "weight_decay",
+    "warmup_epochs",
+    "minutes",
+    "patience",
+    "head_epochs",
+    "fine_tune_layers",
+    "l1",
+    "l2",
+    "member",
+    "size_limit_mb",
+    "accuracy_budget",
+)
+_SHARES = ("ema_momentum", "label_smoothing", "teacher_weight", "minimum_held_out", "minimum_perturbed")
+
+
+def check(recipe: Recipe) -> None:
+    """Raise UserError for a setting outside its range."""
+    for names, fits, expected in (
+        (_POSITIVE, lambda value: value > 0, "above 0"),
+        (_NOT_NEGATIVE, lambda value: value >= 0, "at least 0"),
+        (_SHARES, lambda value: 0 <= value <= 1, "from 0 to 1"),
+        (("storage",), STORAGES.__contains__, f"one of {', '.join(STORAGES)}"),
+        (("views",), (0, *COUNTS).__contains__, f"0 (chosen by speed) or one of {', '.join(map(str, COUNTS))}"),
+    ):
+        for name in names:
+            value = getattr(recipe, name)
+            if not fits(value):
+                raise UserError(f"Recipe field {name} must be {expected}, got {value}; correct the recipe.")
