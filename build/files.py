@@ -126,14 +126,14 @@ def write_zip(folder: Path, target: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, told: str) -> Iterator[None]:
-    """Hold the lock file `path` for this process; UserError with the sentence `told` where another process holds it."""
+def locked(path: Path, told: str | None = None) -> Iterator[None]:
+    """Hold the lock file `path` for this process; where another holds it, UserError with the sentence `told`, or wait if there is none."""
     with explained(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.open("w")
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if told else 0))
         except BlockingIOError as error:
             raise UserError(told) from error
-        yield
+        yield  # closing the file releases the lock, also when this process dies

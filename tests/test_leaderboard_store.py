@@ -160,7 +160,7 @@ def test_a_writer_killed_in_mid_line_leaves_a_line_that_does_not_join_the_next(s
 
 def test_a_store_that_cannot_be_locked_is_one_sentence(tmp_path):
     (tmp_path / "board" / "lock").mkdir(parents=True)
-    with pytest.raises(UserError, match="board cannot be written"), Store(tmp_path / "board").locked():
+    with pytest.raises(UserError, match="board/lock cannot be written"), Store(tmp_path / "board").locked():
         pass
 
 

@@ -10,19 +10,18 @@ line but the one it was writing. Lines that do not read are moved to `damaged.tx
 Not covered: file systems without flock (some network mounts), and deletion, which an append-only store does not have.
 """
 
-import fcntl
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from build.console import console
 from build.errors import UserError
-from build.files import atomic, explained
+from build.files import atomic, locked
 from build.score.leaderboard.lines import decode, encode
 from build.score.leaderboard.predictions import Predictions, load_predictions, save_predictions
 
@@ -81,15 +80,9 @@ class Store:
         self.damaged_path = self.folder / "damaged.txt"
         self._said = 0
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Wait for the other writers, then hold the lock."""
-        with explained(self.folder, "written"):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            file = (self.folder / "lock").open("a")
-        with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield  # closing the file releases the lock, also when this process dies
+        return locked(self.folder / "lock")
 
     def lines(self) -> tuple[list[dict], list[bytes]]:
         """Readable lines in order, and the damaged ones."""
