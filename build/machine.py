@@ -22,12 +22,21 @@ def cores() -> int:
 
 def processor() -> str:
     """The processor's model as the system names it."""
-    information = Path("/proc/cpuinfo")
+    return _told("model name") or platform.processor() or platform.machine()
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the processor has units for products of bfloat16 matrices (Intel's AMX); False where the system does not tell."""
+    return "amx_bf16" in _told("flags").split()
+
+
+def _told(name: str, information: Path = Path("/proc/cpuinfo")) -> str:
+    """What Linux says of the first processor under that name; "" where there is nothing."""
     if information.is_file():
         for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
+            if line.startswith(name):
                 return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return ""
 
 
 def machine() -> str:

@@ -150,7 +150,8 @@ class Recipe:
     deterministic: bool = False
     """TensorFlow's deterministic kernels: needed on a GPU only for the same bits twice (a CPU gives them anyway)."""
     precision: str = "auto"
-    """"auto" (mixed_bfloat16 on a GPU, else float32), "float32", "mixed_bfloat16" or "mixed_float16"."""
+    """"auto" (mixed_bfloat16 on a GPU; on a CPU float32, with ConvNeXt's products in bfloat16 where it has units for them), "float32",
+    "bfloat16_products", "mixed_bfloat16" or "mixed_float16"."""
     xla: str = "auto"
     """"auto" (only where a GPU is found: on a CPU it makes depthwise convolutions 7x slower, so it compiles other layers only), "on",
     "off"."""

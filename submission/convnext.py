@@ -205,9 +205,8 @@ def convnext(
 def _block(x, width: int, name: str, rate: float, layer_scale: float, seed: int, parts: Parts):
     branch = parts.depthwise(7, padding="same", depthwise_initializer="zeros", name=f"{name}_depthwise")(x)
     branch = parts.norm(epsilon=NORM_EPSILON, name=f"{name}_norm")(branch)
-    branch = layers.Dense(4 * width, kernel_initializer="zeros", name=f"{name}_expand")(branch)
-    branch = parts.gelu(f"{name}_gelu")(branch)
-    branch = layers.Dense(width, kernel_initializer="zeros", name=f"{name}_project")(branch)
+    branch = parts.dense_gelu(4 * width, f"{name}_expand")(branch)
+    branch = parts.dense(width, f"{name}_project")(branch)
     branch = LayerScale(layer_scale, name=f"{name}_scale")(branch)
     branch = StochasticDepth(rate, seed, name=f"{name}_drop")(branch)
     return layers.Add(name=f"{name}_add")([x, branch])

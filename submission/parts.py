@@ -1,7 +1,7 @@
 """The layers that a network is put together from, so that a training can put faster ones of the same weights in their place.
 
 network = build(spec)                # Keras' own layers: any backend, any version
-network = build(spec, parts=FAST)    # build/train/fast_layers.py, on a CPU
+network = build(spec, parts=FAST)    # build/train/fast_layers.py, on a CPU; or build/train/bfloat16_layers.py
 """
 
 from collections.abc import Callable
@@ -15,12 +15,25 @@ def gelu(name: str) -> layers.Layer:
     return layers.Activation("gelu", name=name)
 
 
+def dense(units: int, name: str) -> layers.Layer:
+    """A product with a matrix and a bias; the kernel is zero until the network is initialised."""
+    return layers.Dense(units, kernel_initializer="zeros", name=name)
+
+
+def dense_gelu(units: int, name: str, *, gelu: Callable[[str], layers.Layer] = gelu) -> Callable:
+    """`dense`, and a GELU of its outputs in a layer of its own."""
+    product, activation = dense(units, name), gelu(f"{name}_gelu")
+    return lambda x: activation(product(x))
+
+
 class Parts(NamedTuple):
-    """Makers of layers, with the arguments of Keras' layers; what they make has the same weights by the same names."""
+    """Makers of layers, with the arguments of Keras' layers or of the functions above; whatever makes them, their weights have one
+    shape and name."""
 
     depthwise: Callable[..., layers.Layer] = layers.DepthwiseConv2D
     norm: Callable[..., layers.Layer] = layers.LayerNormalization
-    gelu: Callable[[str], layers.Layer] = gelu
+    dense: Callable[[int, str], Callable] = dense
+    dense_gelu: Callable[[int, str], Callable] = dense_gelu
 
 
 STANDARD = Parts()

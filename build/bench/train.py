@@ -1,9 +1,9 @@
 """A training step beside keras.applications: `python -m build.bench train`.
 
 Processor milliseconds an image (user and system time of the process, all its threads) of one step of ConvNeXt atto with AdamW on
-batches of 64, at 96 and at 64 pixels: the trainer's own step as it is chosen on a CPU, the same in bfloat16, under XLA, with Lion, and
-the network of keras.applications, whose depthwise layers are grouped convolutions. All take turns; a figure is the median of the
-rounds. Results also go to runs/bench/train.json.
+batches of 64, at 96 and at 64 pixels: the trainer's own step in float32, the same with products in bfloat16 (chosen where the
+processor has units for them), in mixed_bfloat16, under XLA, with Lion, and the network of keras.applications, whose depthwise
+layers are grouped convolutions. All take turns; a figure is the median of the rounds. Results also go to runs/bench/train.json.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ from build.bench.predict import grouped_convnext
 from build.console import console, muffled
 from build.recipe import Recipe
 from build.recipes import find
+from build.train.bfloat16_layers import PARTS as BFLOAT16_PARTS
 from build.train.classifier import Classifier, precision, undecayed
 from build.train.fast_layers import FAST
 from build.train.losses import Objective, accuracy
@@ -35,6 +36,7 @@ VARIANTS: dict[str, dict] = {
     OURS: {},
     "ours, Keras' layers": {"parts": STANDARD},
     "ours, Lion": {"recipe": dataclasses.replace(RECIPE, optimizer="lion")},
+    "ours, products in bfloat16": {"parts": BFLOAT16_PARTS},
     "ours, mixed_bfloat16": {"policy": "mixed_bfloat16"},
     "ours, XLA": {"xla": True, "parts": STANDARD},
     "keras.applications (grouped Conv2D)": {"grouped": True},

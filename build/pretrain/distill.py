@@ -21,14 +21,13 @@ from build.pretrain.images import CELLS, DrawnBatches, augmentation, recipe
 from build.pretrain.teacher import Teacher
 from build.recipe import Recipe
 from build.train import checkpoint, hardware, schedule
-from build.train.classifier import precision, undecayed
+from build.train.classifier import parts_of, precision, undecayed
 from build.train.feed import feed
 from build.train.optimizers import build_optimizer
 from build.train.progress import StopSignal
 from submission import contract, weights
 from submission.convnext import SIZES
 from submission.network import build, complete, variables
-from submission.parts import STANDARD
 
 ROOT = Path("runs") / "pretraining"
 STEPS = 200
@@ -170,11 +169,8 @@ def _build(plan: Recipe, decision: hardware.Decision, side: int, seed: int, epoc
             "seed": seed,
         }
     )
-    parts = STANDARD
-    if decision.fast_layers:
-        from build.train.fast_layers import FAST as parts  # TensorFlow only
-    with precision(decision.precision):
-        network = build(spec, parts=parts)
+    with precision(decision.policy):
+        network = build(spec, parts=parts_of(decision))
     depths = SIZES[plan.size][0]
     last_blocks = tuple(f"stage_{stage}_block_{depths[stage] - 1}_add" for stage in (2, 3))
     with precision("float32"):

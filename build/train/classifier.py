@@ -13,10 +13,11 @@ from keras import ops
 
 from build.errors import UserError
 from build.recipe import Recipe
-from build.train.hardware import Decision
+from build.train.hardware import BFLOAT16_PRODUCTS, Decision
 from build.train.losses import VIEWS
 from build.train.schedule import BODY, HEAD
 from submission import network as networks
+from submission.parts import STANDARD, Parts
 
 HEAD_LAYERS = ("head_norm", "head_dropout", "logits")
 """What every network of this kit ends with; the first phase of pretrained weights trains only this."""
@@ -107,6 +108,20 @@ def precision(policy: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def parts_of(decision: Decision) -> Parts:
+    """The layers that a network of that decision is put together from."""
+    # Imported where they are used: they need TensorFlow.
+    if decision.precision == BFLOAT16_PRODUCTS:
+        from build.train.bfloat16_layers import PARTS
+
+        return PARTS
+    if decision.fast_layers:
+        from build.train.fast_layers import FAST
+
+        return FAST
+    return STANDARD
 
 
 def strategy_of(replicas: int):

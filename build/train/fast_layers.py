@@ -10,32 +10,33 @@ has the figures.
 """
 
 import math
-from functools import cache
+from functools import cache, partial
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from submission.parts import Parts
+from submission.parts import Parts, dense_gelu
 
 LARGEST_MAP = 12 * 12
 """Positions of the features up to which the kernel's gradient is computed as a product: of larger ones the product has too many."""
 
 
-def _compiled(function):
+def compiled(function):
+    """A function of tensors, compiled by XLA into one pass."""
     return tf.function(function, jit_compile=True, autograph=False)
 
 
 # --- GELU -----------------------------------------------------------------------------------------------------------
 
 
-@_compiled
+@compiled
 def _gelu(x):
     wide = tf.cast(x, tf.float32)
     return tf.cast(0.5 * wide * (1.0 + tf.math.erf(wide * math.sqrt(0.5))), x.dtype)
 
 
-@_compiled
+@compiled
 def _gelu_gradient(x, upstream):
     wide = tf.cast(x, tf.float32)
     slope = 0.5 * (1.0 + tf.math.erf(wide * math.sqrt(0.5))) + wide * tf.exp(-0.5 * wide * wide) / math.sqrt(math.tau)
@@ -62,7 +63,7 @@ class Gelu(keras.layers.Layer):
 # --- layer normalization --------------------------------------------------------------------------------------------
 
 
-@_compiled
+@compiled
 def _normalized(x, gamma, beta, epsilon):
     wide = tf.cast(x, tf.float32)
     mean = tf.reduce_mean(wide, -1, keepdims=True)
@@ -71,7 +72,7 @@ def _normalized(x, gamma, beta, epsilon):
     return tf.cast(centered * scale * gamma + beta, x.dtype), mean, scale
 
 
-@_compiled
+@compiled
 def _normalized_gradient(x, gamma, mean, scale, upstream):
     """Of x, gamma and beta (Ba, Kiros and Hinton 2016, supplement)."""
     above = tf.cast(upstream, tf.float32)
@@ -160,4 +161,8 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
         return bool(plain and height and width and height * width <= LARGEST_MAP)
 
 
-FAST = Parts(depthwise=DepthwiseConv2D, norm=LayerNormalization, gelu=lambda name: Gelu(name=name))
+FAST = Parts(
+    depthwise=DepthwiseConv2D,
+    norm=LayerNormalization,
+    dense_gelu=partial(dense_gelu, gelu=lambda name: Gelu(name=name)),
+)

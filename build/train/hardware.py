@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import keras
 
 from build.errors import UserError
-from build.machine import cores
+from build.machine import cores, multiplies_bfloat16
 from build.pretrain import shipped
 from build.recipe import Recipe
 from submission.applications import APPLICATIONS
@@ -27,7 +27,10 @@ BFLOAT16_CAPABILITY = (8, 0)
 FLOAT16_CAPABILITY = (7, 0)
 """CUDA compute capabilities from which tensor cores take these types."""
 GPU_STEPS_PER_EXECUTION = 16
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+BFLOAT16_PRODUCTS = "bfloat16_products"
+"""A precision: all float32 but the products of ConvNeXt's pointwise layers (build/train/bfloat16_layers.py)."""
+PRECISIONS = ("float32", BFLOAT16_PRODUCTS, "mixed_bfloat16", "mixed_float16")
+PRECISION_IN_WORDS = {BFLOAT16_PRODUCTS: "float32 with products in bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Machine:
     """Memory of the smallest GPU; 0 where unknown."""
     capability: tuple[int, int] = (0, 0)
     """CUDA compute capability of the first GPU; (0, 0) where unknown."""
+    multiplies_bfloat16: bool = False
+    """Whether the CPU has units for products of bfloat16 matrices."""
 
     @property
     def device(self) -> str:
@@ -68,6 +73,11 @@ class Decision:
     fast_layers: bool = False
     """Whether the layers of build/train/fast_layers.py take the place of Keras' own."""
 
+    @property
+    def policy(self) -> str:
+        """Keras' name of the precision that layers are built in."""
+        return "float32" if self.precision == BFLOAT16_PRODUCTS else self.precision
+
 
 def find() -> Machine:
     """Look at the machine through the backend in use."""
@@ -91,7 +101,9 @@ def find() -> Machine:
         raise UserError(
             f"Training runs on the TensorFlow and the JAX backend of keras, not on {backend!r}; set KERAS_BACKEND."
         )
-    return Machine(backend, cores(), names, _gpu_gib() if names else 0.0, tuple(capability or (0, 0)))
+    return Machine(
+        backend, cores(), names, _gpu_gib() if names else 0.0, tuple(capability or (0, 0)), multiplies_bfloat16()
+    )
 
 
 def _gpu_gib() -> float:
@@ -124,23 +136,29 @@ def decide(recipe: Recipe, machine: Machine) -> Decision:
     # MirroredStrategy makes its own all-reduce between replicas; XLA compiles it only as a whole, so it stays off there.
     replicas = max(1, len(machine.gpus)) if machine.backend == "tensorflow" else 1
     xla = {"on": True, "off": False, "auto": gpu and replicas == 1}[recipe.xla]
+    fast_layers = machine.backend == "tensorflow" and not gpu and not xla
+    has_products = fast_layers and recipe.network == "convnext"
+    if recipe.precision == BFLOAT16_PRODUCTS and not has_products:
+        raise UserError(
+            f"Precision {BFLOAT16_PRODUCTS} is for ConvNeXt on a CPU under TensorFlow without XLA; choose auto or another one."
+        )
     return Decision(
         size=size,
         weights=weights,
-        precision=recipe.precision if recipe.precision != "auto" else _precision(machine),
+        precision=recipe.precision if recipe.precision != "auto" else _precision(machine, has_products),
         xla=xla,
         # On a CPU a step takes long enough; on a GPU Python would be seen between short steps.
         steps_per_execution=GPU_STEPS_PER_EXECUTION if gpu else 1,
         workers=max(2, machine.cores - 1) if gpu else 2,
         threads=machine.cores,
         replicas=replicas,
-        fast_layers=machine.backend == "tensorflow" and not gpu and not xla,
+        fast_layers=fast_layers,
     )
 
 
-def _precision(machine: Machine) -> str:
+def _precision(machine: Machine, has_products: bool) -> str:
     if not machine.gpus:
-        return "float32"
+        return BFLOAT16_PRODUCTS if has_products and machine.multiplies_bfloat16 else "float32"
     if machine.capability >= BFLOAT16_CAPABILITY:
         return "mixed_bfloat16"
     return "mixed_float16" if machine.capability >= FLOAT16_CAPABILITY else "float32"
@@ -157,9 +175,10 @@ def describe(recipe: Recipe, machine: Machine, decision: Decision) -> str:
     weights = words.get(decision.weights, f"with {decision.weights}")
     sized = recipe.network in SIZED and recipe.size == "auto"
     chosen = " (chosen by hardware)" if sized or recipe.weights == "auto" else ""
+    precision = PRECISION_IN_WORDS.get(decision.precision, decision.precision)
     return (
         f"Machine: {machine.device}, keras on {machine.backend}. "
-        f"Training {network} {weights}{chosen}, {decision.precision}, XLA {'on' if decision.xla else 'off'}."
+        f"Training {network} {weights}{chosen}, {precision}, XLA {'on' if decision.xla else 'off'}."
     )
 
 

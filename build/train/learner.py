@@ -16,7 +16,7 @@ from build.augment.pipeline import Augmentation
 from build.recipe import IMAGE_SIDE, Recipe
 from build.train import checkpoint, schedule
 from build.train.batches import PLAN, Batches, generator
-from build.train.classifier import Classifier, precision, set_learning, spec_of, strategy_of, undecayed
+from build.train.classifier import Classifier, parts_of, precision, set_learning, spec_of, strategy_of, undecayed
 from build.train.distillation import Teacher
 from build.train.feed import feed
 from build.train.hardware import Decision
@@ -26,7 +26,6 @@ from build.train.optimizers import build_optimizer, check_optimizer
 from build.train.progress import StopSignal, Watch, bar
 from submission import contract
 from submission import network as networks
-from submission.parts import STANDARD, Parts
 
 
 class Learner:
@@ -63,7 +62,7 @@ class Learner:
         with self._scope():
             smaller = any(side < IMAGE_SIDE for side, _ in recipe.resolutions)
             any_side = {"image_shape": [None, None, contract.IMAGE_SHAPE[2]]} if smaller else {}
-            self.network = networks.build(self.spec | any_side, parts=self._parts())
+            self.network = networks.build(self.spec | any_side, parts=parts_of(decision))
             if load_weights and decision.weights != "none":
                 from build.train.pretrained import load
 
@@ -74,17 +73,10 @@ class Learner:
         self.optimizer, self.phase, self.side, self.graphs = None, None, None, {}
         self._judge = None
 
-    def _parts(self) -> Parts:
-        if not self.decision.fast_layers:
-            return STANDARD
-        from build.train.fast_layers import FAST  # TensorFlow only
-
-        return FAST
-
     @contextlib.contextmanager
     def _scope(self):
         strategy = self.strategy.scope() if self.strategy else contextlib.nullcontext()
-        with strategy, self._spread(), precision(self.decision.precision):
+        with strategy, self._spread(), precision(self.decision.policy):
             yield
 
     def _spread(self):
@@ -146,7 +138,7 @@ class Learner:
         if self.distribution is None:
             return self.model
         if self._judge is None:
-            with precision(self.decision.precision):
+            with precision(self.decision.policy):
                 self._judge = Classifier(networks.build(self.spec))
             self._judge.compile(loss=self._objective(), metrics=[accuracy])
         return self._judge

@@ -1,0 +1,92 @@
+"""Dense layers whose products are made of bfloat16, for processors that multiply those many times faster than float32 (Intel's AMX).
+
+    network = submission.network.build(spec, parts=PARTS)
+
+More than half of the time that a CPU needs for a step of ConvNeXt goes into its pointwise layers' products. Weights, norms, residual
+sums and the gradients of weights stay float32: Keras' mixed_bfloat16 turns these into bfloat16 as well, which a CPU is slow at, and
+so gains a tenth in all. What lies between the two products of a block, the largest features of the network, is bfloat16. Products
+add up in float32. `nox -s bench -- train` has the figures.
+"""
+
+import math
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from build.train.fast_layers import FAST, compiled
+
+BFLOAT16 = tf.bfloat16
+
+
+@compiled
+def _biased(products, bias):
+    return tf.cast(products, tf.float32) + bias
+
+
+@compiled
+def _gelu(products, bias):
+    wide = tf.cast(products, tf.float32) + bias
+    return tf.cast(0.5 * wide * (1.0 + tf.math.erf(wide * math.sqrt(0.5))), BFLOAT16)
+
+
+@compiled
+def _gelu_gradient(products, bias, upstream):
+    wide = tf.cast(products, tf.float32) + bias
+    slope = 0.5 * (1.0 + tf.math.erf(wide * math.sqrt(0.5))) + wide * tf.exp(-0.5 * wide * wide) / math.sqrt(math.tau)
+    return tf.cast(tf.cast(upstream, tf.float32) * slope, BFLOAT16)
+
+
+class Bfloat16Dense(keras.layers.Dense):
+    """(..., n) of float32 or bfloat16 -> (..., units) float32, or with `gelu` the exact GELU of it in bfloat16."""
+
+    def __init__(self, units: int, *, gelu: bool, name: str):
+        # Without autocast: Keras would make float32 of the bfloat16 that one layer leaves for the next.
+        super().__init__(units, kernel_initializer="zeros", name=name, autocast=False)
+        self.gelu = gelu
+
+    def call(self, x):
+        """Keeps inputs and products in bfloat16; the gradient computes the GELU's part again."""
+        outputs = _product(x, tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.bias), self.gelu)
+        outputs.set_shape((*x.shape[:-1], self.units))
+        return outputs
+
+    def compute_output_spec(self, x):
+        """The shape, and the type that the next layer will get."""
+        return keras.KerasTensor((*x.shape[:-1], self.units), "bfloat16" if self.gelu else "float32")
+
+
+def _product(x, kernel, bias, gelu: bool):
+    units = kernel.shape[-1]
+
+    @tf.custom_gradient
+    def product(x, kernel, bias):
+        rows, matrix = tf.cast(tf.reshape(x, (-1, x.shape[-1])), BFLOAT16), tf.cast(kernel, BFLOAT16)
+        products = rows @ matrix
+
+        def gradient(upstream):
+            above = tf.reshape(upstream, (-1, units))
+            above = _gelu_gradient(products, bias, above) if gelu else tf.cast(above, BFLOAT16)
+            of_x = tf.reshape(tf.matmul(above, matrix, transpose_b=True), tf.shape(x))
+            of_kernel = tf.matmul(rows, above, transpose_a=True)
+            # The sum over rows as a product too: TensorFlow's own sum of bfloat16 is slow and rounds at every addition.
+            of_bias = (tf.ones((1, tf.shape(above)[0]), BFLOAT16) @ above)[0]
+            return tf.cast(of_x, x.dtype), tf.cast(of_kernel, tf.float32), tf.cast(of_bias, tf.float32)
+
+        outputs = (_gelu if gelu else _biased)(products, bias)
+        return tf.reshape(outputs, tf.concat([tf.shape(x)[:-1], [units]], 0)), gradient
+
+    return product(x, kernel, bias)
+
+
+def _dense_gelu(units: int, name: str) -> Callable:
+    # The second layer does nothing but to stand where others have the GELU: fine-tuning counts layers.
+    product = Bfloat16Dense(units, gelu=True, name=name)
+    place = keras.layers.Identity(name=f"{name}_gelu", autocast=False)
+    return lambda x: place(product(x))
+
+
+PARTS = FAST._replace(
+    dense=lambda units, name: Bfloat16Dense(units, gelu=False, name=name),
+    dense_gelu=_dense_gelu,
+)

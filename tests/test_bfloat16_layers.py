@@ -1,0 +1,145 @@
+"""Dense layers of bfloat16 products answer and learn as Keras' own, but for bfloat16's rounding; the rest of the network stays float32."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from build.errors import UserError
+from build.machine import _told
+from build.recipes import find
+from build.train import bfloat16_layers
+from build.train.bfloat16_layers import Bfloat16Dense
+from build.train.classifier import parts_of
+from build.train.fast_layers import FAST
+from build.train.hardware import Machine, decide, describe
+from submission.network import build, variables
+from submission.parts import STANDARD
+
+ROUNDING = 2.0**-7
+"""Twice the largest relative error of one rounding to bfloat16."""
+SPEC = {"network": "convnext", "size": "atto", "classes": 5, "image_shape": [64, 64, 3], "layer_scale": 0.1}
+AMX = Machine("tensorflow", 2, multiplies_bfloat16=True)
+PODIUM = find("podium")
+
+
+def learned(layers: list, x: np.ndarray, upstream: np.ndarray, weights: list[np.ndarray]) -> list[np.ndarray]:
+    """Outputs of layers one after another, and gradients of x and of their weights, in a graph as the trainer makes them."""
+    for layer in layers:
+        if not layer.built:
+            layer.build(x.shape)
+    own = [variable for layer in layers for variable in layer.weights]
+    for variable, value in zip(own, weights, strict=True):
+        variable.assign(value)
+
+    @tf.function
+    def step(x, upstream):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = x
+            for layer in layers:
+                outputs = layer(outputs)
+            outputs = tf.cast(outputs, tf.float32)
+        return outputs, tape.gradient(outputs, [x, *(variable.value for variable in own)], upstream)
+
+    outputs, gradients = step(tf.constant(x), tf.constant(upstream))
+    return [tf.cast(value, tf.float32).numpy() for value in (outputs, *gradients)]
+
+
+@pytest.mark.parametrize("gelu", [False, True])
+@pytest.mark.parametrize("shape", [(4, 6, 6, 16), (7, 24), (1, 1, 1, 8)])
+def test_outputs_and_gradients_are_keras_own_but_for_rounding(rng, gelu, shape):
+    ours = [Bfloat16Dense(12, gelu=gelu, name="ours")]
+    keras_own = [keras.layers.Dense(12), *([keras.layers.Activation("gelu")] if gelu else [])]
+    weights = [rng.normal(0, 0.5, size).astype(np.float32) for size in ((shape[-1], 12), (12,))]
+    x, upstream = (rng.normal(0, 1, size).astype(np.float32) for size in (shape, (*shape[:-1], 12)))
+    got, wanted = learned(ours, x, upstream, weights), learned(keras_own, x, upstream, weights)
+    for name, value, true in zip(("outputs", "of x", "of kernel", "of bias"), got, wanted, strict=True):
+        assert value.shape == true.shape, name
+        # A sum of n rounded products is off by some sqrt(n) roundings of one of them.
+        assert np.abs(value - true).max() <= 2 * ROUNDING * np.abs(true).max(), name
+
+
+def test_the_gradient_of_a_bias_adds_up_in_float32():
+    rows = 4096  # in bfloat16 a sum of ones stops growing at 256
+    layer = Bfloat16Dense(3, gelu=False, name="summed")
+    x, upstream = np.ones((rows, 2), np.float32), np.ones((rows, 3), np.float32)
+    _, _, of_kernel, of_bias = learned([layer], x, upstream, [np.zeros((2, 3), np.float32), np.zeros(3, np.float32)])
+    assert (of_bias == rows).all()
+    assert (of_kernel == rows).all()
+
+
+def test_only_what_lies_between_a_block_s_products_is_bfloat16(rng):
+    network = build(SPEC, parts=bfloat16_layers.PARTS)
+    pixels = rng.integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
+    for layer in network.layers:
+        between = layer.name.endswith(("_expand", "_expand_gelu"))
+        outputs = keras.Model(network.input, layer.output)(pixels)
+        assert outputs.dtype == (tf.bfloat16 if between else tf.float32), layer.name
+        assert layer.output.dtype == ("bfloat16" if between else "float32"), layer.name
+    assert {weight.dtype for weight in network.weights} <= {"float32", "uint32"}
+
+
+def test_a_network_of_them_has_the_same_weights_and_nearly_the_same_logits_and_gradients(rng):
+    standard, ours = build(SPEC), build(SPEC, parts=bfloat16_layers.PARTS)
+    assert list(variables(ours)) == list(variables(standard))
+    assert [layer.name for layer in ours.layers] == [layer.name for layer in standard.layers]  # fine-tuning counts them
+    for variable, twin in zip(ours.weights, standard.weights, strict=True):
+        variable.assign(twin)
+    pixels = rng.integers(0, 256, (4, 64, 64, 3)).astype(np.float32)
+    results = []
+    for network in (standard, ours):
+        with tf.GradientTape() as tape:
+            logits = network(pixels)
+            loss = tf.reduce_sum(logits**2)
+        gradients = tape.gradient(loss, [variable.value for variable in network.trainable_variables])
+        results.append((logits.numpy(), np.concatenate([gradient.numpy().ravel() for gradient in gradients])))
+    (logits, gradients), (rounded_logits, rounded_gradients) = results
+    assert np.abs(rounded_logits - logits).max() < 0.03 * np.abs(logits).max()
+    cosine = gradients @ rounded_gradients / np.linalg.norm(gradients) / np.linalg.norm(rounded_gradients)
+    assert cosine > 0.999
+
+
+@pytest.mark.parametrize(
+    ("machine", "changes", "precision"),
+    [
+        (AMX, {}, "bfloat16_products"),
+        (AMX, {"precision": "float32"}, "float32"),
+        (AMX, {"xla": "on"}, "float32"),
+        (AMX, {"network": "efficientnet-lite", "size": "lite0"}, "float32"),
+        (dataclasses.replace(AMX, backend="jax"), {}, "float32"),
+        (dataclasses.replace(AMX, gpus=("H100",), capability=(9, 0)), {}, "mixed_bfloat16"),
+        (dataclasses.replace(AMX, multiplies_bfloat16=False), {}, "float32"),
+        (dataclasses.replace(AMX, multiplies_bfloat16=False), {"precision": "bfloat16_products"}, "bfloat16_products"),
+    ],
+)
+def test_they_are_for_convnext_on_a_cpu_that_has_units_for_them(machine, changes, precision):
+    decision = decide(dataclasses.replace(PODIUM, **changes), machine)
+    assert decision.precision == precision
+    assert decision.policy == ("mixed_bfloat16" if machine.gpus else "float32")
+    if not machine.gpus:
+        wanted = (
+            bfloat16_layers.PARTS if precision == "bfloat16_products" else FAST if decision.fast_layers else STANDARD
+        )
+        assert parts_of(decision) is wanted
+
+
+@pytest.mark.parametrize("changes", [{"xla": "on"}, {"network": "efficientnet-lite", "size": "lite0"}])
+def test_where_there_are_none_asking_for_them_is_one_sentence(changes):
+    with pytest.raises(UserError, match="bfloat16_products is for ConvNeXt on a CPU") as caught:
+        decide(dataclasses.replace(PODIUM, precision="bfloat16_products", **changes), AMX)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_user_is_told():
+    assert "float32 with products in bfloat16" in describe(PODIUM, AMX, decide(PODIUM, AMX))
+
+
+def test_what_linux_says_of_the_processor_is_read(tmp_path):
+    file = tmp_path / "cpuinfo"
+    file.write_text("processor\t: 0\nmodel name\t: A: processor\nflags\t\t: fpu amx_bf16 sse\n\nflags\t\t: none\n")
+    assert _told("model name", file) == "A: processor"
+    assert "amx_bf16" in _told("flags", file).split()
+    assert _told("flags", tmp_path / "missing") == ""
