@@ -2,19 +2,18 @@
 
     network = submission.network.build(spec, parts=PARTS)
 
-More than half of the time that a CPU needs for a step of ConvNeXt goes into its pointwise layers' products. Weights, norms, residual
-sums and the gradients of weights stay float32: Keras' mixed_bfloat16 turns these into bfloat16 as well, which a CPU is slow at, and
-so gains a tenth in all. What lies between the two products of a block, the largest features of the network, is bfloat16. Products
-add up in float32. `nox -s bench -- train` has the figures.
+More than half of the time that a CPU needs for a step of ConvNeXt goes into its pointwise layers' products. All else stays float32,
+weights, depthwise layers, norms and residual sums: Keras' mixed_bfloat16 turns most of these into bfloat16 as well, which a CPU is
+slow at, and so gains a tenth in all. Only what lies between the two products of a block, the largest features of the network, is
+bfloat16 too. Products add up in float32 and are rounded once. `nox -s bench -- train` has the figures.
 """
 
-import math
 from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
-from build.train.fast_layers import FAST, compiled
+from build.train.fast_layers import FAST, compiled, gelu, gelu_slope
 
 BFLOAT16 = tf.bfloat16
 
@@ -26,14 +25,12 @@ def _biased(products, bias):
 
 @compiled
 def _gelu(products, bias):
-    wide = tf.cast(products, tf.float32) + bias
-    return tf.cast(0.5 * wide * (1.0 + tf.math.erf(wide * math.sqrt(0.5))), BFLOAT16)
+    return tf.cast(gelu(tf.cast(products, tf.float32) + bias), BFLOAT16)
 
 
 @compiled
 def _gelu_gradient(products, bias, upstream):
-    wide = tf.cast(products, tf.float32) + bias
-    slope = 0.5 * (1.0 + tf.math.erf(wide * math.sqrt(0.5))) + wide * tf.exp(-0.5 * wide * wide) / math.sqrt(math.tau)
+    slope = gelu_slope(tf.cast(products, tf.float32) + bias)
     return tf.cast(tf.cast(upstream, tf.float32) * slope, BFLOAT16)
 
 
@@ -56,7 +53,7 @@ class Bfloat16Dense(keras.layers.Dense):
         return keras.KerasTensor((*x.shape[:-1], self.units), "bfloat16" if self.gelu else "float32")
 
 
-def _product(x, kernel, bias, gelu: bool):
+def _product(x, kernel, bias, activated: bool):
     units = kernel.shape[-1]
 
     @tf.custom_gradient
@@ -66,14 +63,14 @@ def _product(x, kernel, bias, gelu: bool):
 
         def gradient(upstream):
             above = tf.reshape(upstream, (-1, units))
-            above = _gelu_gradient(products, bias, above) if gelu else tf.cast(above, BFLOAT16)
+            above = _gelu_gradient(products, bias, above) if activated else tf.cast(above, BFLOAT16)
             of_x = tf.reshape(tf.matmul(above, matrix, transpose_b=True), tf.shape(x))
             of_kernel = tf.matmul(rows, above, transpose_a=True)
             # The sum over rows as a product too: TensorFlow's own sum of bfloat16 is slow and rounds at every addition.
             of_bias = (tf.ones((1, tf.shape(above)[0]), BFLOAT16) @ above)[0]
             return tf.cast(of_x, x.dtype), tf.cast(of_kernel, tf.float32), tf.cast(of_bias, tf.float32)
 
-        outputs = (_gelu if gelu else _biased)(products, bias)
+        outputs = (_gelu if activated else _biased)(products, bias)
         return tf.reshape(outputs, tf.concat([tf.shape(x)[:-1], [units]], 0)), gradient
 
     return product(x, kernel, bias)

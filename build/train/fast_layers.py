@@ -30,17 +30,24 @@ def compiled(function):
 # --- GELU -----------------------------------------------------------------------------------------------------------
 
 
+def gelu(x):
+    """The exact GELU of float32; for use within a compiled function."""
+    return 0.5 * x * (1.0 + tf.math.erf(x * math.sqrt(0.5)))
+
+
+def gelu_slope(x):
+    """Its derivative."""
+    return 0.5 * (1.0 + tf.math.erf(x * math.sqrt(0.5))) + x * tf.exp(-0.5 * x * x) / math.sqrt(math.tau)
+
+
 @compiled
 def _gelu(x):
-    wide = tf.cast(x, tf.float32)
-    return tf.cast(0.5 * wide * (1.0 + tf.math.erf(wide * math.sqrt(0.5))), x.dtype)
+    return tf.cast(gelu(tf.cast(x, tf.float32)), x.dtype)
 
 
 @compiled
 def _gelu_gradient(x, upstream):
-    wide = tf.cast(x, tf.float32)
-    slope = 0.5 * (1.0 + tf.math.erf(wide * math.sqrt(0.5))) + wide * tf.exp(-0.5 * wide * wide) / math.sqrt(math.tau)
-    return tf.cast(tf.cast(upstream, tf.float32) * slope, x.dtype)
+    return tf.cast(tf.cast(upstream, tf.float32) * gelu_slope(tf.cast(x, tf.float32)), x.dtype)
 
 
 @tf.custom_gradient
