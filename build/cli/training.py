@@ -23,7 +23,6 @@ SYNTHETIC_NOTICE = (
     "their scores say nothing about real cells."
 )
 
-
 OPTIONS = {"teachers": "teacher"}
 """Options that are called otherwise than the field that they override."""
 
@@ -58,7 +57,7 @@ OPTIONS = {"teachers": "teacher"}
     "settings",
     metavar="NAME=VALUE",
     multiple=True,
-    help="Overrides any field of the recipe, by its name in build/recipe.py; may be repeated.",
+    help="Overrides any field of the recipe, by its name in build/recipe.py; may be repeated. name=X names the variant.",
 )
 @click.pass_context
 def train(
