@@ -5,8 +5,10 @@ from build.recipe import Recipe
 from submission.views import COUNTS
 from submission.weights import STORAGES
 
-_POSITIVE = ("learning_rate", "head_learning_rate", "teacher_temperature")
+_POSITIVE = ("teacher_temperature",)
 _NOT_NEGATIVE = (
+    "learning_rate",
+    "head_learning_rate",
     "weight_decay",
     "warmup_epochs",
     "minutes",
