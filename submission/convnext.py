@@ -205,7 +205,7 @@ def convnext(
 def _block(x, width: int, name: str, rate: float, layer_scale: float, seed: int, parts: Parts):
     branch = parts.depthwise(7, padding="same", depthwise_initializer="zeros", name=f"{name}_depthwise")(x)
     branch = parts.norm(epsilon=NORM_EPSILON, name=f"{name}_norm")(branch)
-    branch = parts.dense_gelu(4 * width, f"{name}_expand")(branch)
+    branch = parts.expand(4 * width, name)(branch)
     branch = parts.dense(width, f"{name}_project")(branch)
     branch = LayerScale(layer_scale, name=f"{name}_scale")(branch)
     branch = StochasticDepth(rate, seed, name=f"{name}_drop")(branch)

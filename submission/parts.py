@@ -20,9 +20,9 @@ def dense(units: int, name: str) -> layers.Layer:
     return layers.Dense(units, kernel_initializer="zeros", name=name)
 
 
-def dense_gelu(units: int, name: str, *, gelu: Callable[[str], layers.Layer] = gelu) -> Callable:
-    """`dense`, and a GELU of its outputs in a layer of its own."""
-    product, activation = dense(units, name), gelu(f"{name}_gelu")
+def expand(units: int, block: str, *, gelu: Callable[[str], layers.Layer] = gelu) -> Callable:
+    """`dense` to a block's wider features and their GELU: the layers BLOCK_expand and BLOCK_gelu."""
+    product, activation = dense(units, f"{block}_expand"), gelu(f"{block}_gelu")
     return lambda x: activation(product(x))
 
 
@@ -33,7 +33,7 @@ class Parts(NamedTuple):
     depthwise: Callable[..., layers.Layer] = layers.DepthwiseConv2D
     norm: Callable[..., layers.Layer] = layers.LayerNormalization
     dense: Callable[[int, str], Callable] = dense
-    dense_gelu: Callable[[int, str], Callable] = dense_gelu
+    expand: Callable[[int, str], Callable] = expand
 
 
 STANDARD = Parts()

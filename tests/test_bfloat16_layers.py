@@ -75,7 +75,7 @@ def test_only_what_lies_between_a_block_s_products_is_bfloat16(rng):
     network = build(SPEC, parts=bfloat16_layers.PARTS)
     pixels = rng.integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
     for layer in network.layers:
-        between = layer.name.endswith(("_expand", "_expand_gelu"))
+        between = layer.name.endswith(("_expand", "_gelu"))
         outputs = keras.Model(network.input, layer.output)(pixels)
         assert outputs.dtype == (tf.bfloat16 if between else tf.float32), layer.name
         assert layer.output.dtype == ("bfloat16" if between else "float32"), layer.name

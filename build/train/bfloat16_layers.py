@@ -76,14 +76,14 @@ def _product(x, kernel, bias, activated: bool):
     return product(x, kernel, bias)
 
 
-def _dense_gelu(units: int, name: str) -> Callable:
+def _expand(units: int, block: str) -> Callable:
     # The second layer does nothing but to stand where others have the GELU: fine-tuning counts layers.
-    product = Bfloat16Dense(units, gelu=True, name=name)
-    place = keras.layers.Identity(name=f"{name}_gelu", autocast=False)
+    product = Bfloat16Dense(units, gelu=True, name=f"{block}_expand")
+    place = keras.layers.Identity(name=f"{block}_gelu", autocast=False)
     return lambda x: place(product(x))
 
 
 PARTS = FAST._replace(
     dense=lambda units, name: Bfloat16Dense(units, gelu=False, name=name),
-    dense_gelu=_dense_gelu,
+    expand=_expand,
 )

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from submission.parts import Parts, dense_gelu
+from submission.parts import Parts, expand
 
 LARGEST_MAP = 12 * 12
 """Positions of the features up to which the kernel's gradient is computed as a product: of larger ones the product has too many."""
@@ -171,5 +171,5 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
 FAST = Parts(
     depthwise=DepthwiseConv2D,
     norm=LayerNormalization,
-    dense_gelu=partial(dense_gelu, gelu=lambda name: Gelu(name=name)),
+    expand=partial(expand, gelu=lambda name: Gelu(name=name)),
 )

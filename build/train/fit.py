@@ -67,11 +67,7 @@ def train(
                 f"The schedule of run {resume.id} is fixed; leave --epochs out with --resume, or train a new run."
             )
         recipe = dataclasses.replace(recipe, epochs=epochs)
-    if recipe.epochs < 1 or recipe.batch < 1 or seed < 0:
-        raise UserError(
-            f"Training needs at least 1 epoch, 1 image a batch and a seed from 0 up, got {recipe.epochs}, {recipe.batch} and {seed}."
-        )
-    settings.check(recipe)
+    settings.check(recipe, seed)
     for side in ("train", "validation"):
         if not len(getattr(prepared.split, side)):
             raise UserError(f"The {side} side of the split is empty; raise the recipe's {side}_share.")

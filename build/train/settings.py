@@ -24,8 +24,12 @@ _NOT_NEGATIVE = (
 _SHARES = ("ema_momentum", "label_smoothing", "teacher_weight", "minimum_held_out", "minimum_perturbed")
 
 
-def check(recipe: Recipe) -> None:
+def check(recipe: Recipe, seed: int) -> None:
     """Raise UserError for a setting outside its range."""
+    if recipe.epochs < 1 or recipe.batch < 1 or seed < 0:
+        raise UserError(
+            f"Training needs at least 1 epoch, 1 image a batch and a seed from 0 up, got {recipe.epochs}, {recipe.batch} and {seed}."
+        )
     for names, fits, expected in (
         (_POSITIVE, lambda value: value > 0, "above 0"),
         (_NOT_NEGATIVE, lambda value: value >= 0, "at least 0"),
