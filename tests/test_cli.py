@@ -213,6 +213,9 @@ def test_the_latest_run_s_weights_are_named_by_its_id(run, monkeypatch):
     for given in ("runs/latest/weights.npz", f"runs/{run.id}/weights.npz"):
         with pytest.raises(ZeroDivisionError):
             cli.main(["train", "--weights", given])
+        with pytest.raises(ZeroDivisionError):
+            cli.main(["train", "--set", f"weights={given}", "--set", "teachers=latest"])
+    assert [recipe.teachers for recipe in asked] == [(), (run.id,)] * 2
     assert {recipe.weights for recipe in asked} == {f"runs/{run.id}/weights.npz"}
 
 

@@ -84,24 +84,33 @@ def train(
     from build.runs import LATEST, Run
 
     run = Run.open(resume) if resume is not None else None
-    # "latest" will be this very run by the time it is resumed, so the ID is recorded.
-    named = tuple(Run.open(teacher).id if teacher == LATEST else teacher for teacher in teachers)
-    weights = _without_latest(weights) if weights else None
-    given = {"weights": weights, "size": size, "minutes": minutes, "teachers": named or None, "member": member}
+    given = {
+        "weights": weights or None,
+        "size": size,
+        "minutes": minutes,
+        "teachers": teachers or None,
+        "member": member,
+    }
     changes = {name: value for name, value in given.items() if value is not None}
     set_fields = read_settings(settings)
     _refuse_twice(set_fields, changes.keys() | ({"epochs"} if epochs else set()))
+    changes |= set_fields
+    # "latest" will be this very run by the time it is resumed, so the ID is recorded.
+    if "weights" in changes:
+        changes["weights"] = _without_latest(changes["weights"])
+    if "teachers" in changes:
+        changes["teachers"] = tuple(Run.open(name).id if name == LATEST else name for name in changes["teachers"])
     explicit = {name for name in context.params if context.get_parameter_source(name) != ParameterSource.DEFAULT}
     if run:
         own = {name: value for name, value in (("recipe", recipe), ("seed", seed)) if name in explicit}
-        _refuse_others(run, changes | own | set_fields, set_fields)
+        _refuse_others(run, changes | own, set_fields)
         chosen, seed = run.recipe, run.facts["seed"]
         # A file that was moved since may be named anew; its hash is compared.
         data = data if "data" in explicit else run.facts["data"]["source"]
     else:
         synthetic = is_synthetic(data)
         chosen = find(recipe or default(synthetic=synthetic, gpu=not synthetic and _gpu()))
-        chosen = dataclasses.replace(chosen, **changes, **set_fields)
+        chosen = dataclasses.replace(chosen, **changes)
     if data == "synthetic":
         console.print(SYNTHETIC_NOTICE)
     prepared = prepare(data, chosen, seed=seed)
