@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from learned_layers import learned
 
 from build.errors import UserError
 from build.machine import _told
@@ -23,29 +24,6 @@ ROUNDING = 2.0**-7
 SPEC = {"network": "convnext", "size": "atto", "classes": 5, "image_shape": [64, 64, 3], "layer_scale": 0.1}
 AMX = Machine("tensorflow", 2, multiplies_bfloat16=True)
 PODIUM = find("podium")
-
-
-def learned(layers: list, x: np.ndarray, upstream: np.ndarray, weights: list[np.ndarray]) -> list[np.ndarray]:
-    """Outputs of layers one after another, and gradients of x and of their weights, in a graph as the trainer makes them."""
-    for layer in layers:
-        if not layer.built:
-            layer.build(x.shape)
-    own = [variable for layer in layers for variable in layer.weights]
-    for variable, value in zip(own, weights, strict=True):
-        variable.assign(value)
-
-    @tf.function
-    def step(x, upstream):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            outputs = x
-            for layer in layers:
-                outputs = layer(outputs)
-            outputs = tf.cast(outputs, tf.float32)
-        return outputs, tape.gradient(outputs, [x, *(variable.value for variable in own)], upstream)
-
-    outputs, gradients = step(tf.constant(x), tf.constant(upstream))
-    return [tf.cast(value, tf.float32).numpy() for value in (outputs, *gradients)]
 
 
 @pytest.mark.parametrize("gelu", [False, True])

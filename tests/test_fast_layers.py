@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from learned_layers import learned
 
 from build.recipes import find
 from build.train.classifier import precision
@@ -14,34 +15,14 @@ from submission.network import build, variables
 from submission.parts import STANDARD, gelu
 
 
-def learned(
-    layer: keras.layers.Layer, x: np.ndarray, upstream: np.ndarray, weights: list[np.ndarray]
-) -> list[np.ndarray]:
-    """Outputs, and gradients of x and of the weights, in a graph as the trainer makes them."""
-    if not layer.built:
-        layer.build(x.shape)
-    for variable, value in zip(layer.weights, weights, strict=True):
-        variable.assign(value)
-
-    @tf.function
-    def step(x, upstream):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            outputs = layer(x)
-        return outputs, tape.gradient(outputs, [x, *(weight.value for weight in layer.weights)], upstream)
-
-    outputs, gradients = step(tf.constant(x), tf.constant(upstream))
-    return [tf.cast(value, tf.float32).numpy() for value in (outputs, *gradients)]
-
-
 def compare(ours, keras_own, shape, rng, *, tolerance: float = 1e-4):
     keras_own.build(shape)
     weights = [rng.normal(1.0, 0.5, variable.shape).astype(np.float32) for variable in keras_own.weights]
     x, upstream = (
         rng.normal(0.0, 1.5, size).astype(np.float32) for size in (shape, keras_own.compute_output_shape(shape))
     )
-    wanted = learned(keras_own, x, upstream, weights)
-    got = learned(ours, x, upstream, weights)
+    wanted = learned([keras_own], x, upstream, weights)
+    got = learned([ours], x, upstream, weights)
     for name, ours_value, value in zip(("outputs", "of x", "of w0", "of w1"), got, wanted, strict=False):
         np.testing.assert_allclose(ours_value, value, atol=tolerance * max(1.0, np.abs(value).max()), err_msg=name)
 
