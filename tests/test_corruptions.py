@@ -19,6 +19,7 @@ from build.score.corruptions import (
     geometric,
     geometry,
     imagenet_c,
+    laboratory,
     microscopy,
     noise,
     photometric,
@@ -26,7 +27,7 @@ from build.score.corruptions import (
 )
 from build.score.corruptions.definition import SEVERITIES, Corruption
 
-SUITES = (basic.SUITE, microscopy.SUITE, imagenet_c.SUITE, geometry.SUITE, stacked.SUITE)
+SUITES = (basic.SUITE, microscopy.SUITE, imagenet_c.SUITE, geometry.SUITE, laboratory.SUITE, stacked.SUITE)
 CORRUPTIONS = [(suite, one) for suite in SUITES for one in suite.corruptions if not one.process]
 IDS = [f"{suite.name}.{one.name}" for suite, one in CORRUPTIONS]
 
@@ -64,7 +65,14 @@ def corrupted(one: Corruption, severity: int, images: list[np.ndarray], seed: in
 
 def test_the_suites_have_the_members_that_the_kit_promises():
     counts = {suite.name: len(suite.corruptions) for suite in SUITES}
-    assert counts == {"basic": 6, "microscopy": 11, "imagenet-c": 11, "geometry": 20, "stacked": 6}
+    assert counts == {
+        "basic": 6,
+        "microscopy": 11,
+        "imagenet-c": 11,
+        "geometry": 20,
+        "laboratory": 6,
+        "stacked": 6,
+    }
     assert {one.name for one in basic.SUITE.corruptions} == {
         "blur",
         "noise",

@@ -131,7 +131,7 @@ def test_the_definition_of_a_suite_follows_its_source(tmp_path, monkeypatch):
     before = definition(load(path))
     path.write_text(USER_SUITE.replace("0.4)", "0.5)"))
     assert definition(load(path)) != before
-    names = ["basic", "microscopy", "imagenet-c", "geometry", "stacked"]
+    names = ["basic", "microscopy", "imagenet-c", "geometry", "laboratory", "stacked"]
     assert len({definition(SUITES[name]) for name in names}) == len(names)
     monkeypatch.setattr(suites.cv2, "__version__", "0.0")
     assert definition(SUITES["basic"]) != SUITES["basic"]

@@ -22,7 +22,7 @@ from build.score.suites import ROWS_PER_CONDITION, materialise
 from submission.contract import CLASSES, COMPETITION
 
 DEFAULT_SUITES = ("held-out", "basic", "microscopy", "stacked")
-"""What the gates and the forecast need, and the one made for microscopes; `imagenet-c` and `geometry` by name."""
+"""What the gates and the forecast need, and the one made for microscopes; `imagenet-c`, `geometry` and `laboratory` by name."""
 CACHE = Path("data/suites")
 
 

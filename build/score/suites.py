@@ -27,13 +27,21 @@ from build.console import bar, console
 from build.errors import UserError
 from build.files import atomic
 from build.score import user_suite
-from build.score.corruptions import basic, geometry, imagenet_c, microscopy, stacked
+from build.score.corruptions import basic, geometry, imagenet_c, laboratory, microscopy, stacked
 from build.score.corruptions.definition import SEVERITIES, Corruption, Suite
 
 HELD_OUT = Suite("held-out", (), "The images as they are.")
 SUITES: dict[str, Suite] = {
     suite.name: suite
-    for suite in (HELD_OUT, basic.SUITE, microscopy.SUITE, imagenet_c.SUITE, geometry.SUITE, stacked.SUITE)
+    for suite in (
+        HELD_OUT,
+        basic.SUITE,
+        microscopy.SUITE,
+        imagenet_c.SUITE,
+        geometry.SUITE,
+        laboratory.SUITE,
+        stacked.SUITE,
+    )
 }
 ROWS_PER_CONDITION = 256
 ROOT = Path(__file__).resolve().parents[2]
