@@ -18,6 +18,8 @@ PODIUM = Recipe(
     learning_rate=1e-3,
     head_epochs=1,
     head_learning_rate=2e-3,
+    zoom=0.5,  # another laboratory's magnification is what this network bears least
+    translation=0.3,
     stain_probability=0.25,
     cutout_probability=0.3,
     cutout_size=0.5,
@@ -37,6 +39,8 @@ PODIUM_LITE = dataclasses.replace(
     learning_rate=7e-4,
     weight_decay=0.02,
     warmup_epochs=1.0,
+    zoom=0.25,  # ImageNet's weights bear other magnifications as they are
+    translation=0.2,
     stochastic_depth=0.1,
     dropout=0.2,
 )
