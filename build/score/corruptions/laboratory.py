@@ -56,7 +56,7 @@ PARTS = (
         stain_otherwise,
         ((2.5, 0.08), (5, 0.16), (7.5, 0.24), (10, 0.32), (12.5, 0.4)),
         ("hue", "saturation", "brightness", "contrast"),
-        "Reinhard et al. 2001, equations 10 and 11",
+        "Reinhard et al. 2001, equations 10 and 11; there in l-alpha-beta",
     ),
     Corruption("exposure", expose, (1.15, 1.3, 1.5, 1.75, 2), ("brightness", "contrast")),
     Corruption("white-balance", balance_white, (1.05, 1.1, 1.15, 1.21, 1.28), ("hue", "brightness")),
