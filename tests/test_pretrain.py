@@ -9,6 +9,7 @@ import pytest
 from keras import ops
 
 from build.errors import UserError
+from build.files import sha256
 from build.pretrain import distill, shipped
 from build.pretrain.teacher import LAYERS, Teacher
 from build.recipes import find
@@ -78,6 +79,37 @@ def test_it_learns_and_an_interrupted_one_ends_with_the_same_bytes(small, monkey
     assert pretrained.load(network, complete(ATTO), straight) == []
     with pytest.raises(UserError, match="other settings"):
         distill.pretrain(images=128, **small)
+
+
+@needs_teacher
+def test_it_goes_on_from_weights_at_half_the_rate_and_says_which(small, monkeypatch, tmp_path):
+    network = build(ATTO)
+    arrays = {name: value.numpy() for name, value in variables(network).items()}
+    kernel = "stage_3_block_0_expand/kernel"
+    arrays[kernel] = arrays[kernel] + 1.0
+    start = tmp_path / "start.npz"
+    weights.save(start, arrays, {"spec": complete(ATTO)}, storage="float32")
+    built, rates = distill._build, []
+
+    def building(plan, *others):
+        rates.append(plan.learning_rate)
+        return built(plan, *others)
+
+    monkeypatch.setattr(distill, "_build", building)
+    gone_on, meta = weights.load(distill.pretrain(images=16, weights=str(start), **small))
+    assert gone_on[kernel].mean() == pytest.approx(1.0, abs=0.05)  # drawn weights have a mean of 0
+    assert meta["pretraining"]["weights"] == str(start)
+    assert meta["pretraining"]["weights_sha256"] == sha256(start)
+    with pytest.raises(UserError, match="other settings"):  # of a folder that began with others
+        distill.pretrain(images=16, weights="drawn", **small)
+    distill.pretrain(images=16, **small | {"seed": 4})
+    assert rates == [pytest.approx(rates[2] / 2), pytest.approx(rates[2] / 2), rates[2]]
+
+
+def test_weights_that_do_not_exist_leave_no_folder(small):
+    with pytest.raises(UserError, match=r"no weights file lost\.npz"):
+        distill.pretrain(images=16, weights="lost.npz", **small)
+    assert not small["root"].exists()
 
 
 def test_an_unknown_size_is_one_sentence():

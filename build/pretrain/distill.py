@@ -1,6 +1,7 @@
 """The pretraining: a ConvNeXt learns to predict the teacher's features wherever it looks.
 
     path = pretrain(size="atto", images=1_000_000, seed=0)       # runs/pretraining/atto-0/convnext-atto.npz
+    path = pretrain(size="atto", images=512_000, seed=1, weights="drawn")   # goes on from the weights that ship
 
 Nothing of anybody's data takes part: images are drawn. Interrupted, the same call goes on after the last whole epoch.
 """
@@ -17,15 +18,18 @@ from keras import ops
 from build.console import clock, console
 from build.data import synthetic
 from build.errors import UserError
+from build.files import sha256
+from build.pretrain import shipped
 from build.pretrain.images import CELLS, DrawnBatches, augmentation, recipe
 from build.pretrain.teacher import Teacher
 from build.recipe import Recipe
-from build.train import checkpoint, hardware, schedule
+from build.train import checkpoint, hardware, pretrained, schedule
 from build.train.classifier import parts_of, precision, undecayed
 from build.train.feed import feed
 from build.train.optimizers import build_optimizer
 from build.train.progress import StopSignal
-from submission import contract, weights
+from submission import contract
+from submission import weights as files
 from submission.convnext import SIZES
 from submission.network import build, complete, variables
 
@@ -35,6 +39,7 @@ STEPS = 200
 STATISTICS_STEPS = 24
 """Batches that the teacher's features are standardised by."""
 STATISTICS_EPOCH = 1 << 20
+NONE = "none"
 
 
 class Pretrainer(keras.Model):
@@ -96,7 +101,16 @@ class Pretrainer(keras.Model):
             deviation.assign(np.maximum(np.sqrt(variance), 0.05 * np.sqrt(variance.mean())).astype(np.float32))
 
 
-def pretrain(*, size: str, images: int, seed: int, batch: int = 64, root: Path = ROOT, cells: int = CELLS) -> Path:
+def pretrain(
+    *,
+    size: str,
+    images: int,
+    seed: int,
+    batch: int = 64,
+    weights: str = NONE,
+    root: Path = ROOT,
+    cells: int = CELLS,
+) -> Path:
     """Train, or go on, and return the path of the float16 weights; UserError for settings that cannot work.
 
     Args:
@@ -104,6 +118,7 @@ def pretrain(*, size: str, images: int, seed: int, batch: int = 64, root: Path =
         images: how many images are drawn, rounded up to whole epochs of STEPS batches.
         seed: of everything random.
         batch: images a step.
+        weights: to go on from, at half the learning rate: "none", "drawn" (those that ship), "imagenet", or a file's path.
         root: where the folder SIZE-SEED is made.
         cells: painted cells to choose from.
 
@@ -113,14 +128,18 @@ def pretrain(*, size: str, images: int, seed: int, batch: int = 64, root: Path =
     side = contract.IMAGE_SHAPE[0]
     folder = root / f"{size}-{seed}"
     settings = {"size": size, "images": images, "seed": seed, "batch": batch, "cells": cells}
-    _claim(folder, settings)
+    if weights != NONE:
+        settings |= {"weights": weights, "weights_sha256": _hash_of(weights, size)}
     epochs = -(-images // (STEPS * batch))
-    plan = dataclasses.replace(recipe(), network="convnext", size=size, weights="none", weight_decay=0.05)
+    plan = dataclasses.replace(recipe(), network="convnext", size=size, weights=weights, weight_decay=0.05)
+    if weights != NONE:
+        plan = dataclasses.replace(plan, learning_rate=plan.learning_rate / 2)
     machine = hardware.find()
     decision = hardware.decide(plan, machine)
     hardware.prepare(machine, decision, deterministic=False)
     painted = synthetic.read(f"synthetic:{cells}", seed=seed, cache=Path("data") / "cache").images
     model, network, spec = _build(plan, decision, side, seed, epochs)
+    _claim(folder, settings)
     state, done = folder / "state.npz", 0
     draw = {"cells": painted, "augmentation": augmentation(len(contract.CLASSES)), "batch": batch, "seed": seed}
     if state.is_file():
@@ -144,6 +163,12 @@ def pretrain(*, size: str, images: int, seed: int, batch: int = 64, root: Path =
             if stop.wished and epoch + 1 < epochs:
                 raise KeyboardInterrupt(f"The same command goes on after epoch {epoch + 1}.")
     return _write(folder, model, network, spec, settings)
+
+
+def _hash_of(weights: str, size: str) -> str | None:
+    """SHA-256 of the file that is gone on from; None where it is a published one, whose hash is known, or missing."""
+    path = shipped.find(size) if weights == pretrained.DRAWN else Path(weights)
+    return sha256(path) if path and path.is_file() else None
 
 
 def _claim(folder: Path, settings: dict) -> None:
@@ -171,6 +196,8 @@ def _build(plan: Recipe, decision: hardware.Decision, side: int, seed: int, epoc
     )
     with precision(decision.policy):
         network = build(spec, parts=parts_of(decision))
+    if plan.weights != NONE:
+        pretrained.load(network, spec, plan.weights)
     depths = SIZES[plan.size][0]
     last_blocks = tuple(f"stage_{stage}_block_{depths[stage] - 1}_add" for stage in (2, 3))
     with precision("float32"):
@@ -189,6 +216,6 @@ def _write(folder: Path, model: Pretrainer, network: keras.Model, spec: dict, se
     model.optimizer.load_average(model.trainable_variables)
     arrays = {name: np.asarray(ops.convert_to_numpy(value)) for name, value in variables(network).items()}
     path = folder / f"convnext-{settings['size']}.npz"
-    weights.save(path, arrays, {"spec": spec, "pretraining": settings}, storage="float16")
+    files.save(path, arrays, {"spec": spec, "pretraining": settings}, storage="float16")
     console.print(f"Weights: {path}.")
     return path

@@ -34,8 +34,6 @@ def recipe() -> Recipe:
         PODIUM,
         name="pretraining",
         learning_rate=2e-3,
-        zoom=0.25,  # as the weights of build/pretrain/weights were made
-        translation=0.2,
         stain_probability=0.5,
         stain=0.4,
         cutout_probability=0.2,
