@@ -137,9 +137,9 @@ def pretrain(
     machine = hardware.find()
     decision = hardware.decide(plan, machine)
     hardware.prepare(machine, decision, deterministic=False)
-    painted = synthetic.read(f"synthetic:{cells}", seed=seed, cache=Path("data") / "cache").images
     model, network, spec = _build(plan, decision, side, seed, epochs)
     _claim(folder, settings)
+    painted = synthetic.read(f"synthetic:{cells}", seed=seed, cache=Path("data") / "cache").images
     state, done = folder / "state.npz", 0
     draw = {"cells": painted, "augmentation": augmentation(len(contract.CLASSES)), "batch": batch, "seed": seed}
     if state.is_file():
