@@ -128,11 +128,10 @@ def pretrain(
     side = contract.IMAGE_SHAPE[0]
     folder = root / f"{size}-{seed}"
     settings = {"size": size, "images": images, "seed": seed, "batch": batch, "cells": cells}
-    if weights != NONE:
-        settings |= {"weights": weights, "weights_sha256": _hash_of(weights, size)}
     epochs = -(-images // (STEPS * batch))
     plan = dataclasses.replace(recipe(), network="convnext", size=size, weights=weights, weight_decay=0.05)
     if weights != NONE:
+        settings |= {"weights": weights, "weights_sha256": _hash_of(weights, size)}
         plan = dataclasses.replace(plan, learning_rate=plan.learning_rate / 2)
     machine = hardware.find()
     decision = hardware.decide(plan, machine)
