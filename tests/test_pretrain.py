@@ -156,6 +156,20 @@ def test_the_shipped_weights_are_whole_and_a_training_on_a_cpu_begins_with_them(
     assert all(np.abs(variables(network)[n].numpy() - variables(fresh)[n].numpy()).max() > 0.02 for n in kernels)
 
 
+def test_a_record_names_the_very_file_that_training_began_with(tmp_path):
+    file = tmp_path / "w.npz"
+    file.write_bytes(b"weights")
+    assert pretrained.hash_of("drawn", "convnext", "atto") == sha256(shipped.find("atto"))
+    assert pretrained.hash_of(str(file), "convnext", "atto") == sha256(file)
+    for name, network in [
+        ("drawn", "resnet50"),
+        ("imagenet", "convnext"),
+        ("none", "convnext"),
+        (str(tmp_path / "x"), "convnext"),
+    ]:
+        assert pretrained.hash_of(name, network, "atto") is None
+
+
 def test_they_see_more_in_cells_than_random_weights_do():
     """A nearest class mean on painted cells, by the features before the head."""
     from build.data import synthetic

@@ -18,8 +18,6 @@ from keras import ops
 from build.console import clock, console
 from build.data import synthetic
 from build.errors import UserError
-from build.files import sha256
-from build.pretrain import shipped
 from build.pretrain.images import CELLS, DrawnBatches, augmentation, recipe
 from build.pretrain.teacher import Teacher
 from build.recipe import Recipe
@@ -131,7 +129,7 @@ def pretrain(
     epochs = -(-images // (STEPS * batch))
     plan = dataclasses.replace(recipe(), network="convnext", size=size, weights=weights, weight_decay=0.05)
     if weights != NONE:
-        settings |= {"weights": weights, "weights_sha256": _hash_of(weights, size)}
+        settings |= {"weights": weights, "weights_sha256": pretrained.hash_of(weights, "convnext", size)}
         plan = dataclasses.replace(plan, learning_rate=plan.learning_rate / 2)
     machine = hardware.find()
     decision = hardware.decide(plan, machine)
@@ -162,12 +160,6 @@ def pretrain(
             if stop.wished and epoch + 1 < epochs:
                 raise KeyboardInterrupt(f"The same command goes on after epoch {epoch + 1}.")
     return _write(folder, model, network, spec, settings)
-
-
-def _hash_of(weights: str, size: str) -> str | None:
-    """SHA-256 of the file that is gone on from; None where it is a published one, whose hash is known, or missing."""
-    path = shipped.find(size) if weights == pretrained.DRAWN else Path(weights)
-    return sha256(path) if path and path.is_file() else None
 
 
 def _claim(folder: Path, settings: dict) -> None:

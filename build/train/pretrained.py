@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from build.errors import UserError
+from build.files import sha256
 from build.pretrain import shipped
 from build.train import application_weights, efficientnet_lite_weights
 from build.train.application_weights import Donor
@@ -62,14 +63,12 @@ def load(network: keras.Model, spec: dict, weights: str | Path) -> list[str]:
 
     """
     name, size = spec["network"], spec.get("size")
-    path = None if str(weights) == IMAGENET else Path(weights)
-    if str(weights) == DRAWN:
-        path = shipped.find(size) if name == "convnext" else None
-        if path is None:
-            raise UserError(
-                f"There are no weights from drawn images for {name} {size or ''}, only for convnext {', '.join(shipped.sizes())}; "
-                "make them with nox -s pretrain, or train from scratch with --weights none."
-            )
+    path = file_of(weights, name, size)
+    if str(weights) == DRAWN and path is None:
+        raise UserError(
+            f"There are no weights from drawn images for {name} {size or ''}, only for convnext {', '.join(shipped.sizes())}; "
+            "make them with nox -s pretrain, or train from scratch with --weights none."
+        )
     if path and not path.is_file():
         raise UserError(
             f"There is no weights file {path}; {INSTEAD}, or take the published ones with --weights imagenet."
@@ -100,6 +99,19 @@ def load(network: keras.Model, spec: dict, weights: str | Path) -> list[str]:
     if path is None:
         path = download(name, size)
     return _assign(network, _read(network, spec, path), f"The weights file {path}")
+
+
+def file_of(weights: str | Path, network: str, size: str | None) -> Path | None:
+    """The file that `weights` names: the user's, or the one that ships; None for "imagenet" and where none was made."""
+    if str(weights) == DRAWN:
+        return shipped.find(size) if network == "convnext" else None
+    return None if str(weights) == IMAGENET else Path(weights)
+
+
+def hash_of(weights: str | Path, network: str, size: str | None) -> str | None:
+    """SHA-256 of that file; None where there is none: published weights have a hash of their own (PUBLISHED)."""
+    path = file_of(weights, network, size)
+    return sha256(path) if path and path.is_file() else None
 
 
 def download(network: str, size: str | None) -> Path:

@@ -21,11 +21,10 @@ from build.augment.balance import Plan
 from build.console import console
 from build.data.split import SIDES, Split
 from build.errors import UserError
-from build.files import sha256
 from build.members import split_of
 from build.recipe import Recipe
 from build.runs import Run
-from build.train import checkpoint, curves, hardware, tensorboard
+from build.train import checkpoint, curves, hardware, pretrained, tensorboard
 from build.train.budget import Kind, Timetable
 from build.train.distillation import TeacherFile
 from submission import contract
@@ -78,7 +77,7 @@ def begin(
         data={"source": cells.source, "sha256": cells.sha256},
         device=machine.device,
         decided=dataclasses.asdict(decision),
-        weights_sha256=sha256(Path(decision.weights)) if Path(decision.weights).is_file() else None,
+        weights_sha256=pretrained.hash_of(decision.weights, recipe.network, spec.get("size")),
         parameters=int(network.count_params()),
         spec=spec,
         classes=list(contract.CLASSES),
