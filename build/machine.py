@@ -26,8 +26,11 @@ def processor() -> str:
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether the processor has units for products of bfloat16 matrices (Intel's AMX); False where the system does not tell."""
-    return "amx_bf16" in _told("flags").split()
+    """Whether the processor multiplies bfloat16 matrices itself: Intel's AMX, or AVX-512's own instruction (AMD from Zen 4 on).
+
+    False where the system does not tell.
+    """
+    return not {"amx_bf16", "avx512_bf16"}.isdisjoint(_told("flags").split())
 
 
 def _told(name: str, information: Path = Path("/proc/cpuinfo")) -> str:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from learned_layers import learned
 
 from build.errors import UserError
-from build.machine import _told
+from build.machine import _told, multiplies_bfloat16
 from build.recipes import find
 from build.train import bfloat16_layers
 from build.train.bfloat16_layers import Bfloat16Dense
@@ -22,7 +22,7 @@ from submission.parts import STANDARD
 ROUNDING = 2.0**-7
 """Twice the largest relative error of one rounding to bfloat16."""
 SPEC = {"network": "convnext", "size": "atto", "classes": 5, "image_shape": [64, 64, 3], "layer_scale": 0.1}
-AMX = Machine("tensorflow", 2, multiplies_bfloat16=True)
+UNITS = Machine("tensorflow", 2, multiplies_bfloat16=True)
 PODIUM = find("podium")
 
 
@@ -83,14 +83,18 @@ def test_a_network_of_them_has_the_same_weights_and_nearly_the_same_logits_and_g
 @pytest.mark.parametrize(
     ("machine", "changes", "precision"),
     [
-        (AMX, {}, "bfloat16_products"),
-        (AMX, {"precision": "float32"}, "float32"),
-        (AMX, {"xla": "on"}, "float32"),
-        (AMX, {"network": "efficientnet-lite", "size": "lite0"}, "float32"),
-        (dataclasses.replace(AMX, backend="jax"), {}, "float32"),
-        (dataclasses.replace(AMX, gpus=("H100",), capability=(9, 0)), {}, "mixed_bfloat16"),
-        (dataclasses.replace(AMX, multiplies_bfloat16=False), {}, "float32"),
-        (dataclasses.replace(AMX, multiplies_bfloat16=False), {"precision": "bfloat16_products"}, "bfloat16_products"),
+        (UNITS, {}, "bfloat16_products"),
+        (UNITS, {"precision": "float32"}, "float32"),
+        (UNITS, {"xla": "on"}, "float32"),
+        (UNITS, {"network": "efficientnet-lite", "size": "lite0"}, "float32"),
+        (dataclasses.replace(UNITS, backend="jax"), {}, "float32"),
+        (dataclasses.replace(UNITS, gpus=("H100",), capability=(9, 0)), {}, "mixed_bfloat16"),
+        (dataclasses.replace(UNITS, multiplies_bfloat16=False), {}, "float32"),
+        (
+            dataclasses.replace(UNITS, multiplies_bfloat16=False),
+            {"precision": "bfloat16_products"},
+            "bfloat16_products",
+        ),
     ],
 )
 def test_they_are_for_convnext_on_a_cpu_that_has_units_for_them(machine, changes, precision):
@@ -107,12 +111,12 @@ def test_they_are_for_convnext_on_a_cpu_that_has_units_for_them(machine, changes
 @pytest.mark.parametrize("changes", [{"xla": "on"}, {"network": "efficientnet-lite", "size": "lite0"}])
 def test_where_there_are_none_asking_for_them_is_one_sentence(changes):
     with pytest.raises(UserError, match="bfloat16_products is for ConvNeXt on a CPU") as caught:
-        decide(dataclasses.replace(PODIUM, precision="bfloat16_products", **changes), AMX)
+        decide(dataclasses.replace(PODIUM, precision="bfloat16_products", **changes), UNITS)
     assert "\n" not in str(caught.value)
 
 
 def test_the_user_is_told():
-    assert "float32 with products in bfloat16" in describe(PODIUM, AMX, decide(PODIUM, AMX))
+    assert "float32 with products in bfloat16" in describe(PODIUM, UNITS, decide(PODIUM, UNITS))
 
 
 def test_what_linux_says_of_the_processor_is_read(tmp_path):
@@ -121,3 +125,17 @@ def test_what_linux_says_of_the_processor_is_read(tmp_path):
     assert _told("model name", file) == "A: processor"
     assert "amx_bf16" in _told("flags", file).split()
     assert _told("flags", tmp_path / "missing") == ""
+
+
+@pytest.mark.parametrize(
+    ("flags", "answer"),
+    [
+        ("fpu amx_bf16 amx_tile", True),
+        ("fpu avx512_bf16 clzero", True),
+        ("fpu avx512f avx512_vnni", False),
+        ("", False),
+    ],
+)
+def test_units_for_bfloat16_are_known_by_the_processors_flags(flags, answer, monkeypatch):
+    monkeypatch.setattr("build.machine._told", lambda name: flags if name == "flags" else "")
+    assert multiplies_bfloat16() is answer

@@ -1,4 +1,5 @@
-"""Dense layers whose products are made of bfloat16, for processors that multiply those many times faster than float32 (Intel's AMX).
+"""Dense layers whose products are made of bfloat16, for processors that multiply those faster than float32: many times with Intel's
+AMX, twice with AVX-512's own instruction (AMD from Zen 4 on).
 
     network = submission.network.build(spec, parts=PARTS)
 
