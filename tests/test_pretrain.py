@@ -102,7 +102,10 @@ def test_it_goes_on_from_weights_at_half_the_rate_and_says_which(small, monkeypa
     assert meta["pretraining"]["weights_sha256"] == sha256(start)
     with pytest.raises(UserError, match="other settings"):  # of a folder that began with others
         distill.pretrain(images=16, weights="drawn", **small)
-    assert rates == [distill.recipe().learning_rate / 2] * 2
+    with pytest.raises(UserError, match="other settings"):  # from no weights: the whole rate
+        distill.pretrain(images=16, **small)
+    whole = distill.recipe().learning_rate
+    assert rates == [whole / 2, whole / 2, whole]
 
 
 def test_weights_that_do_not_exist_are_refused_before_anything_is_painted_or_left(small, monkeypatch):
