@@ -67,11 +67,11 @@ def measured(zip_path, held: HeldOut, *, images: int, limit: float, engine: str)
 
 
 def lowered(verdict: Verdict, recipe: Recipe) -> str:
-    """A sentence where the rehearsal itself took so long that its last answers have fewer views; else ""."""
-    spent = sum(verdict.outcome.condition_seconds.values())
+    """A sentence where a job of the rehearsal took so long that its last answers have fewer views, as on the server; else ""."""
+    spent = verdict.outcome.seconds.get("prediction", 0.0) - verdict.outcome.seconds.get("startup", 0.0)
     if recipe.views == 1 or spent <= DEADLINE * recipe.time_limit:
         return ""
     return (
-        f"The rehearsal predicted for {spent:.0f} s, longer than the {DEADLINE * recipe.time_limit:.0f} s in which all {recipe.views} "
-        "views are made: its last suites had fewer. Take fewer --rows or views for scores of one kind."
+        f"A job of the rehearsal predicted for {spent:.0f} s, longer than the {DEADLINE * recipe.time_limit:.0f} s in which all "
+        f"{recipe.views} views are made: its last images had fewer, as they would have on a server of this speed. Take fewer views."
     )

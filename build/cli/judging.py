@@ -33,7 +33,10 @@ from build.errors import UserError
 @click.option("--environment", type=click.Path(path_type=Path), help="Description of the server's packages (JSON).")
 @click.option("--phase", type=click.IntRange(min=0), default=0, show_default=True, help="Of the bundle, from 0 on.")
 @click.option(
-    "--hidden", metavar="N", type=click.IntRange(min=1), help="Images of the hidden set, for a forecast of time."
+    "--hidden",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Images of the hidden set: a forecast of time, and at most so many a job.",
 )
 @click.option("--adapts", is_flag=True, help="Predictions are meant to depend on the other images of a call.")
 @click.option("--probes/--no-probes", default=True, show_default=True, help="Also call it in unusual ways.")

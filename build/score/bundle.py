@@ -5,19 +5,17 @@ Both carry the same ingestion and scoring programs (build/score/programs), so th
 
 import contextlib
 import datetime
-import os
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import yaml
 
 from build.errors import UserError
 from build.files import write_zip
-from build.score import reports
+from build.score.bundle_data import Condition, divide, write_data
 from build.score.bundle_pages import pages
 from build.score.environment import ServerEnvironment
 from build.score.unpacker.leaderboards import LONGEST
@@ -40,15 +38,6 @@ METRICS = (
 PRECISION = 4
 
 
-class Condition(Protocol):
-    """What a bundle needs of a set of images (see build/score/suites.py)."""
-
-    key: str
-    suite: str
-    images_path: Path
-    labels: np.ndarray
-
-
 def write_program(name: str, folder: Path) -> Path:
     """Put the program `name` with the modules it shares into `folder` (made anew)."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -56,40 +45,6 @@ def write_program(name: str, folder: Path) -> Path:
     for shared in SHARED[name]:
         shutil.copy(PROGRAMS / shared, folder / shared)
     return folder
-
-
-def _link(source: Path, target: Path) -> None:
-    """The same file at `target`, without copying its bytes where the file system allows; the sandbox shows it read-only."""
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        shutil.copy(source, target)
-
-
-def _data(
-    conditions: Sequence[Condition], input_data: Path, reference: Path, classes: Sequence[str], working_directory: str
-) -> None:
-    """Write the images and what the ingestion program is to do with them and, apart from them, the labels."""
-    if not conditions:
-        raise UserError("A bundle needs at least one set of test images; name at least one suite.")
-    input_data.mkdir(parents=True)
-    reference.mkdir(parents=True)
-    keys = [condition.key for condition in conditions]
-    assert len(set(keys)) == len(keys), "condition keys are not unique"
-    shown, known = [], []
-    for condition in conditions:
-        labels = np.asarray(condition.labels)
-        assert labels.ndim == 1, f"{condition.key} has labels of shape {labels.shape}"
-        assert labels.size, f"{condition.key} has no labels"
-        outside = (labels < 0) | (labels >= len(classes))
-        assert not outside.any(), f"{condition.key} has labels outside 0..{len(classes) - 1}"
-        _link(Path(condition.images_path), input_data / f"{condition.key}.npy")
-        np.save(reference / f"{condition.key}.labels.npy", labels.astype(np.int64))
-        shown.append({"key": condition.key, "images": f"{condition.key}.npy"})
-        known.append({"key": condition.key, "suite": condition.suite, "labels": f"{condition.key}.labels.npy"})
-    plan = {"classes": len(classes), "working_directory": working_directory}
-    reports.write_json(input_data / "conditions.json", plan | {"conditions": shown})
-    reports.write_json(reference / "conditions.json", {"classes": list(classes), "conditions": known})
 
 
 def _columns(suites: Sequence[str]) -> list[dict]:
@@ -115,17 +70,24 @@ def scoring_bundle(
     classes: Sequence[str] = CLASSES,
     time_limit: int = DEFAULT_TIME_LIMIT,
     working_directory: str = "program",
+    job_images: int | None = None,
 ) -> Path:
     """Write a bundle of one phase that scores a zip on `conditions` into `folder` (made anew); returns it.
 
-    Image files are linked where the file system allows. `working_directory` is the ingestion's (ServerEnvironment). UserError without
-    conditions or with a suite name too long for a column.
+    Image files are linked where the file system allows. `working_directory` is the ingestion's (ServerEnvironment). The judge has a
+    zip predict at most `job_images` in one job (None: all). UserError without conditions or with a suite name too long for a column.
     """
     folder = Path(folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     columns = _columns(list(dict.fromkeys(condition.suite for condition in conditions)))
-    _data(conditions, folder / "input_data", folder / "reference_data", classes, working_directory)
+    write_data(
+        divide(conditions, job_images) if job_images else [conditions],
+        folder / "input_data",
+        folder / "reference_data",
+        classes=classes,
+        working_directory=working_directory,
+    )
     for name in ("ingestion_program", "scoring_program"):
         write_program(name, folder / name)
     shape = np.load(conditions[0].images_path, mmap_mode="r").shape[1:]
@@ -230,9 +192,15 @@ def write_competition(
             write_program(name, folder / name)
         tasks = []
         for index, (name, conditions) in enumerate((("development", development), ("final", final))):
-            _data(conditions, folder / f"input_data_{name}", folder / f"reference_data_{name}", classes, "program")
-            programs = {kind: f"{kind}/" for kind in ("ingestion_program", "scoring_program")}
             data = {kind: f"{kind}_{name}/" for kind in ("input_data", "reference_data")}
+            write_data(
+                [conditions],
+                folder / data["input_data"],
+                folder / data["reference_data"],
+                classes=classes,
+                working_directory="program",
+            )
+            programs = {kind: f"{kind}/" for kind in ("ingestion_program", "scoring_program")}
             tasks.append({"index": index, "name": name, "description": f"The {name} set.", **programs, **data})
         quotas = {
             "max_submissions_per_day": submissions_per_day,

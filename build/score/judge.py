@@ -28,6 +28,8 @@ from build.score.unpack import unpack
 from build.score.worker import Settings, run
 from submission.contract import CLASSES
 
+HIDDEN_IMAGES = 5000
+"""What a job gets at most where the hidden set's size is not known, as Recipe.hidden_images has it by default."""
 SCRATCH = Path("data/judge")
 """Beside the cached suites, so that images are linked and not copied into a bundle."""
 
@@ -111,7 +113,8 @@ def judge(
         environment: packages of the server, by default the competition's.
         probes: whether the zip is also called in the unusual ways of build/score/probe.py.
         adapts: the recipe declares that predictions depend on the other images of a call.
-        hidden: images of the hidden set, where known, for a forecast of its time and memory.
+        hidden: images of the hidden set, where known, for a forecast of its time and memory; a zip is asked for at most so many of
+            the `conditions` in one job (HIDDEN_IMAGES where not known), so that a limit meant for the hidden set holds for them.
 
     """
     zip_path = Path(zip_path)
@@ -128,7 +131,11 @@ def judge(
         findings = lint(zip_path, environment)
         if bundle is None:
             bundle = scoring_bundle(
-                conditions, work / "scoring", classes=classes, working_directory=environment.working_directory
+                conditions,
+                work / "scoring",
+                classes=classes,
+                working_directory=environment.working_directory,
+                job_images=hidden or HIDDEN_IMAGES,
             )
         with _Progress(conditions, work) as progress:
             outcome = run(
@@ -218,11 +225,11 @@ def _keep(outcome: Outcome, folder: Path) -> None:
 
 
 class _Progress:
-    """A progress bar that follows the file in which our ingestion program notes what is done."""
+    """A progress bar that follows the files, one a job, in which our ingestion program notes what is done."""
 
     def __init__(self, conditions: Sequence[Condition], work: Path):
         self._total = sum(len(condition.labels) for condition in conditions)
-        self._timing = work / "worker" / "task-0" / "prediction" / "output" / "timing.json"
+        self._task = work / "worker" / "task-0"
         self._bar = bar("judging", self._total or None)
 
     def __enter__(self) -> "_Progress":
@@ -234,6 +241,8 @@ class _Progress:
 
     def __call__(self) -> None:
         """Called a few times a second while a container runs."""
-        images = reports.read_json(self._timing).get("images")
-        done = sum(filter(None, map(reports.number, images.values()))) if isinstance(images, dict) else 0
+        done = 0.0
+        for path in self._task.glob("prediction*/output/timing.json"):
+            images = reports.read_json(path).get("images")
+            done += sum(filter(None, map(reports.number, images.values()))) if isinstance(images, dict) else 0
         self._progress.update(self._progress.task_ids[0], completed=min(done, self._total))

@@ -130,6 +130,22 @@ class Outcome:
             self.server_shows, self.remedy = failure.server_shows, failure.remedy
         return self
 
+    def add(self, part: "Outcome", prefix: str = "") -> None:
+        """Take over the outcome of one task or job: its scores under `prefix`, of steps the longest time, of memory the highest peak."""
+        if part.status == "failed":
+            self.fail(Failure(part.step, part.reason, part.server_shows, part.remedy))
+        self.scores |= {prefix + key: value for key, value in part.scores.items()}
+        self.predictions |= part.predictions
+        self.images |= part.images
+        self.condition_seconds |= part.condition_seconds
+        for step, seconds in part.seconds.items():
+            self.seconds[step] = max(seconds, self.seconds.get(step, 0.0))
+        if part.peak_mib is not None:
+            self.peak_mib = max(part.peak_mib, self.peak_mib or 0.0)
+        self.logs += part.logs
+        self.findings += part.findings
+        self.detailed_results = part.detailed_results or self.detailed_results
+
     def to_dict(self) -> dict:
         """JSON-able."""
         values = dataclasses.asdict(self)

@@ -51,6 +51,13 @@ def failure(output: Path) -> dict[str, str]:
     return record | {"line": str(found.get("line") or 0)}
 
 
+def jobs(input_data: Path | None) -> list[Path | None]:
+    """Input data of each job of a prediction step: folders where our bundle divides its images (bundle_data.py), else the one folder."""
+    found = read_json(input_data / "jobs.json").get("jobs") if input_data else None
+    folders = [input_data / name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+    return [folder for folder in folders if folder.parent == input_data and folder.is_dir()] or [input_data]
+
+
 def conditions(input_data: Path | None) -> list[str]:
     """Keys of the image sets that our ingestion program is to predict; empty for other bundles."""
     found = read_json(input_data / "conditions.json").get("conditions") if input_data else None

@@ -4,6 +4,7 @@
 variables, exit codes that count, scores files) is the worker's own, in two eras where they differ.
 Deviations, all on the strict side: the submission and the bundle are read-only, there is no network, memory and output are limited,
 `scores.txt` and metadata are read by YAML's safe loader, links and special files in an output do not reach the scoring step.
+Where a bundle of the judge divides its images, the prediction step has several jobs (prediction.py); no server divides.
 Not covered: queueing, the docker image's own packages (engines other than docker), GPUs, the server's speed.
 """
 
@@ -15,7 +16,8 @@ from build.score import diagnose, metadata, reports, scores
 from build.score.competition import Competition, Task, load
 from build.score.environment import ServerEnvironment
 from build.score.job import Settings, push_output, run_job
-from build.score.outcome import Failure, Finding, Outcome
+from build.score.outcome import Finding, Outcome
+from build.score.prediction import predict
 from build.score.sandbox import Engine, Limits
 from build.score.sandbox import engine as engine_called
 from build.score.unpack import unpack
@@ -27,32 +29,16 @@ DEFAULT_QUEUE_SECONDS = 600
 def rehearse(settings: Settings, competition: Competition, task: Task, submission: Path, work: Path, tick) -> Outcome:
     """Both jobs of one task with an unpacked submission."""
     outcome = Outcome()
-    only_scoring = task.ingestion_only_during_scoring
-    prediction = run_job(
-        settings,
-        work / "prediction",
-        step="prediction",
-        program=submission,
-        ingestion=None if only_scoring else task.ingestion_program,
-        task=task,
-        ingested=submission,
-        tick=tick,
-    )
-    outcome.logs += prediction.logs
-    outcome.seconds["prediction"] = prediction.seconds
-    outcome.peak_mib = prediction.peak_mib
-    reports.add_timing(prediction.output, outcome)
-    if failure := diagnose.stopped(prediction, settings):
-        return outcome.fail(failure)
-    cause = diagnose.prediction_cause(prediction, settings, submission, task.input_data)
-    if failure := push_output(prediction):
-        return outcome.fail(cause or failure)
+    prediction = predict(settings, task, submission, work, outcome, tick)
+    if outcome.status == "failed":
+        return outcome
+    cause = prediction.cause
     scoring = run_job(
         settings,
         work / "scoring",
         step="scoring",
         program=task.scoring_program,
-        ingestion=task.ingestion_program if only_scoring else None,
+        ingestion=task.ingestion_program if task.ingestion_only_during_scoring else None,
         task=task,
         ingested=prediction.output,
         result=prediction.output,
@@ -73,7 +59,7 @@ def rehearse(settings: Settings, competition: Competition, task: Task, submissio
         return outcome.fail(failure)
     outcome.scores = found
     outcome.predictions = reports.predictions(prediction.output)
-    outcome.findings += diagnose.ignored(prediction, cause)
+    outcome.findings += prediction.ignored
     if competition.detailed_results:
         outcome.detailed_results = scores.detailed_results(scoring.output)
     return outcome
@@ -140,24 +126,7 @@ def run(
     for index in tasks:
         task = competition.tasks[index]
         outcome = rehearse(settings, competition, task, submission, work / f"task-{index}", tick)
-        _add(total, outcome, prefix=f"{task.name}/" if len(tasks) > 1 else "")
+        total.add(outcome, prefix=f"{task.name}/" if len(tasks) > 1 else "")
         if outcome.status == "failed":
             break
     return total
-
-
-def _add(total: Outcome, outcome: Outcome, prefix: str) -> None:
-    """Merge the outcome of one task into the whole."""
-    if outcome.status == "failed":
-        total.fail(Failure(outcome.step, outcome.reason, outcome.server_shows, outcome.remedy))
-    total.scores |= {prefix + key: value for key, value in outcome.scores.items()}
-    total.predictions |= outcome.predictions
-    total.images |= outcome.images
-    total.condition_seconds |= outcome.condition_seconds
-    for step, seconds in outcome.seconds.items():
-        total.seconds[step] = max(seconds, total.seconds.get(step, 0.0))
-    if outcome.peak_mib is not None:
-        total.peak_mib = max(outcome.peak_mib, total.peak_mib or 0.0)
-    total.logs += outcome.logs
-    total.findings += outcome.findings
-    total.detailed_results = outcome.detailed_results or total.detailed_results

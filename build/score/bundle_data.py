@@ -1,0 +1,90 @@
+"""A bundle's test images and, apart from them, their labels: what each job of the ingestion program is to predict."""
+
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from build.errors import UserError
+from build.score import reports
+
+
+class Condition(Protocol):
+    """What a bundle needs of a set of images (see build/score/suites.py)."""
+
+    key: str
+    suite: str
+    images_path: Path
+    labels: np.ndarray
+
+
+def divide(conditions: Iterable[Condition], most: int) -> list[list[Condition]]:
+    """The conditions in their order, in as few lists as hold at most `most` images each; a larger condition is alone."""
+    jobs: list[list[Condition]] = []
+    images = 0
+    for condition in conditions:
+        images += len(condition.labels)
+        if not jobs or images > most:
+            jobs.append([])
+            images = len(condition.labels)
+        jobs[-1].append(condition)
+    return jobs
+
+
+def write_data(
+    jobs: Sequence[Sequence[Condition]],
+    input_data: Path,
+    reference: Path,
+    *,
+    classes: Sequence[str],
+    working_directory: str,
+) -> None:
+    """Write a task's input data and reference data into two new folders.
+
+    Several `jobs` become folders of the input data that build/score/prediction.py has predicted one after another; a server, which
+    knows no such division, needs a single one. UserError without conditions; image files are linked where the file system allows.
+    """
+    conditions = [condition for job in jobs for condition in job]
+    if not conditions:
+        raise UserError("A bundle needs at least one set of test images; name at least one suite.")
+    input_data.mkdir(parents=True)
+    keys = [condition.key for condition in conditions]
+    assert len(set(keys)) == len(keys), "condition keys are not unique"
+    _write_labels(conditions, reference, classes)
+    folders = [input_data]
+    if len(jobs) > 1:
+        folders = [input_data / f"job-{number}" for number in range(1, len(jobs) + 1)]
+        reports.write_json(input_data / "jobs.json", {"jobs": [folder.name for folder in folders]})
+    plan = {"classes": len(classes), "working_directory": working_directory}
+    for folder, job in zip(folders, jobs, strict=True):
+        folder.mkdir(exist_ok=True)
+        shown = []
+        for condition in job:
+            _link(Path(condition.images_path), folder / f"{condition.key}.npy")
+            shown.append({"key": condition.key, "images": f"{condition.key}.npy"})
+        reports.write_json(folder / "conditions.json", plan | {"conditions": shown})
+
+
+def _write_labels(conditions: Sequence[Condition], reference: Path, classes: Sequence[str]) -> None:
+    reference.mkdir(parents=True)
+    known = []
+    for condition in conditions:
+        labels = np.asarray(condition.labels)
+        assert labels.ndim == 1, f"{condition.key} has labels of shape {labels.shape}"
+        assert labels.size, f"{condition.key} has no labels"
+        outside = (labels < 0) | (labels >= len(classes))
+        assert not outside.any(), f"{condition.key} has labels outside 0..{len(classes) - 1}"
+        np.save(reference / f"{condition.key}.labels.npy", labels.astype(np.int64))
+        known.append({"key": condition.key, "suite": condition.suite, "labels": f"{condition.key}.labels.npy"})
+    reports.write_json(reference / "conditions.json", {"classes": list(classes), "conditions": known})
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file at `target`, without copying its bytes where the file system allows; the sandbox shows it read-only."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copy(source, target)

@@ -1,0 +1,119 @@
+"""The judge asks for as many images in one job as the hidden set has: the division, what the jobs share, what one that fails leaves."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from build.score import reports
+from build.score.bundle import scoring_bundle
+from build.score.bundle_data import divide
+from build.score.judge import judge
+from tests.submissions import GOOD, Cells, good, model, pack, source
+
+IMAGES = 8
+
+
+def sets(folder: Path, count: int = 5) -> list[Cells]:
+    """`count` sets of 8 images of 4x4 pixels whose labels GOOD finds; "s0" is the first."""
+    rng = np.random.default_rng(5)
+    found = []
+    for number in range(count):
+        images = rng.integers(0, 256, (IMAGES, 4, 4, 3), np.uint8)
+        labels = images.reshape(IMAGES, -1).astype(np.int64).sum(axis=1) % 8
+        path = folder / f"s{number}.npy"
+        np.save(path, images)
+        found.append(Cells(f"s{number}", f"suite{number % 2}", path, labels))
+    return found
+
+
+def judged(zip_path: Path, conditions: list[Cells], folder: Path, **options):
+    return judge(zip_path, conditions, scratch=folder / "scratch", engine="plain", probes=False, **options)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "most", "jobs"),
+    [
+        ([3, 3, 3, 3], 6, [[3, 3], [3, 3]]),
+        ([3, 3, 3, 3], 8, [[3, 3], [3, 3]]),
+        ([3, 3, 3, 3], 12, [[3, 3, 3, 3]]),
+        ([9, 1, 1, 9, 2], 4, [[9], [1, 1], [9], [2]]),
+        ([2, 2, 9], 4, [[2, 2], [9]]),
+        ([1], 1, [[1]]),
+    ],
+)
+def test_jobs_are_as_few_as_hold_at_most_so_many_images(sizes, most, jobs):
+    conditions = [Cells(str(i), "a", Path("x.npy"), np.zeros(size)) for i, size in enumerate(sizes)]
+    assert [[len(one.labels) for one in job] for job in divide(conditions, most)] == jobs
+
+
+def test_a_divided_task_scores_what_an_undivided_one_does(tmp_path):
+    zip_path, conditions = good(tmp_path / "s.zip"), sets(tmp_path)
+    conditions[3].labels[:3] += 1
+    conditions[3].labels[:] %= 8
+    whole = judged(zip_path, conditions, tmp_path, keep=tmp_path / "whole").outcome
+    parts = judged(zip_path, conditions, tmp_path, keep=tmp_path / "parts", hidden=2 * IMAGES).outcome
+    assert parts.status == "scored"
+    assert parts.scores == whole.scores
+    assert parts.scores["accuracy"] == pytest.approx(37 / 40)
+    assert sorted(parts.predictions) == sorted(whole.predictions) == ["s0", "s1", "s2", "s3", "s4"]
+    for key, path in parts.predictions.items():
+        assert np.array_equal(np.load(path), np.load(whole.predictions[key]))
+    assert parts.images == whole.images == {f"s{number}": IMAGES for number in range(5)}
+    assert set(parts.condition_seconds) == set(whole.condition_seconds)
+
+
+def test_each_job_is_a_process_of_its_own_with_the_whole_limit(tmp_path):
+    text = model(
+        "time.sleep(2)\nprint('images', len(X), 'in', os.getpid())\n" + "return X.astype(int).sum((1, 2, 3)) % 8"
+    )
+    zip_path, conditions = source(text)(tmp_path / "s.zip"), sets(tmp_path)
+    assert "longer than its limit of 8 s" in judged(zip_path, conditions, tmp_path, time_limit=8).sentence
+    outcome = judged(zip_path, conditions, tmp_path, hidden=2 * IMAGES, time_limit=8, keep=tmp_path / "kept").outcome
+    assert outcome.status == "scored", outcome.reason
+    assert outcome.scores["accuracy"] == 1
+    assert 4 <= outcome.seconds["prediction"] <= 8
+    said = (tmp_path / "kept" / "prediction-ingestion-stdout.txt").read_text().splitlines()
+    assert [line for line in said if line.startswith("---")] == [f"--- job {number} of 3 ---" for number in (1, 2, 3)]
+    processes = [line.split()[-1] for line in said if line.startswith("images")]
+    assert len(processes) == 5
+    assert [processes.index(process) for process in processes] == [0, 0, 2, 2, 4]
+
+
+def test_a_job_that_fails_is_the_last_and_says_why(tmp_path):
+    text = model(
+        "print('asked')\nif X[0, 0, 0, 0] == FIRST: raise ValueError('no such luck')\n" + "return X[:, 0, 0, 0] % 8"
+    )
+    conditions = sets(tmp_path)
+    first = np.load(conditions[2].images_path)[0, 0, 0, 0]
+    verdict = judged(source(text.replace("FIRST", str(first)))(tmp_path / "s.zip"), conditions, tmp_path, hidden=IMAGES)
+    assert verdict.exit_code == 1
+    assert "no such luck" in verdict.sentence
+    logs = {(log.step, log.source, log.stream): log.text for log in verdict.outcome.logs}
+    assert logs["prediction", "ingestion", "stdout"].count("asked") == 3
+    assert "no such luck" in logs["prediction", "ingestion", "stderr"].split("--- job 3 of 5 ---")[1]
+
+
+@pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed")
+def test_a_job_cannot_predict_for_another(tmp_path):
+    forge = "        np.save('/app/output/predictions/s0.npy', np.full(8, 7))\n"
+    forged = GOOD.replace("        return", f"{forge}        return")
+    conditions = sets(tmp_path)
+    options = {"scratch": tmp_path / "scratch", "probes": False, "hidden": IMAGES, "keep": tmp_path / "kept"}
+    outcome = judge(pack(tmp_path / "s.zip", {"model.py": forged}), conditions, **options).outcome
+    assert np.array_equal(np.load(outcome.predictions["s0"]), conditions[0].labels)
+
+
+def test_a_bundle_names_its_jobs_and_no_folder_from_elsewhere(tmp_path):
+    bundle = scoring_bundle(sets(tmp_path), tmp_path / "bundle", job_images=2 * IMAGES)
+    data = bundle / "input_data"
+    assert [path.name for path in reports.jobs(data)] == ["job-1", "job-2", "job-3"]
+    assert [reports.conditions(path) for path in reports.jobs(data)] == [["s0", "s1"], ["s2", "s3"], ["s4"]]
+    undivided = scoring_bundle(sets(tmp_path), tmp_path / "undivided") / "input_data"
+    assert reports.jobs(undivided) == [undivided]
+    assert reports.jobs(None) == [None]
+    for names in (["../reference_data"], [], [3], "job-1", ["job-9"]):
+        (data / "jobs.json").write_text(json.dumps({"jobs": names}))
+        assert reports.jobs(data) == [data]
