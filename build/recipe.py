@@ -73,6 +73,10 @@ class Recipe:
     channel_shift_probability: float = 0.2
     channel_shift: float = 0.2
     """Largest shift of a channel as a share of the pixel range."""
+    veil_probability: float = 0.0
+    """Something that lies over the object and lets some of it through: spots, haze, shadow."""
+    veil_opacity: float = 0.8
+    """Of the densest veil drawn, 0..1."""
     degrade_probability: float = 0.3
     """One of blur, noise, JPEG, pixelation."""
     degrade_strength: float = 0.5

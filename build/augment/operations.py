@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from build.augment import degradations, geometry
+from build.augment import degradations, geometry, veils
 
 IDENTITY_TABLE = np.ascontiguousarray(np.broadcast_to(np.arange(256, dtype=np.uint8), (3, 256)))
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -226,6 +226,7 @@ OPERATIONS = {
     "channel_shuffle": Operation("pixels", channel_shuffle),
     "stain": Operation("pixels", stain),
     "sharpness": Operation("image", sharpness),
+    "veil": Operation("image", veils.veil),
     "blur": Operation("image", degradations.blur),
     "noise": Operation("image", degradations.noise),
     "jpeg": Operation("image", degradations.jpeg),

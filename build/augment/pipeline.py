@@ -4,7 +4,7 @@ and an epoch.
     augmentation = Augmentation(recipe, classes=8)
     x, y = augmentation.batch(images, labels, copy, rng=np.random.default_rng((seed, epoch, batch)))
 
-Order: resize to the step's side, AugMix of the balancing copies, geometry, AugMix, stain, RandAugment, channels,
+Order: resize to the step's side, AugMix of the balancing copies, geometry, AugMix, stain, RandAugment, channels, veil,
 degradation, holes, then MixUp or CutMix across the batch. What can be composed is: geometry, RandAugment's moves and
 the channel shift end in one warp and few lookups an image. One object serves any number of threads.
 """
@@ -12,7 +12,7 @@ the channel shift end in one warp and few lookups an image. One object serves an
 import cv2
 import numpy as np
 
-from build.augment import augmix, degradations, geometry, mixing, occlusion, program, randaugment, settings
+from build.augment import augmix, degradations, geometry, mixing, occlusion, program, randaugment, settings, veils
 from build.errors import UserError
 from build.recipe import Recipe
 
@@ -223,6 +223,10 @@ class Augmentation:
         rows = draw(recipe.channel_shuffle_probability)
         for i, order in zip(rows, rng.integers(0, len(_SHUFFLES), len(rows)).tolist(), strict=True):
             programs[i].append(("channel_shuffle", _SHUFFLES[order]))
+        # Drawn only where asked for, so that recipes without veils draw what they drew before there were any.
+        rows = draw(recipe.veil_probability) if recipe.veil_probability else []
+        for i, step in zip(rows, veils.draw_veils(len(rows), opacity=recipe.veil_opacity, rng=rng), strict=True):
+            programs[i].append(step)
         rows = draw(recipe.degrade_probability)
         for i, step in zip(
             rows, degradations.draw_degradations(len(rows), strength=recipe.degrade_strength, rng=rng), strict=True

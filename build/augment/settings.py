@@ -14,6 +14,8 @@ _SHARES = (
     "channel_shuffle_probability",
     "channel_shift_probability",
     "channel_shift",
+    "veil_probability",
+    "veil_opacity",
     "degrade_probability",
     "degrade_strength",
     "cutout_probability",
