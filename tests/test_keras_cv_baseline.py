@@ -24,6 +24,7 @@ BASELINE = dataclasses.replace(
     randaugment_probability=0.0,
     channel_shuffle_probability=0.0,
     channel_shift_probability=0.0,
+    veil_probability=0.0,
     degrade_probability=0.0,
     cutout_probability=0.0,
 )

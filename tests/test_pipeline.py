@@ -30,6 +30,7 @@ NOTHING = dataclasses.replace(
             "stain_probability",
             "channel_shuffle_probability",
             "channel_shift_probability",
+            "veil_probability",
             "degrade_probability",
             "cutout_probability",
             "grid_probability",
@@ -136,6 +137,7 @@ def test_the_same_image_comes_out_different_in_every_place_of_a_batch_and_in_eve
         {"stain_probability": 1.0},
         {"channel_shuffle_probability": 1.0},
         {"channel_shift_probability": 1.0},
+        {"veil_probability": 1.0},
         {"degrade_probability": 1.0},
         {"cutout_probability": 1.0},
         {"grid_probability": 1.0},
@@ -224,6 +226,7 @@ def test_the_consistency_loss_gets_the_moved_image_and_two_views_of_it():
     [
         {"augmenter": "albumentations"},
         {"augmix_probability": 1.1},
+        {"veil_opacity": 1.2},
         {"degrade_strength": -0.1},
         {"cutout_size": float("nan")},
         {"rotation": -5.0},

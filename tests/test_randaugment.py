@@ -119,6 +119,7 @@ def test_a_recipes_number_magnitude_and_pool_reach_the_images(rng):
         augmix_probability=0.0,
         channel_shuffle_probability=0.0,
         channel_shift_probability=0.0,
+        veil_probability=0.0,
         degrade_probability=0.0,
         cutout_probability=0.0,
         randaugment_probability=1.0,

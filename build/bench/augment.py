@@ -189,6 +189,7 @@ def throughput(images: np.ndarray) -> dict:
             randaugment_probability=0.0,
             channel_shuffle_probability=0.0,
             channel_shift_probability=0.0,
+            veil_probability=0.0,
             degrade_probability=0.0,
             cutout_probability=0.0,
         ),
