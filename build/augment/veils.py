@@ -75,9 +75,7 @@ def veil(image: np.ndarray, parameter: Veil) -> np.ndarray:
         cover = _cover(shape, height, width)
     else:
         cover = np.clip(cv2.resize(shape, (width, height), interpolation=cv2.INTER_CUBIC), 0, float(shape.max()))
-    colour = np.empty_like(image)
-    colour[:] = parameter.colour
-    return cv2.blendLinear(image, colour, 1 - cover, cover)
+    return cv2.blendLinear(image, np.full_like(image, parameter.colour), 1 - cover, cover)
 
 
 def _cover(spots: Spots, height: int, width: int) -> np.ndarray:

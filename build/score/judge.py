@@ -17,6 +17,7 @@ import numpy as np
 
 from build.console import bar
 from build.errors import UserError
+from build.recipe import Recipe
 from build.score import probe, reports, sandbox
 from build.score.bundle import scoring_bundle
 from build.score.environment import ServerEnvironment
@@ -28,8 +29,8 @@ from build.score.unpack import unpack
 from build.score.worker import Settings, run
 from submission.contract import CLASSES
 
-HIDDEN_IMAGES = 5000
-"""What a job gets at most where the hidden set's size is not known, as Recipe.hidden_images has it by default."""
+HIDDEN_IMAGES = Recipe.hidden_images
+"""What a job gets at most where nobody says how many the hidden set holds: a recipe's default."""
 SCRATCH = Path("data/judge")
 """Beside the cached suites, so that images are linked and not copied into a bundle."""
 
