@@ -5,10 +5,12 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from build.augment import operations, program
 from build.augment.operations import IDENTITY_TABLE, LUMA, OPERATIONS, STAINS
+from build.augment.veils import Veil
 from build.bench.augment import cells
 
 CELLS = cells(6)
 NOTHING = {
+    "veil": Veil((9, 9, 9), np.zeros((2, 2), np.float32)),
     "contrast": 1.0,
     "posterize": 8,
     "solarize": 256,
