@@ -43,8 +43,6 @@ PODIUM_LITE = dataclasses.replace(
     warmup_epochs=1.0,
     zoom=0.25,  # ImageNet's weights bear other magnifications as they are
     translation=0.2,
-    veil_probability=0.0,  # this and degradations of .8 are measured with podium alone
-    degrade_strength=0.5,
     stochastic_depth=0.1,
     dropout=0.2,
 )
