@@ -10,7 +10,7 @@ from build import attention
 from build.console import console, muffled
 from build.errors import UserError
 from build.files import atomic, check_writable, write_text
-from build.runs import Run
+from build.members import open_network
 from build.score import held_out
 from build.score.drawing import heat_over
 from build.score.suites import Condition, materialise
@@ -27,9 +27,7 @@ def cam(name: str, *, data: str | None, out: Path, rows: int) -> None:
     if out.suffix != ".png":
         raise UserError(f"The picture is written as PNG; give a name that ends in .png instead of {out}.")
     check_writable(out)
-    run = Run.open(name)
-    if not run.weights_path.is_file():
-        raise UserError(f"Run {run.id} has no weights yet; go on with it: python -m build train --resume {run.id}")
+    run = open_network(name)
     held = held_out.of_data(data) if data else held_out.of_run(run)
     conditions = materialise(
         attention.SUITES, held.images, held.labels, seed=held.seed, rows_per_condition=rows, cache=CACHE

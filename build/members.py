@@ -3,7 +3,8 @@
     runs = open_members(["latest"])
     runs = open_members(["ID_1", "ID_2"])     # trained on the same cells, none on another's test cells
 
-Such runs come from one --seed, which draws the split, and differ by recipe or by --member.
+Such runs come from one --seed, which draws the split, and differ by recipe or by --member. A run that was trained as an ensemble
+(build/train/ensemble.py) stands for its members.
 """
 
 import dataclasses
@@ -16,18 +17,29 @@ from build.runs import Run
 from build.score.seen import operations_trained_with
 
 
+def open_network(name: str | Path, root: Path | str = "runs") -> Run:
+    """Open a run of one network; UserError if it has no weights yet or is an ensemble."""
+    run = Run.open(name, root)
+    if not run.weights_path.is_file():
+        named = ", ".join(run.facts.get("members") or ())
+        if named:
+            raise UserError(
+                f"Run {run.id} is an ensemble, which has no weights of its own; name one of its members: {named}."
+            )
+        raise UserError(
+            f"Run {run.id} has no weights yet: it was stopped in its first epoch; python -m build train --resume {run.id}"
+        )
+    return run
+
+
 def open_members(names: Sequence[str | Path], root: Path | str = "runs") -> list[Run]:
     """Open runs that have weights and may be judged together on the first one's test cells, at least one.
 
     Raises UserError with one sentence if one does not exist, has no weights, is named twice, was trained on other cells, or was
     trained on test cells of the first.
     """
-    runs = [Run.open(name, root) for name in names]
-    for run in runs:
-        if not run.weights_path.is_file():
-            raise UserError(
-                f"Run {run.id} has no weights yet: it was stopped in its first epoch; python -m build train --resume {run.id}"
-            )
+    opened = [Run.open(name, root) for name in names]
+    runs = [open_network(folder, root) for run in opened for folder in _member_folders(run)]
     first, *others = runs
     for number, run in enumerate(others, 1):
         if run.folder.resolve() in {known.folder.resolve() for known in runs[:number]}:
@@ -56,6 +68,11 @@ def split_of(run: Run) -> Split:
 def operations_of(run: Run) -> tuple[str, ...]:
     """The operations that a run trained with, or any ingredient of a soup (build/score/seen.py)."""
     return run.facts.get("operations") or operations_trained_with(dataclasses.asdict(run.recipe))
+
+
+def _member_folders(run: Run) -> list[Path]:
+    """Of an ensemble, as far as it was trained; of any other run its own."""
+    return [run.folder.parent / member for member in run.facts.get("members") or (run.id,)]
 
 
 def _cells(run: Run) -> str | None:

@@ -20,6 +20,8 @@ class Recipe:
     """All settings of a run. Shares and probabilities are 0..1, sizes are in pixels, angles in degrees, times in minutes."""
 
     name: str
+    ensemble: tuple[str, ...] = ()
+    """Recipes that are trained one after another and packaged together (build/train/ensemble.py); empty: this is one network."""
     # --- data -------------------------------------------------------------------------------------------------------
     validation_share: float = 0.1
     test_share: float = 0.1

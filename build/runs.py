@@ -51,6 +51,7 @@ KINDS = {
     "epochs": dict,
     "result": dict,
     "teachers": list,
+    "members": list,
     "operations": list,
 }
 """Kinds of the facts that are read again; each may also be absent or null."""
@@ -201,8 +202,12 @@ class Run:
         run = cls(folder)
         write_text(run.recipe_path, recipe.to_json())
         run.update(id=run.id, created=now.isoformat(timespec="seconds"), **provenance(), **facts)
-        _point(root, run.id)
+        run.become_latest()
         return run
+
+    def become_latest(self) -> None:
+        """Point `latest` at this run, as `create` does."""
+        _point(self.folder.parent, self.id)
 
     @classmethod
     def open(cls, name: str | Path, root: Path | str = "runs") -> "Run":

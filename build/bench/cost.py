@@ -35,6 +35,8 @@ def main() -> None:
     for column in ("network", "weights", "GFLOP", "epochs", "PFLOP", *PEAKS):
         grid.add_column(column, justify="right", no_wrap=True)
     for recipe in RECIPES.values():
+        if recipe.ensemble:
+            continue  # costs the sum of its members
         facts[recipe.name] = fact = cost(recipe)
         minutes = [f"{value:.0f}" if value >= 1 else "<1" for value in fact["minutes"].values()]
         numbers = (

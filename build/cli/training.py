@@ -117,14 +117,14 @@ def train(
     show_data(prepared)
 
     with muffled():  # imports the framework: where it can, after the data was found to be good
-        from build.train import hardware
-        from build.train.fit import train as fit
+        from build.train import ensemble, fit, hardware
         from build.train.hosts import joined
 
     with joined() as hosts:
         with muffled():
             hardware.find()  # the first look at the devices is the talkative one
-        run = fit(chosen, prepared, seed=seed, resume=run, epochs=epochs, hosts=hosts)
+        module = ensemble if chosen.ensemble else fit
+        run = module.train(chosen, prepared, seed=seed, resume=run, epochs=epochs, hosts=hosts)
     if hosts.chief:
         click.echo(run.folder)
 

@@ -25,6 +25,7 @@ from build.console import console, muffled
 from build.errors import UserError
 from build.files import arrays as read_arrays
 from build.files import atomic, sha256, write_text, write_zip
+from build.members import open_network
 from build.runs import Run
 from submission import weights
 
@@ -58,11 +59,7 @@ def compress(
     UserError where there is no such run, no such method, or a method's package is absent.
 
     """
-    run = Run.open(name)
-    if not run.weights_path.is_file():
-        raise UserError(
-            f"Run {run.id} has no weights yet: it was stopped in its first epoch; python -m build train --resume {run.id}"
-        )
+    run = open_network(name)
     size_limit_mb = run.recipe.size_limit_mb if size_limit_mb is None else size_limit_mb
     budget = run.recipe.accuracy_budget if budget is None else budget
     everything = [

@@ -19,8 +19,8 @@ from keras import ops
 
 from build.errors import UserError
 from build.files import sha256
+from build.members import open_network
 from build.recipe import Recipe
-from build.runs import Run
 from build.train import unseen
 from submission import inference
 from submission.weights import WeightsError
@@ -63,9 +63,7 @@ def describe(recipe: Recipe) -> str:
 
 
 def _checked(name: str, prepared, root: Path) -> TeacherFile:
-    path = Path(name) if Path(name).is_file() else Run.open(name, root).weights_path
-    if not path.is_file():
-        raise UserError(f"The teacher {name} has no weights yet; train it first, or name another run or weights file.")
+    path = Path(name) if Path(name).is_file() else open_network(name, root).weights_path
     unseen.check(f"The teacher {name}", path, prepared.split)
     return TeacherFile(name, path, sha256(path))
 

@@ -61,13 +61,13 @@ def train(
     Raises UserError for settings that cannot work, and Interrupted (a KeyboardInterrupt) after Ctrl-C, with the run left resumable.
 
     """
-    if epochs is not None:
-        if resume is not None:
-            raise UserError(
-                f"The schedule of run {resume.id} is fixed; leave --epochs out with --resume, or train a new run."
-            )
-        recipe = dataclasses.replace(recipe, epochs=epochs)
+    recipe = with_epochs(recipe, epochs, resume)
     settings.check(recipe, seed)
+    if recipe.ensemble:
+        raise UserError(
+            f"The recipe {recipe.name} is an ensemble of {', '.join(recipe.ensemble)}, and here one network is trained at a time; "
+            "name one of those."
+        )
     for side in ("train", "validation"):
         if not len(getattr(prepared.split, side)):
             raise UserError(f"The {side} side of the split is empty; raise the recipe's {side}_share.")
@@ -93,6 +93,17 @@ def train(
         if hosts.chief and not resume:
             held.enter_context(run.locked())
         return training.run_all()
+
+
+def with_epochs(recipe: Recipe, epochs: int | None, resume: Run | None) -> Recipe:
+    """The recipe with another number of epochs, where one is given; UserError for a run that has begun."""
+    if epochs is None:
+        return recipe
+    if resume is not None:
+        raise UserError(
+            f"The schedule of run {resume.id} is fixed; leave --epochs out with --resume, or train a new run."
+        )
+    return dataclasses.replace(recipe, epochs=epochs)
 
 
 def _merit(row: dict) -> tuple[float, float]:

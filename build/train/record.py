@@ -98,6 +98,19 @@ def decision_of(
     facts = run.facts
     if facts.get("status") == SOUP:
         raise UserError(f"Run {run.id} is a soup of trained runs: there is nothing to go on with; resume one of those.")
+    check_same(run, recipe, prepared, seed)
+    for known, teacher in zip(facts.get("teachers", []), teachers, strict=True):
+        if known["sha256"] != teacher.sha256:
+            raise UserError(
+                f"The teacher {teacher.name} has other weights than when run {run.id} began (SHA-256 {teacher.sha256[:12]} "
+                f"instead of {known['sha256'][:12]}); put the old file back, or train a new run."
+            )
+    return hardware.Decision(**facts["decided"])
+
+
+def check_same(run: Run, recipe: Recipe, prepared, seed: int) -> None:
+    """UserError where a run that is gone on with was begun with another recipe, data, seed or backend."""
+    facts = run.facts
     for what, theirs, ours in (
         ("recipe", run.recipe, recipe),
         ("seed", facts["seed"], seed),
@@ -109,13 +122,6 @@ def decision_of(
             raise UserError(
                 f"Run {run.id} was trained with another {what}; resume it with its own, or train a new run."
             )
-    for known, teacher in zip(facts.get("teachers", []), teachers, strict=True):
-        if known["sha256"] != teacher.sha256:
-            raise UserError(
-                f"The teacher {teacher.name} has other weights than when run {run.id} began (SHA-256 {teacher.sha256[:12]} "
-                f"instead of {known['sha256'][:12]}); put the old file back, or train a new run."
-            )
-    return hardware.Decision(**facts["decided"])
 
 
 def _sides(split: Split) -> tuple[bytes, ...]:

@@ -1,0 +1,129 @@
+"""A recipe that names others: they are trained one after another on one split, and `package` puts them into one zip.
+
+    run = train(find("podium-long"), prepared, seed=0)                  # run.facts["members"]: the IDs of the runs that it trained
+    run = train(run.recipe, prepared, seed=0, resume=run)               # after Ctrl-C: goes on with the member that was stopped
+
+The ensemble is a run folder without weights; its members are runs like any other. Networks that were trained alike err alike, so it
+is made of different ones (figures: LOG.md, "Networks of several settings, averaged").
+"""
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+
+import keras
+
+from build.console import console
+from build.errors import UserError
+from build.recipe import Recipe
+from build.recipes import find
+from build.runs import Interrupted, Run
+from build.train import fit, hardware, record
+from build.train.hosts import Hosts
+from submission import contract
+
+SPLIT = ("validation_share", "test_share", "folds", "fold")
+OWN = ("name", "ensemble", "minutes", "epochs", "member", *SPLIT)
+"""Fields that mean something in an ensemble's recipe; all others are those of the recipes that it names."""
+
+
+def parts(recipe: Recipe) -> list[Recipe]:
+    """The recipes that an ensemble trains: with its split and its largest number of epochs, each with an equal share of its minutes.
+
+    A recipe that is named again is another member: other first weights, orders and augmentations. Raises UserError where a name is
+    none, or of an ensemble, or where the recipe sets a field that an ensemble does not have.
+    """
+    plain = Recipe(name=recipe.name)
+    names = [field.name for field in dataclasses.fields(Recipe) if field.name not in OWN]
+    if foreign := [name for name in names if getattr(recipe, name) != getattr(plain, name)]:
+        raise UserError(
+            f"The recipe {recipe.name} is an ensemble of {', '.join(recipe.ensemble)}, whose settings are their own: {foreign[0]} "
+            "cannot be set here; write a recipe of your own in build/recipes.py."
+        )
+    shared = {name: getattr(recipe, name) for name in ("epochs", *SPLIT)}
+    minutes, seen, made = recipe.minutes / len(recipe.ensemble), Counter(), []
+    for name in recipe.ensemble:
+        part = find(name)
+        if part.ensemble:
+            raise UserError(f"The recipe {recipe.name} names {name}, which is an ensemble; name its recipes.")
+        made.append(dataclasses.replace(part, minutes=minutes, member=recipe.member + seen[name], **shared))
+        seen[name] += 1
+    return made
+
+
+def train(
+    recipe: Recipe,
+    prepared,
+    *,
+    seed: int,
+    resume: Run | None = None,
+    epochs: int | None = None,
+    root: Path = Path("runs"),
+    hosts: Hosts | None = None,
+) -> Run:
+    """Train the members of `recipe` one after another and return the ensemble's run folder; arguments and errors as of fit.train."""
+    recipe = fit.with_epochs(recipe, epochs, resume)
+    asked = parts(recipe)
+    if hosts and hosts.count > 1:
+        raise UserError(
+            f"The members of {recipe.name} are trained on one host; train {', '.join(recipe.ensemble)} each by itself and name the "
+            "runs to package."
+        )
+    if resume:
+        record.check_same(resume, recipe, prepared, seed)
+    run = resume or _begin(root, recipe, prepared, seed)
+    with run.locked():
+        run.update(status=record.RUNNING)
+        try:
+            for number, part in enumerate(asked):
+                _train_member(run, number, part, prepared, seed)
+        except KeyboardInterrupt:
+            run.update(status=record.INTERRUPTED)
+            raise Interrupted(run) from None
+        except Exception:  # passed on: a run that broke off must not go on as "running"
+            run.update(status=record.FAILED)
+            raise
+        finally:
+            run.become_latest()
+        run.update(status=record.FINISHED)
+    return run
+
+
+def _begin(root: Path, recipe: Recipe, prepared, seed: int) -> Run:
+    cells, split = prepared.cells, prepared.split
+    run = Run.create(
+        root,
+        recipe,
+        seed=seed,
+        backend=keras.backend.backend(),
+        data={"source": cells.source, "sha256": cells.sha256},
+        classes=list(contract.CLASSES),
+        images={side: len(getattr(split, side)) for side in ("train", "validation", "test")},
+        members=[],
+        status=record.RUNNING,
+    )
+    split.save(run.split_path)
+    return run
+
+
+def _train_member(run: Run, number: int, part: Recipe, prepared, seed: int) -> None:
+    """Train member `number` of the ensemble `run`, or go on with it; one that was stopped in its first epoch is begun anew."""
+    members = run.facts["members"]
+    known = Run.open(run.folder.parent / members[number]) if number < len(members) else None
+    told = f"Member {number + 1} of {len(run.recipe.ensemble)}: {part.name}"
+    if known and known.facts.get("status") in (record.FINISHED, record.EARLY):
+        console.print(f"{told}, trained already as run {known.id}.", markup=False)
+        return
+    console.print(f"{told}.", style="bold", markup=False)
+
+    def after_epoch(member: Run, _history: list[dict]) -> bool:
+        if len(members) == number:
+            members.append(member.id)
+            run.update(members=members)
+        run.become_latest()  # whoever is killed here goes on with the ensemble
+        return False
+
+    try:
+        fit.train(part, prepared, seed=seed, resume=known, root=run.folder.parent, watch=after_epoch)
+    finally:
+        hardware.release()
