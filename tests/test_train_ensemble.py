@@ -88,6 +88,7 @@ def test_after_ctrl_c_the_same_members_come_out_to_the_bit(cells, tmp_path, monk
     assert run.facts["status"] == "interrupted"
     begun = members.open_members([run.id], run.folder.parent)
     assert [len(one.history) for one in begun] == [2, 1]
+    monkeypatch.setitem(recipes.RECIPES, "wide", dataclasses.replace(RECIPE, name="wide", filters=16))  # since then
     assert train(run.recipe, cells, seed=0, resume=run) == run
     assert members.open_members([run.id], run.folder.parent) == begun
     assert run.facts["status"] == "finished"
@@ -131,6 +132,7 @@ def test_a_failed_member_is_said_and_the_others_are_kept(cells, tmp_path, monkey
         ({"zoom": 0.6}, "toys is an ensemble of toy, wide, toy, whose settings are their own: zoom cannot be set"),
         ({"ensemble": ("toy", "toys")}, "names toys, which is an ensemble"),
         ({"ensemble": ("toy", "tyo")}, "no recipe named 'tyo'"),
+        ({"minutes": -1.0}, "field minutes must be at least 0"),
     ],
 )
 def test_what_cannot_be_an_ensemble_is_refused_before_anything_is_written(cells, tmp_path, changes, sentence):

@@ -18,7 +18,7 @@ from build.errors import UserError
 from build.recipe import Recipe
 from build.recipes import find
 from build.runs import Interrupted, Run
-from build.train import fit, hardware, record
+from build.train import fit, hardware, record, settings
 from build.train.hosts import Hosts
 from submission import contract
 
@@ -64,6 +64,8 @@ def train(
     """Train the members of `recipe` one after another and return the ensemble's run folder; arguments and errors as of fit.train."""
     recipe = fit.with_epochs(recipe, epochs, resume)
     asked = parts(recipe)
+    for part in asked:
+        settings.check(part, seed)
     if hosts and hosts.count > 1:
         raise UserError(
             f"The members of {recipe.name} are trained on one host; train {', '.join(recipe.ensemble)} each by itself and name the "
@@ -123,7 +125,8 @@ def _train_member(run: Run, number: int, part: Recipe, prepared, seed: int) -> N
         run.become_latest()  # whoever is killed here goes on with the ensemble
         return False
 
+    recipe = known.recipe if known else part  # the named recipe may have changed since
     try:
-        fit.train(part, prepared, seed=seed, resume=known, root=run.folder.parent, watch=after_epoch)
+        fit.train(recipe, prepared, seed=seed, resume=known, root=run.folder.parent, watch=after_epoch)
     finally:
         hardware.release()
