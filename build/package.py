@@ -138,7 +138,7 @@ def package(
     title = " + ".join(member.id for member in (run, *others))
     given = {"hidden_images": hidden, "time_limit": time_limit}
     recipe = dataclasses.replace(run.recipe, **{name: value for name, value in given.items() if value is not None})
-    known = dataclasses.asdict(recipe)
+    known = dataclasses.asdict(recipe) | {"name": " + ".join(member.recipe.name for member in (run, *others))}
     known["operations"] = sorted({operation for member in (run, *others) for operation in operations_of(member)})
     held = held_out.of_run(run)
     dist.mkdir(parents=True, exist_ok=True)

@@ -192,6 +192,7 @@ def test_the_judge_hears_of_all_members(here, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         packaging.package("m0", "m1", rows=16, team="us")
     assert heard["submission"]["run"] == "m0 + m1"
+    assert heard["recipe"]["name"] == "member0 + member1"
     assert "solarize" in heard["recipe"]["operations"]
     np.testing.assert_array_equal(heard["held"].labels.shape, Split.load(Run.open("m0").split_path).test.shape)
 
