@@ -50,7 +50,7 @@ PODIUM_LITE = dataclasses.replace(
 time: the most robust network that two cores can have in 43 minutes."""
 
 PODIUM_LONG = Recipe(name="podium-long", ensemble=("podium", "podium-lite"), epochs=60, minutes=86.0)
-"""Both of them in one zip, whose logits are averaged: they err on different images, so together they are better than either."""
+"""Both of them, trained one after the other, in one zip whose answer is the mean of their logits."""
 
 PODIUM_GPU = dataclasses.replace(
     PODIUM,

@@ -3,8 +3,8 @@
     run = train(find("podium-long"), prepared, seed=0)                  # run.facts["members"]: the IDs of the runs that it trained
     run = train(run.recipe, prepared, seed=0, resume=run)               # after Ctrl-C: goes on with the member that was stopped
 
-The ensemble is a run folder without weights; its members are runs like any other. Networks that were trained alike err alike, so it
-is made of different ones (figures: LOG.md, "Networks of several settings, averaged").
+The ensemble is a run folder without weights; its members are runs like any other. Networks that were trained alike err alike, so
+different ones are worth more (figures: LOG.md, "Networks of several settings, averaged").
 """
 
 import dataclasses
@@ -62,7 +62,7 @@ def train(
     hosts: Hosts | None = None,
 ) -> Run:
     """Train the members of `recipe` one after another and return the ensemble's run folder; arguments and errors as of fit.train."""
-    recipe = fit.with_epochs(recipe, epochs, resume)
+    recipe = settings.with_epochs(recipe, epochs, resume)
     asked = parts(recipe)
     for part in asked:
         settings.check(part, seed)

@@ -61,7 +61,7 @@ def train(
     Raises UserError for settings that cannot work, and Interrupted (a KeyboardInterrupt) after Ctrl-C, with the run left resumable.
 
     """
-    recipe = with_epochs(recipe, epochs, resume)
+    recipe = settings.with_epochs(recipe, epochs, resume)
     settings.check(recipe, seed)
     if recipe.ensemble:
         raise UserError(
@@ -93,17 +93,6 @@ def train(
         if hosts.chief and not resume:
             held.enter_context(run.locked())
         return training.run_all()
-
-
-def with_epochs(recipe: Recipe, epochs: int | None, resume: Run | None) -> Recipe:
-    """The recipe with another number of epochs, where one is given; UserError for a run that has begun."""
-    if epochs is None:
-        return recipe
-    if resume is not None:
-        raise UserError(
-            f"The schedule of run {resume.id} is fixed; leave --epochs out with --resume, or train a new run."
-        )
-    return dataclasses.replace(recipe, epochs=epochs)
 
 
 def _merit(row: dict) -> tuple[float, float]:

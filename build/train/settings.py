@@ -1,7 +1,10 @@
 """Which values the training and packaging settings of a recipe may take. Said before the training, not after it."""
 
+import dataclasses
+
 from build.errors import UserError
 from build.recipe import Recipe
+from build.runs import Run
 from submission.views import COUNTS
 from submission.weights import STORAGES
 
@@ -41,3 +44,14 @@ def check(recipe: Recipe, seed: int) -> None:
             value = getattr(recipe, name)
             if not fits(value):
                 raise UserError(f"Recipe field {name} must be {expected}, got {value}; correct the recipe.")
+
+
+def with_epochs(recipe: Recipe, epochs: int | None, resume: Run | None) -> Recipe:
+    """The recipe with another number of epochs, where one is given; UserError for a run that has begun."""
+    if epochs is None:
+        return recipe
+    if resume is not None:
+        raise UserError(
+            f"The schedule of run {resume.id} is fixed; leave --epochs out with --resume, or train a new run."
+        )
+    return dataclasses.replace(recipe, epochs=epochs)
