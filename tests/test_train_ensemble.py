@@ -11,7 +11,7 @@ from build.errors import UserError
 from build.recipe import Recipe
 from build.recipes import find
 from build.runs import Interrupted, Run
-from build.train import ensemble, fit
+from build.train import fit, record
 from build.train.ensemble import parts, train
 from submission import ensemble as shipped
 from submission import weights
@@ -147,7 +147,7 @@ def test_one_training_takes_no_ensemble(cells, tmp_path):
 
 
 def test_it_is_not_resumed_with_other_cells_or_another_seed(cells, tmp_path):
-    run = ensemble._begin(tmp_path, TOY, cells, 0)
+    run = record.create(tmp_path, TOY, cells, 0, members=[])
     with pytest.raises(UserError, match=f"{run.id} was trained with another data"):
         train(TOY, toy_cells.prepared(seed=1), seed=0, resume=run)
     with pytest.raises(UserError, match=f"{run.id} was trained with another seed"):

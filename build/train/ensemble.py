@@ -11,8 +11,6 @@ import dataclasses
 from collections import Counter
 from pathlib import Path
 
-import keras
-
 from build.console import console
 from build.errors import UserError
 from build.recipe import Recipe
@@ -20,7 +18,6 @@ from build.recipes import find
 from build.runs import Interrupted, Run
 from build.train import fit, hardware, record, settings
 from build.train.hosts import Hosts
-from submission import contract
 
 SPLIT = ("validation_share", "test_share", "folds", "fold")
 OWN = ("name", "ensemble", "minutes", "epochs", "member", *SPLIT)
@@ -73,7 +70,7 @@ def train(
         )
     if resume:
         record.check_same(resume, recipe, prepared, seed)
-    run = resume or _begin(root, recipe, prepared, seed)
+    run = resume or record.create(root, recipe, prepared, seed, members=[])
     with run.locked():
         run.update(status=record.RUNNING)
         try:
@@ -88,23 +85,6 @@ def train(
         finally:
             run.become_latest()
         run.update(status=record.FINISHED)
-    return run
-
-
-def _begin(root: Path, recipe: Recipe, prepared, seed: int) -> Run:
-    cells, split = prepared.cells, prepared.split
-    run = Run.create(
-        root,
-        recipe,
-        seed=seed,
-        backend=keras.backend.backend(),
-        data={"source": cells.source, "sha256": cells.sha256},
-        classes=list(contract.CLASSES),
-        images={side: len(getattr(split, side)) for side in ("train", "validation", "test")},
-        members=[],
-        status=record.RUNNING,
-    )
-    split.save(run.split_path)
     return run
 
 

@@ -68,23 +68,34 @@ def begin(
     hosts: int = 1,
 ) -> Run:
     """Make the run folder with all that is known before the first epoch."""
-    cells, split = prepared.cells, prepared.split
-    run = Run.create(
+    return create(
         root,
         recipe,
-        seed=seed,
-        backend=machine.backend,
-        data={"source": cells.source, "sha256": cells.sha256},
+        prepared,
+        seed,
         device=machine.device,
         decided=dataclasses.asdict(decision),
         weights_sha256=pretrained.hash_of(decision.weights, recipe.network, spec.get("size")),
         parameters=int(network.count_params()),
         spec=spec,
-        classes=list(contract.CLASSES),
         counts=plan.facts(),
         teachers=[teacher.facts for teacher in teachers],
         hosts=hosts,
+    )
+
+
+def create(root: Path, recipe: Recipe, prepared, seed: int, **facts: object) -> Run:
+    """Make the run folder of one training or several of the same cells: what `check_same` compares, `facts`, and the split."""
+    cells, split = prepared.cells, prepared.split
+    run = Run.create(
+        root,
+        recipe,
+        seed=seed,
+        backend=keras.backend.backend(),
+        data={"source": cells.source, "sha256": cells.sha256},
+        classes=list(contract.CLASSES),
         images={side: len(getattr(split, side)) for side in ("train", "validation", "test")},
+        **facts,
         status=RUNNING,
     )
     split.save(run.split_path)
