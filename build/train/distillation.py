@@ -42,15 +42,8 @@ class TeacherFile(NamedTuple):
 def find(recipe: Recipe, prepared, root: Path = Path("runs")) -> list[TeacherFile]:
     """The weights files of the recipe's teachers: each a run's ID or folder, or a file. Empty where the recipe has none.
 
-    Raises UserError where a setting is out of range, a file is missing, or a teacher was trained on cells that the student is tested with.
+    Raises UserError where a file is missing or a teacher was trained on cells that the student is tested with.
     """
-    if not recipe.teachers:
-        return []
-    if not (0 < recipe.teacher_weight <= 1 and recipe.teacher_temperature > 0):
-        raise UserError(
-            "With teachers a recipe needs a teacher_weight in 0..1 (0 excluded) and a teacher_temperature above 0, "
-            f"got {recipe.teacher_weight} and {recipe.teacher_temperature}."
-        )
     return [_checked(name, prepared, root) for name in recipe.teachers]
 
 

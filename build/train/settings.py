@@ -44,6 +44,10 @@ def check(recipe: Recipe, seed: int) -> None:
             value = getattr(recipe, name)
             if not fits(value):
                 raise UserError(f"Recipe field {name} must be {expected}, got {value}; correct the recipe.")
+    if recipe.teachers and not recipe.teacher_weight:
+        raise UserError(
+            f"Recipe field teacher_weight is 0, so {', '.join(recipe.teachers)} would teach nothing; set it above 0 or name no teacher."
+        )
 
 
 def with_epochs(recipe: Recipe, epochs: int | None, resume: Run | None) -> Recipe:
