@@ -156,6 +156,27 @@ def test_each_step_does_something_when_it_is_asked_for_and_to_each_image_its_own
     assert len(np.unique(x.reshape(64, -1), axis=0)) >= fewest
 
 
+@pytest.mark.parametrize("jsd_weight", [0.0, 6.0])
+def test_the_object_stays_in_the_frame_whatever_geometry_and_randaugment_add_up_to(jsd_weight):
+    spots = np.zeros_like(CELLS)
+    spots[:, 44:52, 44:52] = 255
+    recipe = only(
+        jsd_weight=jsd_weight,
+        geometry_probability=1.0,
+        translation=0.4,
+        border="replicate",
+        augmix_probability=0.5,
+        augmix_severity=0.0,
+        randaugment_probability=1.0,
+        randaugment_operations=4,
+        randaugment_magnitude=1.0,
+        randaugment_spread=0.0,
+        randaugment_pool=("translate_x", "translate_y", "sharpness"),
+    )
+    x, _ = augmented(recipe, spots)
+    assert (x[..., 0] > 200).any(axis=(1, 2)).all()
+
+
 def test_half_a_probability_touches_about_half_of_the_images():
     for field in ("geometry_probability", "channel_shift_probability", "grid_probability", "augmix_probability"):
         x, _ = augmented(only(**{field: 0.5}))

@@ -90,9 +90,35 @@ def test_what_needs_neighbours_sees_what_came_before_it():
 def test_the_object_stays_in_the_frame_however_far_the_steps_add_up():
     spot = np.zeros((96, 96, 3), np.uint8)
     cv2.circle(spot, (48, 48), 9, (255, 255, 255), -1)
-    for steps in ([("translate_x", 0.9)], [("translate_x", 0.5)] * 3, [("shear_x", (1.0, 1.0)), ("translate_y", -0.8)]):
+    between = [
+        ("translate_x", 0.45),
+        ("sharpness", 1.0),
+    ]  # neighbours are needed, so what is pending happens: two warps
+    turned = [("rotate", 70.0), *between, ("shear_y", (0.6, 0.6)), *between, ("translate_y", 0.45)]
+    for steps in (
+        [("translate_x", 0.9)],
+        [("translate_x", 0.5)] * 3,
+        [("shear_x", (1.0, 1.0)), ("translate_y", -0.8)],
+        between * 3,
+        turned,
+    ):
         assert program.run(spot, steps).max() > 200, steps
         assert program.run(spot, steps).mean() > 1, steps
+
+
+def test_where_a_matrix_puts_the_object_is_where_it_is_then(rng):
+    spot = np.zeros((64, 96, 3), np.uint8)
+    cv2.circle(spot, (60, 24), 4, (255, 255, 255), -1)
+    for matrix in geometry.draw_geometry(
+        8, 64, 96, flip=True, probability=1, rotation=180, zoom=0.3, translation=0.6, shear=20, rng=rng
+    ):
+        kept, (x, y) = geometry.keep_centre(matrix, 64, 96, centre=(12.5, -7.5))
+        assert abs(x) <= 0.45 * 96
+        assert abs(y) <= 0.45 * 64
+        assert geometry.keep_centre(kept, 64, 96, centre=(12.5, -7.5))[1] == pytest.approx((x, y))
+        rows, columns = np.nonzero(geometry.warp(spot, kept, border="constant")[..., 0] > 128)
+        if max(abs(x) - 40, abs(y) - 24) < 0:  # whole in the frame
+            assert (columns.mean() - 47.5, rows.mean() - 31.5) == pytest.approx((x, y), abs=1)
 
 
 def test_the_result_may_be_written_over_the_image_and_otherwise_the_image_stays():

@@ -25,6 +25,10 @@ BORDER_SHARES = {"constant": 0.4, "reflect": 0.35, "replicate": 0.15, "wrap": 0.
 
 IDENTITY = np.array([[1, 0, 0], [0, 1, 0]], np.float64)
 
+Place = tuple[float, float]
+"""Where something lies in an image: pixels to the right of the middle, and below it."""
+MIDDLE: Place = (0.0, 0.0)
+
 
 def matrices(angle=0.0, shear_x=0.0, shear_y=0.0, shift_x=0.0, shift_y=0.0, scale_x=1.0, scale_y=1.0) -> np.ndarray:
     """Matrices (..., 2, 3) float64 of elementary transforms; arguments broadcast.
@@ -61,20 +65,24 @@ def to_pixels(matrix: np.ndarray, height: int, width: int) -> np.ndarray:
     return result
 
 
-def keep_centre(matrix: np.ndarray, height: int, width: int, *, reach: float = 0.45) -> np.ndarray:
-    """The centred (2, 3) matrix with its shift cut so that the source's centre lands within `reach` of the side from
-    the result's.
+def keep_centre(
+    matrix: np.ndarray, height: int, width: int, *, centre: Place = MIDDLE, reach: float = 0.45
+) -> tuple[np.ndarray, Place]:
+    """The centred (2, 3) matrix with its shift cut so that the object lands within `reach` of the side from the middle;
+    and where it lands.
 
-    Shifts and shears of several steps add up; the object is in the middle, and a picture without it teaches a wrong
-    label.
+    Shifts and shears of several steps add up, and a picture without its object teaches a wrong label. `centre` is where
+    the object lies in the source: in the middle, unless an earlier warp moved it.
     """
     (a, b, tx), (c, d, ty) = matrix.tolist()
     determinant = a * d - b * c
-    x, y = (b * ty - d * tx) / determinant, (c * tx - a * ty) / determinant
-    kept_x, kept_y = min(max(x, -reach * width), reach * width), min(max(y, -reach * height), reach * height)
-    if (x, y) == (kept_x, kept_y):
-        return matrix
-    return np.array([[a, b, -a * kept_x - b * kept_y], [c, d, -c * kept_x - d * kept_y]])
+    from_x, from_y = centre[0] - tx, centre[1] - ty
+    x, y = (d * from_x - b * from_y) / determinant, (a * from_y - c * from_x) / determinant
+    kept = min(max(x, -reach * width), reach * width), min(max(y, -reach * height), reach * height)
+    if kept == (x, y):
+        return matrix, kept
+    tx, ty = centre[0] - a * kept[0] - b * kept[1], centre[1] - c * kept[0] - d * kept[1]
+    return np.array([[a, b, tx], [c, d, ty]]), kept
 
 
 def warp(

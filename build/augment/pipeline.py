@@ -69,8 +69,8 @@ class Augmentation:
         blocks = [x]
         if recipe.augmenter != "none":
             if recipe.jsd_weight > 0:
-                plain = self._move(x, rng)
-                blocks = [plain, self._restyle(plain, 1.0, rng), self._restyle(plain, 1.0, rng)]
+                plain, centres = self._move(x, rng)
+                blocks = [plain, *(self._restyle(plain, 1.0, rng, centres) for _ in range(2))]
             else:
                 blocks = [self._augment(x, rng)]
         elif recipe.jsd_weight > 0:
@@ -103,23 +103,26 @@ class Augmentation:
 
     def _augment(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """All image-wise augmentation in one go."""
-        matrices = self._draw_geometry(images, rng)
-        return self._restyle(images, self.recipe.augmix_probability, rng, matrices)
+        matrices, centres = self._draw_geometry(images, rng)
+        return self._restyle(images, self.recipe.augmix_probability, rng, centres, matrices)
 
-    def _move(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Geometry alone."""
-        matrices = self._draw_geometry(images, rng)
+    def _move(self, images: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[geometry.Place]]:
+        """Geometry alone, and where it puts each object."""
+        matrices, centres = self._draw_geometry(images, rng)
         borders = geometry.draw_borders(len(images), border=self.recipe.border, rng=rng)
         out = np.empty_like(images)
         for image, matrix, border, fill, result in zip(
             images, matrices, borders.modes, borders.fills, out, strict=True
         ):
             geometry.warp(image, matrix, border=border, fill=fill, out=result)
-        return out
+        return out, centres
 
-    def _draw_geometry(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _draw_geometry(
+        self, images: np.ndarray, rng: np.random.Generator
+    ) -> tuple[list[np.ndarray], list[geometry.Place]]:
+        """A matrix an image, and where it puts the object."""
         recipe = self.recipe
-        return geometry.draw_geometry(
+        drawn = geometry.draw_geometry(
             *images.shape[:3],
             flip=recipe.flip,
             probability=recipe.geometry_probability,
@@ -129,35 +132,44 @@ class Augmentation:
             shear=recipe.shear,
             rng=rng,
         )
+        kept = [geometry.keep_centre(matrix, *images.shape[1:3]) for matrix in drawn]
+        return [matrix for matrix, _ in kept], [centre for _, centre in kept]
 
     def _restyle(
         self,
         images: np.ndarray,
         augmix_probability: float,
         rng: np.random.Generator,
-        matrices: np.ndarray | None = None,
+        centres: list[geometry.Place],
+        matrices: list[np.ndarray] | None = None,
     ) -> np.ndarray:
-        """Geometry by `matrices`, AugMix with a probability, then each image's program and holes; a new array."""
+        """Geometry by `matrices`, AugMix with a probability, then each image's program and holes; a new array.
+
+        centres: where the objects lie after the matrices, or as the images are without any.
+        """
         recipe, (count, height, width) = self.recipe, images.shape[:3]
         borders = geometry.draw_borders(count, border=recipe.border, rng=rng)
         mixed = rng.random(count) < augmix_probability
         programs = self._draw_programs(count, rng)
         holes = self._draw_holes(count, height, width, rng)
-        moves = [[]] * count if matrices is None else [[("matrix", matrix)] for matrix in matrices]
+        moves, begin = [[]] * count, centres
+        if matrices is not None:
+            moves, begin = [[("matrix", matrix)] for matrix in matrices], [geometry.MIDDLE] * count
 
-        def run(rows: list[int], source: np.ndarray, steps: list[list[program.Step]]) -> None:
+        def run(rows: list[int], source: np.ndarray, steps: list[list[program.Step]], at: list[geometry.Place]) -> None:
             for i in rows:
-                program.run(source[i], steps[i], border=borders.modes[i], fill=borders.fills[i], out=out[i])
+                program.run(
+                    source[i], steps[i], border=borders.modes[i], fill=borders.fills[i], centre=at[i], out=out[i]
+                )
 
         out = np.empty_like(images)
         rows = np.flatnonzero(mixed)
         if len(rows):
-            run(rows.tolist(), images, moves)
+            run(rows.tolist(), images, moves, begin)
             out[rows] = self._augmix(out[rows], rng)
-            run(rows.tolist(), out, programs)
-        run(
-            np.flatnonzero(~mixed).tolist(), images, [move + steps for move, steps in zip(moves, programs, strict=True)]
-        )
+            run(rows.tolist(), out, programs, centres)
+        whole = [move + steps for move, steps in zip(moves, programs, strict=True)]
+        run(np.flatnonzero(~mixed).tolist(), images, whole, begin)
         if self._keras_cv is not None:
             rows = np.flatnonzero(rng.random(count) < recipe.randaugment_probability)
             out[rows] = self._keras_cv.randaugment(out[rows], rng=rng)

@@ -4,7 +4,7 @@ Consecutive tables compose into one lookup and all affine steps into one warp: p
 a function of a pixel commutes with moving pixels (up to the order of interpolation and rounding). Only steps of kind
 "image" make what is pending happen. Differences from running the steps one by one: what leaves the frame and comes back
 is still there; a histogram is that of the unmoved image, so it does not see the border; the border keeps its colour
-whatever pointwise steps follow; and the centre of the image, where the object is, stays in the frame.
+whatever pointwise steps follow; and the centre of the image, where the object is, stays in the frame whatever the steps add up to.
 """
 
 from collections.abc import Sequence
@@ -25,13 +25,14 @@ def run(
     *,
     border: str = "constant",
     fill: tuple[int, int, int] = (0, 0, 0),
+    centre: geometry.Place = geometry.MIDDLE,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Apply `steps` in order to an (H, W, 3) uint8 image; "matrix" steps bring a centred matrix of geometry.py
     themselves.
 
-    Border and fill say what lies outside. The result is `out` where given; otherwise it may be `image` itself when
-    nothing changed it.
+    Border and fill say what lies outside, `centre` where the object is in `image`. The result is `out` where given;
+    otherwise it may be `image` itself when nothing changed it.
     """
     height, width = image.shape[:2]
     pixels, table, counts, matrix = image, None, None, None
@@ -56,13 +57,14 @@ def run(
             if table is not None:
                 pixels, table = look_up(pixels, table[0]), None
             if operation.kind == "image" and matrix is not None:
-                matrix = geometry.keep_centre(matrix, height, width)
+                matrix, centre = geometry.keep_centre(matrix, height, width, centre=centre)
                 pixels, matrix = geometry.warp(pixels, matrix, border=border, fill=fill), None
             pixels, counts = operation.function(pixels, parameter), None
     if table is not None:
         pixels = look_up(pixels, table[0], out if matrix is None else None)
     if matrix is not None:
-        pixels = geometry.warp(pixels, geometry.keep_centre(matrix, height, width), border=border, fill=fill, out=out)
+        matrix, _ = geometry.keep_centre(matrix, height, width, centre=centre)
+        pixels = geometry.warp(pixels, matrix, border=border, fill=fill, out=out)
     return geometry.copy(pixels, out)
 
 
