@@ -14,7 +14,8 @@ from toy_cells import RECIPE
 from build.data.split import Split
 from build.errors import UserError
 from build.runs import Run
-from build.train import fit, progress
+from build.train import fit, learner, progress
+from build.train.batches import TRAIN
 from build.train.fit import train
 from submission import contract, weights
 from submission import network as networks
@@ -51,6 +52,26 @@ def test_the_kept_weights_are_those_that_were_measured(run, cells):
     predicted = np.array(network(cells.cells.images[rows].astype(np.float32))).argmax(1)
     accuracy = (predicted == cells.cells.labels[rows]).mean()
     assert accuracy == pytest.approx(run.facts["result"]["validation_accuracy"])
+
+
+def test_every_epoch_copies_other_images_for_balance_and_as_many(cells, tmp_path, monkeypatch):
+    labels, shown = cells.cells.labels, []
+
+    class Seen(learner.Batches):
+        def __init__(self, images, labels, rows, *, copy, stream, **named):
+            if stream == TRAIN:
+                shown.append((rows[~copy], rows[copy]))
+            super().__init__(images, labels, rows, copy=copy, stream=stream, **named)
+
+    monkeypatch.setattr(learner, "Batches", Seen)
+    before = np.bincount(labels[cells.split.train], minlength=8)
+    recipe = dataclasses.replace(RECIPE, epochs=3, balance="augment", balance_counts=tuple((before + 2).tolist()))
+    train(recipe, cells, seed=0, root=tmp_path)
+    assert len(shown) == 3
+    for originals, copied in shown:
+        assert np.array_equal(np.sort(originals), np.sort(cells.split.train))
+        assert np.bincount(labels[copied]).tolist() == [2] * 8
+    assert len({tuple(np.sort(copied)) for _, copied in shown}) == 3
 
 
 def test_the_best_epoch_has_the_best_score_and_among_equals_the_smallest_loss(run):

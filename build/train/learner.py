@@ -11,7 +11,7 @@ from pathlib import Path
 
 import keras
 
-from build.augment.balance import plan
+from build.augment.balance import Plan, plan
 from build.augment.pipeline import Augmentation
 from build.recipe import IMAGE_SIDE, Recipe
 from build.train import checkpoint, schedule
@@ -52,8 +52,7 @@ class Learner:
         self.recipe, self.decision, self.prepared, self.seed = recipe, decision, prepared, seed
         check_optimizer(recipe)
         classes = len(contract.CLASSES)
-        labels = prepared.cells.labels[prepared.split.train]
-        self.plan = plan(labels, recipe, rng=generator(seed, PLAN), classes=classes)
+        self.plan = self._plan(epoch=0)
         self.batch = min(recipe.batch, len(self.plan.rows))
         self.steps_per_epoch = len(self.plan.rows) // self.batch
         self.augmentation = Augmentation(recipe, classes=classes)
@@ -81,6 +80,11 @@ class Learner:
 
     def _spread(self):
         return self.distribution.scope() if self.distribution else contextlib.nullcontext()
+
+    def _plan(self, epoch: int) -> Plan:
+        """What an epoch shows. Every one has as many copies of a class and the same weights, and other images copied."""
+        labels = self.prepared.cells.labels[self.prepared.split.train]
+        return plan(labels, self.recipe, rng=generator(self.seed, PLAN, epoch), classes=len(contract.CLASSES))
 
     @property
     def images(self) -> int:
@@ -173,7 +177,7 @@ class Learner:
 
         after: seconds of the epochs that follow, from this one's seconds an image.
         """
-        cells, split = self.prepared.cells, self.prepared.split
+        cells, shown = self.prepared.cells, self._plan(epoch)
         if side != self.side:
             # One graph a side, traced with its exact shapes: a resumed run then computes by the same graph as a straight one.
             self.graphs[self.side] = self.model.train_function
@@ -182,8 +186,8 @@ class Learner:
             Batches(
                 cells.images,
                 cells.labels,
-                split.train[self.plan.rows],
-                copy=self.plan.copy,
+                self.prepared.split.train[shown.rows],
+                copy=shown.copy,
                 augmentation=self.augmentation,
                 batch=self.batch,
                 seed=self.seed,
