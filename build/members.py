@@ -15,10 +15,11 @@ from build.data.split import Split
 from build.errors import UserError
 from build.runs import Run
 from build.score.seen import operations_trained_with
+from submission import weights
 
 
 def open_network(name: str | Path, root: Path | str = "runs") -> Run:
-    """Open a run of one network; UserError if it has no weights yet or is an ensemble."""
+    """Open a run of one network; UserError if it has no weights yet, if they are damaged, or if it is an ensemble."""
     run = Run.open(name, root)
     if not run.weights_path.is_file():
         named = ", ".join(run.facts.get("members") or ())
@@ -29,6 +30,11 @@ def open_network(name: str | Path, root: Path | str = "runs") -> Run:
         raise UserError(
             f"Run {run.id} has no weights yet: it was stopped in its first epoch; python -m build train --resume {run.id}"
         )
+    try:
+        weights.load(run.weights_path)
+    except weights.WeightsError as error:
+        found, _, _ = str(error).partition("; ")
+        raise UserError(f"{found}; copy the run's folder anew, or train a new run.") from error
     return run
 
 

@@ -20,9 +20,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
+
 from build.errors import UserError
 from build.files import atomic, explained, locked, write_text
 from build.recipe import Recipe
+from submission import weights
 
 ROOT = Path(__file__).resolve().parent.parent
 LATEST = "latest"
@@ -161,6 +164,11 @@ class Run:
         known = self.facts if self.facts_path.exists() else {}
         write_text(self.facts_path, json.dumps(known | facts, indent=2) + "\n")
 
+    def save_weights(self, arrays: dict[str, np.ndarray], meta: dict) -> None:
+        """Write the weights of the best epoch, atomically; UserError where the disk does not take them."""
+        with explained(self.weights_path, "written", "make room on its disk, or check its permissions"):
+            weights.save(self.weights_path, arrays, meta, storage="float32")
+
     def write_history(self, rows: list[dict]) -> None:
         """Write history.csv anew from one dict an epoch, all with the same keys."""
         text = io.StringIO()
@@ -224,6 +232,8 @@ class Run:
         else:
             candidates = (root / name, Path(name))
         for folder in candidates:
+            if folder.name == LATEST and (target := _target(folder.parent)):
+                folder = folder.parent / target  # what is written must not follow the link when it moves on
             if (folder / "recipe.json").is_file() and (folder / "run.json").is_file():
                 return cls(folder)
         known = [run.id for run in cls.each(root)]
@@ -265,6 +275,7 @@ def _version(package: str) -> str | None:
 
 def _point(root: Path, name: str) -> None:
     """Make root/latest a link to the run, or a text file where the file system has no links."""
+    assert name != LATEST
     link = root / LATEST
     if link.is_dir() and not link.is_symlink():
         return  # of runs that were copied with what their links point at; `open` then finds the newest

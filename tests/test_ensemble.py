@@ -167,6 +167,13 @@ def test_members_share_cells_and_split_and_are_named_once(here, tmp_path):
     with pytest.raises(UserError, match="has no weights yet"):
         open_members(["m0", other.folder])
     write_network(other.weights_path, SPECS[0])
+    whole = other.weights_path.read_bytes()
+    other.weights_path.write_bytes(whole[:-40])
+    with pytest.raises(
+        UserError, match=r"weights.npz .* is damaged .*; copy the run's folder anew, or train a new run"
+    ):
+        open_members(["m0", other.folder])
+    other.weights_path.write_bytes(whole)
     other.update(data={"source": "synthetic:320", "sha256": "0" * 64})
     with pytest.raises(UserError, match=f"m0 and {other.id} were trained on other cells"):
         open_members(["m0", other.folder])

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import time
 from types import SimpleNamespace
 
 import cv2
@@ -14,7 +15,7 @@ from toy_cells import RECIPE
 from build.data.split import Split
 from build.errors import UserError
 from build.runs import Run
-from build.train import fit, learner, progress
+from build.train import checkpoint, fit, learner, progress, record
 from build.train.batches import TRAIN
 from build.train.fit import train
 from submission import contract, weights
@@ -72,6 +73,14 @@ def test_every_epoch_copies_other_images_for_balance_and_as_many(cells, tmp_path
         assert np.array_equal(np.sort(originals), np.sort(cells.split.train))
         assert np.bincount(labels[copied]).tolist() == [2] * 8
     assert len({tuple(np.sort(copied)) for _, copied in shown}) == 3
+
+
+def test_what_saving_takes_is_known_to_the_time_budget(cells, tmp_path, monkeypatch):
+    save = record.save
+    monkeypatch.setattr(record, "save", lambda *given, **named: (time.sleep(2.0), save(*given, **named)))
+    run = train(dataclasses.replace(RECIPE, epochs=3), cells, seed=0, root=tmp_path)
+    *_, fixed = checkpoint.load_facts(run.checkpoint_path)["costs"]["recent"][-1]
+    assert fixed > 2
 
 
 def test_the_best_epoch_has_the_best_score_and_among_equals_the_smallest_loss(run):
@@ -155,7 +164,6 @@ def test_pretrained_weights_train_the_head_alone_and_then_the_last_layers(run, c
     assert [row["phase"] for row in tuned.history] == ["head", "fine-tune", "fine-tune"]
     assert column(tuned, "validation_accuracy")[0] == 1  # it began where the other training ended
     before, after = (weights.load(r.weights_path)[0] for r in (run, tuned))
-    from build.train import checkpoint
     from build.train.learner import Learner
 
     learner = Learner(recipe, _decision(tuned), cells, seed=1, load_weights=False)
@@ -215,6 +223,8 @@ def test_a_training_that_diverges_is_one_sentence_and_keeps_what_was_good(cells,
         ({"label_smoothing": 1.5}, "label_smoothing must be from 0 to 1"),
         ({"storage": "float8"}, "storage must be one of float32, float16, int8"),
         ({"views": 3}, "views must be 0 .* or one of 1, 2, 4, 8, 16"),
+        ({"name": "a/b"}, "name is part of a folder's name"),
+        ({"name": ""}, "name is part of a folder's name"),
         ({"crop": 7.0}, "crop in 0.1..1.0"),
         ({"optimizer": "sgd"}, "adamw or lion"),
         ({"network": "resnet"}, "resnet"),
@@ -233,9 +243,12 @@ def test_settings_that_cannot_work_are_one_sentence_and_leave_no_run(cells, tmp_
     assert not (tmp_path / "runs").exists()
 
 
-def test_an_empty_side_of_the_split_is_one_sentence(cells, tmp_path):
-    split = dataclasses.replace(cells.split, validation=np.empty(0, np.int64))
-    with pytest.raises(UserError, match="validation_share"):
+@pytest.mark.parametrize(
+    ("side", "said"), [("train", "more cells"), ("validation", "validation_share"), ("test", "test_share")]
+)
+def test_an_empty_side_of_the_split_is_one_sentence(cells, tmp_path, side, said):
+    split = dataclasses.replace(cells.split, **{side: np.empty(0, np.int64)})
+    with pytest.raises(UserError, match=f"The {side} side .* {said}"):
         train(RECIPE, dataclasses.replace(cells, split=split), seed=0, root=tmp_path)
 
 

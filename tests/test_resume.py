@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from toy_cells import RECIPE
 
 from build.errors import UserError
 from build.runs import Interrupted, Run
-from build.train import fit
+from build.train import fit, record
 from build.train.fit import train
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -145,6 +146,17 @@ def test_a_run_is_not_resumed_with_anything_else(interrupted, cells, what):
     with pytest.raises(UserError, match=rf"{interrupted.id} was trained with another {what}"):
         train(recipe, other, seed=1 if what == "seed" else 0, resume=interrupted)
     assert interrupted.facts == before
+
+
+def test_a_run_without_a_whole_epoch_begins_again_from_the_same_weights_alone(
+    interrupted, cells, tmp_path, monkeypatch
+):
+    run = Run(Path(shutil.copytree(interrupted.folder, tmp_path / interrupted.id)))
+    monkeypatch.setattr(record.pretrained, "hash_of", lambda *_: "0" * 64)
+    record.decision_of(run, RECIPE, cells, 0)  # a checkpoint has them
+    run.checkpoint_path.unlink()
+    with pytest.raises(UserError, match=f"are others than when run {run.id} began"):
+        record.decision_of(run, RECIPE, cells, 0)
 
 
 def test_the_number_of_epochs_is_fixed_once_a_run_has_begun(interrupted, cells):

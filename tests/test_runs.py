@@ -1,10 +1,13 @@
 """Run folders: what is in them, how they are found, that they are held by one process."""
 
+import errno
 import multiprocessing
+import os
 import pickle
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 from cell_files import sentence
 
@@ -55,6 +58,18 @@ def test_latest_is_the_last_run_and_moves_with_the_folder(tmp_path):
     assert (root / "latest" / "recipe.json").exists()
     moved = root.rename(tmp_path / "elsewhere")
     assert Run.open("latest", moved).folder == moved / last.id
+
+
+def test_a_run_named_by_the_path_of_the_link_stays_itself_when_the_link_moves_on(tmp_path):
+    first = Run.create(tmp_path, find("smoke"))
+    named = Run.open(tmp_path / "latest")
+    assert named.id == first.id
+    last = Run.create(tmp_path, find("smoke"))
+    named.update(mark=1)
+    assert first.facts["mark"] == 1
+    assert last.facts.get("mark") is None
+    named.become_latest()
+    assert Run.open("latest", tmp_path).id == first.id
 
 
 def test_latest_works_where_the_file_system_has_no_links(tmp_path, monkeypatch):
@@ -181,6 +196,20 @@ def test_history_comes_back_line_by_line_and_is_empty_before_the_first_epoch(run
     assert float(run.history[1]["loss"]) == 0.1 + 0.2
     run.write_history([])
     assert run.history == []
+
+
+def test_a_disk_that_is_full_of_weights_is_a_sentence(run, monkeypatch):
+    run.save_weights({"a": np.zeros(3, np.float32)}, {})
+    whole = run.weights_path.read_bytes()
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("submission.weights.np.lib.format.write_array", full)
+    with pytest.raises(UserError) as caught:
+        run.save_weights({"a": np.ones(3, np.float32)}, {})
+    assert "weights.npz cannot be written (No space left on device); make room on its disk" in sentence(caught)
+    assert run.weights_path.read_bytes() == whole
 
 
 def test_no_scratch_files_stay(run):

@@ -57,7 +57,7 @@ OPTIONS = {"teachers": "teacher"}
     "settings",
     metavar="NAME=VALUE",
     multiple=True,
-    help="Overrides any field of the recipe, by its name in build/recipe.py; may be repeated. name=X names the variant.",
+    help="Overrides any field of the recipe but resolutions, by its name in build/recipe.py; may be repeated. name=X names the variant.",
 )
 @click.pass_context
 def train(
@@ -99,7 +99,9 @@ def train(
     if "weights" in changes:
         changes["weights"] = _without_latest(changes["weights"])
     if "teachers" in changes:
-        changes["teachers"] = tuple(Run.open(name).id if name == LATEST else name for name in changes["teachers"])
+        changes["teachers"] = tuple(
+            Run.open(name).id if name == LATEST else _without_latest(name) for name in changes["teachers"]
+        )
     explicit = {name for name in context.params if context.get_parameter_source(name) != ParameterSource.DEFAULT}
     if run:
         own = {name: value for name, value in (("recipe", recipe), ("seed", seed)) if name in explicit}
@@ -120,6 +122,7 @@ def train(
         from build.train import ensemble, fit, hardware
         from build.train.hosts import joined
 
+    _refuse_ignored(chosen, changes)
     with joined() as hosts:
         with muffled():
             hardware.find()  # the first look at the devices is the talkative one
@@ -151,13 +154,13 @@ def package(runs: tuple[str, ...], **options) -> int:
     return make(*(runs or ("latest",)), **options)
 
 
-def _without_latest(weights: str) -> str:
-    """The path of a weights file with a run's ID in the place of "latest"."""
+def _without_latest(path: str) -> str:
+    """The path of a run's folder or weights file with the run's ID in the place of "latest"."""
     from build.runs import LATEST, Run
 
-    parts = Path(weights).parts
+    parts = Path(path).parts
     if LATEST not in parts[1:]:
-        return weights
+        return path
     at = parts.index(LATEST, 1)
     root = Path(*parts[:at])
     return str(Path(root, Run.open(LATEST, root).id, *parts[at + 1 :]))
@@ -170,6 +173,19 @@ def _refuse_twice(set_fields: dict, given: Collection[str]) -> None:
     for name in set_fields:
         if name in given:
             raise UserError(f"--set {name} and --{OPTIONS.get(name, name)} say the same thing; leave one of them out.")
+
+
+def _refuse_ignored(recipe, changes: Collection[str]) -> None:
+    """UserError where a setting of other networks than the recipe's was asked for, which would be recorded and do nothing."""
+    from build.errors import UserError
+    from submission.network import NETWORKS
+
+    having = {name: [network for network, settings in NETWORKS.items() if name in settings] for name in changes}
+    for name, networks in having.items():
+        if networks and recipe.network in NETWORKS and recipe.network not in networks:
+            raise UserError(
+                f"The network {recipe.network} has no setting {name}; leave it out, or choose one of {', '.join(networks)}."
+            )
 
 
 def _refuse_others(run, given: dict, set_fields: Collection[str]) -> None:

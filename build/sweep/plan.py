@@ -61,6 +61,12 @@ class Asked:
         names = [recipe.name for recipe in self.recipes]
         if not names or len(set(names)) < len(names):
             raise UserError(f"Expected different recipes, at least one, got {', '.join(names) or 'none'}.")
+        for recipe in self.recipes:
+            if recipe.ensemble:
+                raise UserError(
+                    f"The recipe {recipe.name} is an ensemble, and a sweep trains single networks; name {', '.join(recipe.ensemble)}, "
+                    "and --pack puts the best of them together."
+                )
         if self.folds == 1:
             raise UserError("Cross-validation needs 2 folds or more; leave --folds out for one split a seed.")
         if bool(self.search) != bool(self.trials):

@@ -68,6 +68,7 @@ def train(
             f"The members of {recipe.name} are trained on one host; train {', '.join(recipe.ensemble)} each by itself and name the "
             "runs to package."
         )
+    record.check_split(prepared.split)
     if resume:
         record.check_same(resume, recipe, prepared, seed)
     run = resume or record.create(root, recipe, prepared, seed, members=[])

@@ -27,7 +27,7 @@ from build.train.hosts import Hosts, is_loss
 from build.train.learner import Learner
 from build.train.progress import StopSignal, Watch, summary
 from build.train.validation import Validation
-from submission import contract, weights
+from submission import contract
 
 TRIAL_STEPS = 6
 """Steps of the trial that a time budget asks of each kind of epoch."""
@@ -68,9 +68,7 @@ def train(
             f"The recipe {recipe.name} is an ensemble of {', '.join(recipe.ensemble)}, and here one network is trained at a time; "
             "name one of those."
         )
-    for side in ("train", "validation"):
-        if not len(getattr(prepared.split, side)):
-            raise UserError(f"The {side} side of the split is empty; raise the recipe's {side}_share.")
+    record.check_split(prepared.split)
     hosts = hosts or Hosts()
     same = (recipe, seed, prepared.cells.sha256, resume and resume.id)
     hosts.check_same("recipes, data, seeds or runs to go on with", repr(same))
@@ -106,7 +104,7 @@ class Training:
     def __init__(self, recipe: Recipe, prepared, seed: int, decision, stop, run: Run | None, teachers, hosts: Hosts):
         self.recipe, self.prepared, self.seed, self.decision, self.stop = recipe, prepared, seed, decision, stop
         self.teachers, self.run, self.hosts, self.watch, self.pruned = teachers, run, hosts, None, False
-        self.began = time.perf_counter()
+        self.began, self.saving = time.perf_counter(), 0.0
         resumes = run is not None and run.checkpoint_path.exists()
         self.learner = Learner(
             recipe,
@@ -225,14 +223,14 @@ class Training:
         if best:
             meta = {"spec": learner.spec, "recipe": self.recipe.name, "views": self.recipe.views}
             if self.hosts.chief:
-                weights.save(self.run.weights_path, arrays, meta, storage="float32")
+                self.run.save_weights(arrays, meta)
             state.best = row
         row["seconds"] = time.perf_counter() - began
         spent = watch.seconds_an_image * watch.images + watch.start_seconds
         self.timetable.costs = self.timetable.costs.learn(
             kind,
             watch.seconds_an_image,
-            fixed=max(0.0, row["seconds"] - spent),
+            fixed=max(0.0, row["seconds"] - spent) + self.saving,
             start=None if known else watch.start_seconds,
         )
         state.done = epoch + 1
@@ -240,8 +238,10 @@ class Training:
         if self.recipe.minutes:
             self._decide()
         saved = dataclasses.replace(state, seconds=self.seconds)
+        began = time.perf_counter()
         if self.hosts.chief:
             record.save(self.run, saved, self.timetable, learner.variables, phase=phase)
+        self.saving = time.perf_counter() - began  # of the checkpoint that holds the costs: the next epoch's has to do
         self.hosts.run_id = self.run.id
         console.print(summary(row, state.total, best, self.timetable.remaining(state.done, state.total)))
         self.pruned = self.watch is not None and self.watch(self.run, state.history)

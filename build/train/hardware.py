@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import keras
 
 from build.errors import UserError
-from build.machine import cores, multiplies_bfloat16
+from build.machine import check_backend, cores, multiplies_bfloat16
 from build.pretrain import shipped
 from build.recipe import Recipe
 from submission.applications import APPLICATIONS
@@ -81,8 +81,8 @@ class Decision:
 
 def find() -> Machine:
     """Look at the machine through the backend in use."""
-
     backend = keras.backend.backend()
+    check_backend(backend)
     if backend == "tensorflow":
         import tensorflow as tf
 
@@ -90,17 +90,13 @@ def find() -> Machine:
         details = [tf.config.experimental.get_device_details(device) for device in devices]
         names = tuple(str(detail.get("device_name", "GPU")) for detail in details)
         capability = details[0].get("compute_capability") if details else None
-    elif backend == "jax":
+    else:
         import jax
 
         devices = [device for device in jax.devices() if device.platform == "gpu"]
         names = tuple(device.device_kind for device in devices)
         found = getattr(devices[0], "compute_capability", None) if devices else None
         capability = tuple(int(part) for part in str(found).split(".")) if found else None
-    else:
-        raise UserError(
-            f"Training runs on the TensorFlow and the JAX backend of keras, not on {backend!r}; set KERAS_BACKEND."
-        )
     return Machine(
         backend, cores(), names, _gpu_gib() if names else 0.0, tuple(capability or (0, 0)), multiplies_bfloat16()
     )

@@ -116,7 +116,22 @@ def decision_of(
                 f"The teacher {teacher.name} has other weights than when run {run.id} began (SHA-256 {teacher.sha256[:12]} "
                 f"instead of {known['sha256'][:12]}); put the old file back, or train a new run."
             )
-    return hardware.Decision(**facts["decided"])
+    decision = hardware.Decision(**facts["decided"])
+    if not run.checkpoint_path.exists():  # it begins from them again
+        found = pretrained.hash_of(decision.weights, recipe.network, facts["spec"].get("size"))
+        if found != facts["weights_sha256"]:
+            raise UserError(
+                f"The weights {decision.weights} are others than when run {run.id} began; put the old ones back, or train a new run."
+            )
+    return decision
+
+
+def check_split(split: Split) -> None:
+    """UserError where a side of the split is empty: without test cells no zip of this training could be judged."""
+    for side in SIDES:
+        if not len(getattr(split, side)):
+            remedy = "give more cells" if side == "train" else f"raise the recipe's {side}_share"
+            raise UserError(f"The {side} side of the split is empty; {remedy}.")
 
 
 def check_same(run: Run, recipe: Recipe, prepared, seed: int) -> None:

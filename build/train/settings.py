@@ -26,12 +26,20 @@ _NOT_NEGATIVE = (
 )
 _SHARES = ("ema_momentum", "label_smoothing", "teacher_weight", "minimum_held_out", "minimum_perturbed")
 
+LONGEST_NAME = 100
+"""Characters of a recipe's name."""
+
 
 def check(recipe: Recipe, seed: int) -> None:
     """Raise UserError for a setting outside its range."""
     if recipe.epochs < 1 or recipe.batch < 1 or seed < 0:
         raise UserError(
             f"Training needs at least 1 epoch, 1 image a batch and a seed from 0 up, got {recipe.epochs}, {recipe.batch} and {seed}."
+        )
+    if not 0 < len(recipe.name) <= LONGEST_NAME or "/" in recipe.name:
+        raise UserError(
+            f"Recipe field name is part of a folder's name: expected 1 to {LONGEST_NAME} characters without a slash, got "
+            f"{recipe.name[:LONGEST_NAME]!r}."
         )
     for names, fits, expected in (
         (_POSITIVE, lambda value: value > 0, "above 0"),

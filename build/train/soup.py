@@ -216,7 +216,7 @@ def _write(
     )
     pot.split.save(run.split_path)
     meta = {"spec": pot.spec, "recipe": recipe.name, "views": recipe.views}
-    weights.save(run.weights_path, arrays, meta, storage="float32")
+    run.save_weights(arrays, meta)
     _show(run, ingredients, measured)
     return run
 
