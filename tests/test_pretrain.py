@@ -79,6 +79,19 @@ def test_it_learns_and_an_interrupted_one_ends_with_the_same_bytes(small, monkey
     assert pretrained.load(network, complete(ATTO), straight) == []
     with pytest.raises(UserError, match="other settings"):
         distill.pretrain(images=128, **small)
+    monkeypatch.setattr(distill, "recipe", lambda: dataclasses.replace(find("podium"), degrade_strength=0.1))
+    with pytest.raises(UserError, match="other settings"):
+        distill.pretrain(images=64, **small)
+
+
+def test_a_folder_is_claimed_once_and_damage_is_a_sentence(tmp_path):
+    distill._claim(tmp_path / "a", {"seed": 1})
+    distill._claim(tmp_path / "a", {"seed": 1})
+    with pytest.raises(UserError, match="other settings"):
+        distill._claim(tmp_path / "a", {"seed": 2})
+    (tmp_path / "a" / "settings.json").write_text("")
+    with pytest.raises(UserError, match="other settings"):
+        distill._claim(tmp_path / "a", {"seed": 1})
 
 
 @needs_teacher

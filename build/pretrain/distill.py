@@ -7,6 +7,7 @@ Nothing of anybody's data takes part: images are drawn. Interrupted, the same ca
 """
 
 import dataclasses
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from keras import ops
 from build.console import clock, console
 from build.data import synthetic
 from build.errors import UserError
+from build.files import explained, locked, write_text
 from build.pretrain.images import CELLS, DrawnBatches, augmentation, recipe
 from build.pretrain.teacher import Teacher
 from build.recipe import Recipe
@@ -27,7 +29,7 @@ from build.train.feed import feed
 from build.train.optimizers import build_optimizer
 from build.train.progress import StopSignal
 from submission import contract
-from submission import weights as files
+from submission import weights as weights_file
 from submission.convnext import SIZES
 from submission.network import build, complete, variables
 
@@ -126,6 +128,7 @@ def pretrain(
     side = contract.IMAGE_SHAPE[0]
     folder = root / f"{size}-{seed}"
     settings = {"size": size, "images": images, "seed": seed, "batch": batch, "cells": cells}
+    settings["recipe_sha256"] = hashlib.sha256(recipe().to_json().encode()).hexdigest()
     epochs = -(-images // (STEPS * batch))
     plan = dataclasses.replace(recipe(), network="convnext", size=size, weights=weights, weight_decay=0.05)
     if weights != NONE:
@@ -135,7 +138,16 @@ def pretrain(
     decision = hardware.decide(plan, machine)
     hardware.prepare(machine, decision, deterministic=False)
     model, network, spec = _build(plan, decision, side, seed, epochs)
-    _claim(folder, settings)
+    told = f"{folder} is being trained by another process; wait for it, stop it, or choose another seed."
+    with locked(folder / "lock", told):
+        _claim(folder, settings)
+        _train(model, decision, settings, folder, epochs)
+        return _write(folder, model, network, spec, settings)
+
+
+def _train(model: Pretrainer, decision: hardware.Decision, settings: dict, folder: Path, epochs: int) -> None:
+    """All epochs that the folder's checkpoint does not have yet; KeyboardInterrupt after the one in which Ctrl-C came."""
+    seed, batch, cells = settings["seed"], settings["batch"], settings["cells"]
     painted = synthetic.read(f"synthetic:{cells}", seed=seed, cache=Path("data") / "cache").images
     state, done = folder / "state.npz", 0
     draw = {"cells": painted, "augmentation": augmentation(len(contract.CLASSES)), "batch": batch, "seed": seed}
@@ -159,18 +171,22 @@ def pretrain(
             )
             if stop.wished and epoch + 1 < epochs:
                 raise KeyboardInterrupt(f"The same command goes on after epoch {epoch + 1}.")
-    return _write(folder, model, network, spec, settings)
 
 
 def _claim(folder: Path, settings: dict) -> None:
-    """Make the folder, or go on in one of the same settings."""
+    """Begin in the folder, or go on in one of the same settings."""
     facts = folder / "settings.json"
-    if facts.is_file() and json.loads(facts.read_text(encoding="utf-8")) != settings:
+    if not facts.is_file():
+        write_text(facts, json.dumps(settings, indent=2) + "\n")
+    try:
+        with explained(facts, "read"):
+            same = json.loads(facts.read_text(encoding="utf-8")) == settings
+    except ValueError:
+        same = False
+    if not same:
         raise UserError(
             f"The folder {folder} holds a pretraining with other settings ({facts}); remove it or choose another seed."
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    facts.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def _build(plan: Recipe, decision: hardware.Decision, side: int, seed: int, epochs: int):
@@ -207,6 +223,7 @@ def _write(folder: Path, model: Pretrainer, network: keras.Model, spec: dict, se
     model.optimizer.load_average(model.trainable_variables)
     arrays = {name: np.asarray(ops.convert_to_numpy(value)) for name, value in variables(network).items()}
     path = folder / f"convnext-{settings['size']}.npz"
-    files.save(path, arrays, {"spec": spec, "pretraining": settings}, storage="float16")
+    with explained(path, "written", "make room on its disk, or check its permissions"):
+        weights_file.save(path, arrays, {"spec": spec, "pretraining": settings}, storage="float16")
     console.print(f"Weights: {path}.")
     return path
