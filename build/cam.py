@@ -33,8 +33,12 @@ def cam(name: str, *, data: str | None, out: Path, rows: int) -> None:
         attention.SUITES, held.images, held.labels, seed=held.seed, rows_per_condition=rows, cache=CACHE
     )
     with muffled():  # imports the framework: after the data was found to be good
-        from build.gradcam import explainer
+        from build.gradcam import explainer, possible
 
+        if not possible():
+            raise UserError(
+                "Class activation maps are made with TensorFlow; unset KERAS_BACKEND, or set it to tensorflow."
+            )
         explain = explainer(run.weights_path)
     console.print(
         f"Run {run.id}: layer {explain.layer}, maps of {explain.map_shape[0]}x{explain.map_shape[1]}, on {held.source}.",

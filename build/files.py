@@ -35,6 +35,8 @@ def explained(path: Path | str, done: str, remedy: str = "check its name and per
 
 def check_writable(path: Path) -> None:
     """UserError unless `path` can be written: asked before long work, not after it. Makes its folder."""
+    if Path(path).is_dir():
+        raise UserError(f"{path} cannot be written (it is a folder); give the name of a file.")
     handle, scratch = _scratch(Path(path))
     os.close(handle)
     scratch.unlink()

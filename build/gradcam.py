@@ -27,6 +27,13 @@ BATCH = 32
 """Images whose layers are held at once for their gradients."""
 
 
+def possible() -> bool:
+    """Whether keras runs on TensorFlow here: the maps need its gradients."""
+    import keras
+
+    return keras.backend.backend() == "tensorflow"
+
+
 def explainer(weights_path: Path) -> "GradCam":
     """The Grad-CAM of the network in a weights file, of its first one if it holds several; WeightsError where it cannot be read."""
     from submission import contract

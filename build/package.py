@@ -3,7 +3,7 @@
     python -m build package [RUN ...]
 
 The zip is judged before it takes its final name. A build that misses a gate leaves no dist/submission.zip behind: a zip of an
-earlier build is kept beside it under the name previous-submission.zip, so nothing is lost and nothing is mistaken for new.
+earlier build is kept beside it under the name previous-submission.zip, one of them, so nothing is mistaken for new.
 """
 
 import dataclasses
@@ -18,10 +18,11 @@ from rich.table import Table
 from build import attention, views
 from build.compress.command import staged_weights
 from build.console import console, muffled
+from build.errors import UserError
 from build.files import sha256, write_zip
 from build.members import open_members, operations_of
 from build.recipe import Recipe
-from build.runs import Run
+from build.runs import Run, provenance
 from build.score import held_out
 from build.score.judge import Verdict
 from build.score.rehearsal import CACHE, DEFAULT_SUITES, Rehearsal, rehearse
@@ -158,7 +159,7 @@ def package(
             "file": "submission.zip",
             "run": title,
             "team": team,
-            "commit": run.facts.get("commit"),
+            "commit": _commit(),
             "weights_sha256": sha256(staged / WEIGHTS),
         }
         names = tuple(dict.fromkeys((*(suites or DEFAULT_SUITES), "held-out", "basic")))
@@ -178,9 +179,10 @@ def package(
         found = gates(rehearsal.verdict, rehearsal.card, recipe, candidate.stat().st_size)
         rehearsal.card["gates"] = [dataclasses.asdict(gate) for gate in found]
         passed = all(gate.passed for gate in found)
+        # Before the zip takes its name: what fails or is stopped here leaves the earlier zip beside its own scorecard.
+        explain = _explainer(run)
+        rehearsal.card["attention"] = _attention(explain, held, rehearsal.card, rows)
         _name(candidate, dist, keep=passed or force)
-    explain = _explainer(run)
-    rehearsal.card["attention"] = _attention(explain, held, rehearsal.card, rows)
     rehearsal.write(dist, explain=explain)
     rehearsal.show()
     console.print(_table(found))
@@ -196,6 +198,12 @@ def _name(candidate: Path, dist: Path, *, keep: bool) -> None:
         final.replace(previous)
     rejected.unlink(missing_ok=True)
     candidate.replace(final if keep else rejected)
+
+
+def _commit() -> str | None:
+    """Of the code that goes into the zip, which may be newer than the training's; it says so where files were changed since."""
+    code = provenance()
+    return code["commit"] and code["commit"] + ("+changes" if code["dirty"] else "")
 
 
 def _say(rehearsal: Rehearsal, found: list[Gate], dist: Path, force: bool) -> int:
@@ -222,17 +230,21 @@ def _say(rehearsal: Rehearsal, found: list[Gate], dist: Path, force: bool) -> in
 
 
 def _explainer(run: Run):
-    """A Grad-CAM of the run's network for the scorecard's worst images."""
-    from build.gradcam import explainer
+    """A Grad-CAM of the run's network for the scorecard's worst images; None where there can be none, which says nothing of the zip."""
+    from build.gradcam import explainer, possible
 
-    with muffled():  # imports the framework: only after the zip was judged without it
-        return explainer(run.weights_path)
+    try:
+        with muffled():  # imports the framework: only after the zip was judged without it
+            return explainer(run.weights_path) if possible() else None
+    except UserError as error:
+        console.print(str(error), style="yellow", markup=False)
+        return None
 
 
 def _attention(explain, held: held_out.HeldOut, card: dict, rows: int) -> dict | None:
-    """Where the network looks, on the sets that the zip was judged on; None where it gave no answers."""
+    """Where the network looks, on the sets that the zip was judged on; None where nothing says so, or it gave no answers."""
     suites = [name for name in attention.SUITES if name in card.get("suites", ())]
-    if not suites:
+    if explain is None or not suites:
         return None
     conditions = materialise(suites, held.images, held.labels, seed=held.seed, rows_per_condition=rows, cache=CACHE)
     return attention.measure(explain.look, conditions, seed=held.seed, limit=ATTENTION)

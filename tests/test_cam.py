@@ -55,7 +55,7 @@ def test_a_run_gives_a_picture_figures_and_a_table(here, capsys):
     assert Path("again/cam.png").read_bytes() == Path("dist/cam.png").read_bytes()
 
 
-def test_mistakes_are_one_sentence(here, capsys):
+def test_mistakes_are_one_sentence(here, capsys, monkeypatch):
     assert cli.main(["cam", "--out", "cam.jpg"]) == 2
     assert "ends in .png" in capsys.readouterr().err
     assert cli.main(["cam", "nowhere"]) == 2
@@ -63,3 +63,6 @@ def test_mistakes_are_one_sentence(here, capsys):
     run = Run.create(here / "other", RECIPE)
     assert cli.main(["cam", str(run.folder)]) == 2
     assert "has no weights yet" in capsys.readouterr().err
+    monkeypatch.setattr("build.gradcam.possible", lambda: False)
+    assert cli.main(["cam"]) == 2
+    assert "are made with TensorFlow" in capsys.readouterr().err

@@ -57,6 +57,9 @@ def test_arrays_with_a_damaged_header_are_no_whole_file(tmp_path):
 def test_writability_is_asked_without_a_trace(tmp_path):
     check_writable(tmp_path / "new" / "page.html")
     assert [*(tmp_path / "new").iterdir()] == []
+    with pytest.raises(UserError) as caught:
+        check_writable(tmp_path / "new")
+    assert "it is a folder" in sentence(caught)
     (tmp_path / "file").touch()
     with pytest.raises(UserError) as caught:
         check_writable(tmp_path / "file" / "page.html")

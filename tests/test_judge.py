@@ -10,6 +10,7 @@ from rich.console import Console
 
 from build.errors import UserError
 from build.score import transcript
+from build.score.explain import Seen, explain
 from build.score.held_out import HeldOut, Rows
 from build.score.judge import judge
 from build.score.leaderboard.store import Store
@@ -180,6 +181,7 @@ def test_a_rehearsal_gives_a_scorecard_an_entry_and_pages(tmp_path, held):
         np.mean([row["accuracy"] for row in rehearsal.card["suites"]["basic"]["conditions"]])
     )
     assert rehearsal.card["submission"]["zip_bytes"] == (tmp_path / "s.zip").stat().st_size
+    assert rehearsal.verdict.to_dict()["outcome"]["predictions"] == {}  # their files went with the judge's folder
     entry = Store(tmp_path / "store").find(rehearsal.entry)
     assert entry.suites["held-out"] == pytest.approx(0.75)
     rehearsal.write(tmp_path / "out")
@@ -188,6 +190,22 @@ def test_a_rehearsal_gives_a_scorecard_an_entry_and_pages(tmp_path, held):
     text = printed(rehearsal.verdict, rehearsal.card)
     assert "0.750" in text
     assert "Immature granulocytes" in text
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "says"),
+    [
+        ("FileNotFoundError", "[Errno 36] File name too long: '{}'", "is not in the zip"),
+        ("ModuleNotFoundError", "No module named '{}'", "is not installed"),
+    ],
+)
+def test_a_name_longer_than_a_file_s_can_be_is_explained(tmp_path, error, message, says):
+    (tmp_path / "folder").mkdir()
+    name = "a" * 300
+    sentence, remedy = explain(Seen("predict", error, message.format(name), "model.py", "3", tmp_path, None))
+    assert name in sentence
+    assert says in sentence
+    assert remedy
 
 
 def test_a_failing_zip_has_a_scorecard_without_scores(tmp_path, held):

@@ -121,6 +121,26 @@ def test_an_owner_adds_and_removes_by_hand(tmp_path):
     assert not [line for line in build(store, rule="Add_And_Delete").standing if line.kind != "reported"]
 
 
+@pytest.mark.parametrize(("given", "rules"), [("add", "Add or Add_And_Delete or"), ("remove", "Add_And_Delete or")])
+def test_what_a_rule_does_not_leave_to_the_owner_is_refused(tmp_path, given, rules):
+    store = Store(tmp_path)
+    name = store.add(judged.card(ASKED, judged.answers(ASKED, 0.8)), ASKED)
+    with pytest.raises(UserError, match=f"Under the rule Force_Best nobody can {given} .* --rule {rules}"):
+        printed(store, tmp_path / "a.html", **{given: name})
+    assert store.actions() == []
+
+
+def test_answers_that_cannot_be_read_are_passed_over_with_a_sentence(tmp_path):
+    store = Store(tmp_path / "board")
+    for letter, share in (("a", 0.9), ("b", 0.8), ("c", 0.6)):
+        given = judged.answers(ASKED, share, seed=ord(letter))
+        store.add(judged.card(ASKED, given, zip_sha256=letter * 64), ASKED, given)
+    store.predictions_path("aaaaaaaa").write_bytes(b"PK")
+    said = printed(store, tmp_path / "p.html")
+    assert "aaaaaaaa takes no part in the advice: " in said
+    assert "Submit bbbbbbbb" in said
+
+
 def test_slots_count_what_was_recorded_today(filled):
     (left,) = build(filled, per_day=5).quotas.values()
     assert (left.used_today, left.left) == (1, 4)

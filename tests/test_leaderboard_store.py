@@ -158,6 +158,23 @@ def test_a_writer_killed_in_mid_line_leaves_a_line_that_does_not_join_the_next(s
     assert store.damaged_path.read_bytes().startswith(b'{"check"')
 
 
+def test_a_writer_killed_before_its_last_byte_leaves_a_line_that_does_not_join_the_next(store):
+    first = add(store)
+    store.path.write_bytes(store.path.read_bytes()[:-1])
+    second = add(store)
+    assert [entry.id for entry in store.entries()] == [first, second]
+    assert not store.damaged_path.exists()
+
+
+def test_the_run_of_a_zip_is_known_by_its_bytes(store):
+    add(store, zip_sha256="a" * 64, run="r1 + r2")
+    add(store, zip_sha256="b" * 64, run="r3")
+    add(store, zip_sha256="b" * 64, run=None)  # judged again by `score`, which knows no run
+    assert store.run_of("a" * 64) == "r1"
+    assert store.run_of("b" * 64) == "r3"
+    assert store.run_of("c" * 64) is None
+
+
 def test_a_store_that_cannot_be_locked_is_one_sentence(tmp_path):
     (tmp_path / "board" / "lock").mkdir(parents=True)
     with pytest.raises(UserError, match="board/lock cannot be written"), Store(tmp_path / "board").locked():

@@ -195,6 +195,31 @@ def test_an_earlier_zip_is_not_mistaken_for_the_new_one_and_not_lost(here, monke
     assert Path("dist/previous-submission.zip").read_bytes() == b"earlier"
 
 
+def test_what_fails_after_the_judge_leaves_the_earlier_zip_beside_its_scorecard(here, monkeypatch):
+    judged(monkeypatch, card())
+    make()
+    before = {path.name: path.read_bytes() for path in Path("dist").iterdir()}
+    monkeypatch.setattr(packaging, "_explainer", lambda run: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        make(force=True)
+    assert {path.name: path.read_bytes() for path in Path("dist").iterdir()} == before
+
+
+def test_on_another_backend_than_tensorflow_the_zip_is_made_without_maps(here, monkeypatch):
+    monkeypatch.setattr("build.gradcam.possible", lambda: False)
+    judged(monkeypatch, card())
+    assert make() == 0
+    assert json.loads(Path("dist/scorecard.json").read_text())["attention"] is None
+
+
+def test_the_commit_is_that_of_the_code_in_the_zip(here, monkeypatch):
+    calls = judged(monkeypatch, card())
+    for dirty, commit in ((False, "abc"), (True, "abc+changes")):
+        monkeypatch.setattr(packaging, "provenance", lambda dirty=dirty: {"commit": "abc", "dirty": dirty})
+        make()
+        assert calls[-1][2]["submission"]["commit"] == commit
+
+
 def test_an_interrupted_judge_leaves_the_earlier_zip_where_it_was(here, monkeypatch):
     def rehearse(*_, **__):
         raise KeyboardInterrupt

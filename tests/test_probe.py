@@ -107,6 +107,13 @@ def test_a_call_that_never_ends_breaks_the_probes_off_and_what_was_found_before_
     assert found["probe-broke-off"].startswith("The probes broke off at another memory layout: ")
 
 
+def test_a_second_call_that_fails_is_a_finding_and_the_other_checks_go_on(tmp_path, images):
+    text = model(init="self.called = False", predict=f"assert not self.called; self.called = True\nreturn {LABELS}")
+    found = rules(probed(tmp_path, text, images))
+    assert "probe-broke-off" not in found
+    assert found
+
+
 def test_probes_that_leave_no_record_have_not_found_nothing(tmp_path, images, monkeypatch):
     def broken(name: str, folder: Path) -> Path:
         write_program(name, folder)

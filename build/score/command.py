@@ -1,5 +1,6 @@
 """What `python -m build score` and `python -m build bundle` do, as functions."""
 
+import contextlib
 import datetime
 import json
 from pathlib import Path
@@ -9,12 +10,14 @@ import numpy as np
 
 from build.console import console
 from build.errors import UserError
+from build.files import check_writable, sha256
 from build.runs import Run
 from build.score import held_out, scorecard, transcript
 from build.score.bundle import check_target, write_competition
 from build.score.environment import ServerEnvironment
 from build.score.held_out import HeldOut, Rows
 from build.score.judge import Verdict, judge
+from build.score.leaderboard.store import Store
 from build.score.rehearsal import CACHE, DEFAULT_SUITES, rehearse
 from build.score.suites import materialise
 
@@ -57,7 +60,7 @@ def score(
         return _end(verdict, {}, as_json)
     if run and data:
         raise UserError("Test cells come from a run or from a data source: give one of --run and --data.")
-    held = _held(run, data)
+    held = _held(zip_path, run, data)
     console.print(f"Judging {zip_path} on {held.source}.", markup=False)
     compared = scorecard.read_json(baseline) if baseline else None
     names = tuple(dict.fromkeys(("held-out", *(suites or DEFAULT_SUITES))))
@@ -78,11 +81,24 @@ def score(
     return _end(rehearsal.verdict, {"scorecard": rehearsal.card, "entry": rehearsal.entry}, as_json)
 
 
-def _held(run: str | None, data: str | None) -> HeldOut:
-    """The test cells that were asked for."""
+def _held(zip_path: Path, run: str | None, data: str | None) -> HeldOut:
+    """The test cells that were asked for; without a wish those of the run that the zip was packaged from, where that is known."""
+    if data:
+        return held_out.of_data(data)
     if run:
         return held_out.of_run(Run.open(run))
-    return held_out.of_data(data) if data else held_out.default()
+    own = Store().run_of(sha256(zip_path))
+    if own:
+        with contextlib.suppress(UserError):  # it was removed since
+            return held_out.of_run(Run.open(own))
+    held = held_out.default()
+    console.print(
+        f"Which cells this zip was trained on is not known here. If any of the {held.source} were among them, its accuracy comes out "
+        "too good; --run names its run.",
+        style="yellow",
+        markup=False,
+    )
+    return held
 
 
 def _end(verdict: Verdict, more: dict, as_json: bool) -> int:
@@ -104,6 +120,8 @@ def bundle(
 ) -> Path:
     """Write a competition bundle from the test cells of `data`: half for the development phase, half for the final one."""
     check_target(out)  # before the suites are drawn
+    if out.suffix == ".zip":
+        check_writable(out)
     held = held_out.of_data(data, seed)
     # Every second cell of each class: both phases have all classes in their shares.
     order = np.argsort(held.labels, kind="stable")

@@ -36,6 +36,14 @@ class Seen:
         return f"{self.file}, line {self.line}," if self.line not in ("", "0") else self.file
 
 
+def _holds(seen: Seen, name: str) -> bool:
+    """Whether the zip has a file or folder of that name, which the submission made up: it may be longer than a file's can be."""
+    try:
+        return (seen.submission / name).exists()
+    except OSError:
+        return False
+
+
 def _module(seen: Seen) -> tuple[str, str] | None:
     found = re.search(r"No module named '([\w.]+)'", seen.message)
     if not found or seen.error not in ("ModuleNotFoundError", "ImportError"):
@@ -46,9 +54,10 @@ def _module(seen: Seen) -> tuple[str, str] | None:
         return f"{imports}, whose name in the zip has backslashes.", "Make the zip with forward slashes."
     if name == "build":
         return f"{imports}, which stays at home.", "Import only what is in the zip; `build` is never uploaded."
-    if (seen.submission / name).is_dir() or (seen.submission / f"{name}.py").is_file():
+    if _holds(seen, name) or _holds(seen, f"{name}.py"):
         return f"{imports}, which is not in the zip.", f"Add the missing module to {name}/."
-    if list(seen.submission.glob(f"*/{name}.py")) or list(seen.submission.glob(f"*/{name}/__init__.py")):
+    inner = seen.submission.glob("*/*")
+    if any(path.name == f"{name}.py" or (path.name == name and (path / "__init__.py").is_file()) for path in inner):
         return f"{imports}, which is in the zip, but in a subfolder.", "Zip the files, not the folder that holds them."
     if seen.environment is None:
         return f"{imports}, which is not installed.", "Put it into the zip or do without it."
@@ -74,7 +83,7 @@ def _path(seen: Seen) -> tuple[str, str] | None:
     opens = f"{seen.place} opens {name!r}"
     if name.startswith(("/", "~")) or re.match(r"[A-Za-z]:[\\/]", name):
         return f"{opens}, a path of another machine.", "Put the file into the zip and open it by Path(__file__).parent."
-    if (seen.submission / name).exists():
+    if _holds(seen, name):
         sentence = f"{opens} relative to the working directory, which is not the submission's folder."
         return sentence, f"Open it by Path(__file__).parent / {name!r}."
     return f"{opens}, which is not in the zip.", "Add the file to the zip and open it by Path(__file__).parent."

@@ -105,4 +105,5 @@ def rehearse(
             own_pairs=store.pairs(),
         )
         entry = store.add(card, conditions, predictions)
+    verdict.outcome.predictions = {}  # their files are gone: the store has the answers
     return Rehearsal(verdict, card, held, entry)

@@ -15,14 +15,6 @@ def add_gaussian(image, deviation, *, rng):
     return cv2.add(image, noise, dtype=cv2.CV_8U)
 
 
-def add_speckle(image, deviation, *, rng):
-    """x + x * deviation * N(0, 1)."""
-    noise = rng.standard_normal(image.shape, dtype=np.float32)
-    noise *= deviation
-    noise *= image
-    return cv2.add(image, noise, dtype=cv2.CV_8U)
-
-
 def add_shot(image, photons, *, rng):
     """Poisson(x / 255 * photons) / photons: fewer photons, more noise."""
     counts = rng.poisson(image * np.float32(photons / 255)).astype(np.float32)

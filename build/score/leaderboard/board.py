@@ -17,6 +17,7 @@ from build.score.leaderboard import page
 from build.score.leaderboard.compare import choose
 from build.score.leaderboard.forecast import report
 from build.score.leaderboard.ranking import Board, build
+from build.score.leaderboard.rules import RULES
 from build.score.leaderboard.store import DEFAULT, Store
 from build.score.leaderboard.table import WIDE, table
 
@@ -28,15 +29,20 @@ CONTENDERS = 5
 def advice(board: Board, store: Store, *, rng: np.random.Generator) -> list[str]:
     """Which of this team's entries to submit next, from their answers to the same images; sentences."""
     ours = sorted((line for line in board.lines if line.kind in ("recorded", "forecast")), key=lambda line: -line.score)
-    answered = {}
+    answered, passed_over = {}, []
     for line in ours:
         if len(answered) < CONTENDERS and line.id not in answered and store.has_predictions(line.id):
-            answered[line.id] = store.predictions(line.id)
+            try:
+                answered[line.id] = store.predictions(line.id)
+            except UserError as error:
+                passed_over.append(f"{line.id} takes no part in the advice: {error}")
     if not answered:
-        return ["No entry with stored answers yet: judge a zip (`python -m build score ZIP`) to have one."]
-    if len(answered) == 1:
-        return [f"One entry to choose from, {next(iter(answered))}; a second one gives a comparison."]
-    return choose(answered, rng=rng)
+        sentences = ["No entry with stored answers yet: judge a zip (`python -m build score ZIP`) to have one."]
+    elif len(answered) == 1:
+        sentences = [f"One entry to choose from, {next(iter(answered))}; a second one gives a comparison."]
+    else:
+        sentences = choose(answered, rng=rng)
+    return [*passed_over, *sentences]
 
 
 def main(
@@ -71,9 +77,15 @@ def main(
             f"Recorded: {entries.record(name, float(score), phase=phase)} scored {float(score):g} ({phase}).",
             markup=False,
         )
-    for kind, name in (("add", add), ("remove", remove)):
-        if name is not None:
-            entries.act(name, kind)
+    for kind, name, allows in (("add", add, "manual"), ("remove", remove, "removable")):
+        if name is None:
+            continue
+        rules = [known for known, facts in RULES.items() if getattr(facts, allows)]
+        if rule in RULES and rule not in rules:
+            raise UserError(
+                f"Under the rule {rule} nobody can {kind} an entry by hand; leave --{kind} out, or give --rule {' or '.join(rules)}."
+            )
+        entries.act(name, kind)
     chosen = [entries.find(name).id for name in compare or ()]
     if compare and len(set(chosen)) != 2:
         raise UserError(f"A comparison takes two different entries, got {', '.join(compare)}.")

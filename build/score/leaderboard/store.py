@@ -94,9 +94,11 @@ class Store:
         return [body for _, body in decoded if body is not None], [line for line, body in decoded if body is None]
 
     def set_aside(self) -> None:
-        """Under the lock: move damaged lines to damaged.txt, the file of entries being replaced as a whole."""
+        """Under the lock: move damaged lines to damaged.txt, the file of entries being replaced as a whole; and end the last line."""
         good, damaged = self.lines()
         if not damaged:
+            if good and not self.path.read_bytes().endswith(b"\n"):  # of a writer killed before its last byte
+                self._write(b"\n")
             return
         with self.damaged_path.open("ab") as file:
             file.write(b"".join(line + b"\n" for line in damaged))
@@ -112,9 +114,11 @@ class Store:
 
     def append(self, body: Mapping) -> None:
         """Under the lock: write one line and wait until it is on the disk."""
+        self._write(encode(body))
+
+    def _write(self, data: bytes) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            data = encode(body)
             written = os.write(descriptor, data)
             if written != len(data):
                 raise OSError(f"only {written} of {len(data)} bytes of an entry fitted on the disk of {self.path}")
@@ -190,6 +194,11 @@ class Store:
             for body in good
             if body["kind"] == "entry"
         ]
+
+    def run_of(self, zip_sha256: str) -> str | None:
+        """The run that a zip of these bytes was packaged from, an ensemble's first one; None where no entry says."""
+        runs = [entry.facts.get("run") for entry in self.entries() if entry.facts.get("zip_sha256") == zip_sha256]
+        return next((run.partition(" + ")[0] for run in reversed(runs) if run), None)
 
     def pairs(self) -> list[tuple[dict[str, float], float]]:
         """(suite -> accuracy, the server's score) of every entry with a recorded score, the latest phase's."""
