@@ -51,6 +51,15 @@ def podium(session: nox.Session, command: str, *arguments: str) -> None:
 
 
 @nox.session(venv_backend="none")
+def install(session: nox.Session) -> None:
+    """Add dependency groups of pyproject.toml to the shared environment (-- sweep search: for a cluster; -- jax: for several hosts)."""
+    known = nox.project.load_toml(ROOT / "pyproject.toml")["dependency-groups"]
+    if unknown := set(session.posargs) - known.keys():
+        session.error(f"There is no dependency group {', '.join(unknown)}; choose among {', '.join(known)}.")
+    prepare(session, "run", *session.posargs)
+
+
+@nox.session(venv_backend="none")
 def train(session: nox.Session) -> None:
     """Train a recipe into runs/ID/ (-- --data training_set.npz --recipe podium --resume latest ...)."""
     podium(session, "train", *session.posargs)
@@ -81,7 +90,7 @@ def compress(session: nox.Session) -> None:
     """Store the last run in several ways, tfmot's too, judge each and choose (-- RUN --size-limit 2 --budget 0.5)."""
     prepare(session, "run", "compress")
     methods = ("--methods", "float16,int8,grid-0.5,tuned-grid-0.5,tuned-grid-1,tfmot")
-    podium(session, "compress", *(session.posargs or methods))
+    podium(session, "compress", *methods, *session.posargs)  # methods named by the user come last and count
 
 
 @nox.session(venv_backend="none")

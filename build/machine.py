@@ -2,9 +2,29 @@
 
 import os
 import platform
+from importlib.util import find_spec
 from pathlib import Path
 
 from build.errors import UserError
+
+BACKENDS = ("tensorflow", "jax")
+"""Of keras, that the kit trains on."""
+
+
+def check_backend(name: str | None = None) -> None:
+    """UserError where keras would run on a backend that the kit does not train on, or that is not installed; before it is imported.
+
+    name: what keras says; None: what the variable KERAS_BACKEND says.
+    """
+    name = name or os.environ.get("KERAS_BACKEND") or BACKENDS[0]
+    if name not in BACKENDS:
+        raise UserError(
+            f"Training runs on the TensorFlow and the JAX backend of keras, not on {name!r}; correct or unset KERAS_BACKEND."
+        )
+    if find_spec(name) is None:
+        raise UserError(
+            f"KERAS_BACKEND asks for {name}, which is not installed here: nox -s install -- {name}; or unset it."
+        )
 
 
 def cores() -> int:

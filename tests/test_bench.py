@@ -1,6 +1,8 @@
+import dataclasses
 import io
 import json
 import sys
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -93,6 +95,20 @@ def test_an_unknown_subject_measures_nothing_and_exits_with_two(monkeypatch, pri
     assert command.main(["--help"]) == 0
 
 
+def test_several_subjects_have_a_process_each(monkeypatch):
+    ran = []
+
+    def run(arguments, **_):
+        ran.append(arguments)
+        return SimpleNamespace(returncode=2 if arguments[-1] == "cost" else 0)
+
+    monkeypatch.setattr(command.subprocess, "run", run)
+    assert command.main(["augment", "cost", "judge"]) == 2
+    assert [arguments[-3:] for arguments in ran] == [
+        ["-m", "build.bench", name] for name in ("augment", "cost", "judge")
+    ]
+
+
 def test_the_named_subject_is_run(monkeypatch):
     ran = []
     monkeypatch.setattr(augment, "main", lambda: ran.append("augment"))
@@ -114,3 +130,15 @@ def test_the_cost_of_a_training_is_counted_from_the_network(monkeypatch):
     assert cost.multiplications(network) == by_hand + 32 * 8
     atto = networks.build({"network": "convnext", "size": "atto", "classes": 1000, "image_shape": [224, 224, 3]})
     assert cost.multiplications(atto) == pytest.approx(0.55e9, rel=0.01)  # timm, at 224 pixels
+
+
+def test_a_training_is_counted_for_each_card_at_the_size_that_it_trains(monkeypatch):
+    from build.bench import cost
+
+    fact = cost.cost(dataclasses.replace(cost.RECIPES["podium-gpu"], upsample=1.0))
+    sizes = {name: size for name, (_, size) in fact["cards"].items()}
+    assert sizes == {"T4": "tiny", "A100": "base", "H100": "base"}
+    assert fact["size"] == "base"
+    (t4, _), (a100, _), (h100, _) = fact["cards"].values()
+    assert a100 / h100 == pytest.approx(989 / 312, rel=0.02)
+    assert t4 < a100 * 312 / 65 / 2  # tiny has less than a third of base's operations

@@ -5,13 +5,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from build import cli
+from build.files import sha256
 from build.recipes import find
 from build.runs import Run
+from build.score import command
 from build.score.leaderboard.store import Store
 from tests.submissions import good, model, small_bundle, source
 
@@ -132,6 +135,28 @@ def test_score_judges_on_the_test_cells_of_a_source_and_the_leaderboard_learns_o
     assert cli.main(["score", str(zip_path), "--bundle", "b", "--data", "synthetic"]) == 2
 
 
+def test_a_zip_is_judged_on_the_test_cells_of_the_run_that_it_was_packaged_from(monkeypatch, tmp_path, capsys):
+    zip_path = good(tmp_path / "s.zip")
+    monkeypatch.setattr(command.held_out, "of_run", lambda run: SimpleNamespace(source=f"cells of {run}"))
+    monkeypatch.setattr(command.held_out, "default", lambda: SimpleNamespace(source="cells of the last run"))
+    monkeypatch.setattr(command.Run, "open", lambda name: name)
+    known = {sha256(zip_path): "r1"}
+    monkeypatch.setattr(command.Store, "run_of", lambda _, zip_sha256: known.get(zip_sha256))
+    assert command._held(zip_path, None, None).source == "cells of r1"
+    assert command._held(zip_path, "r2", None).source == "cells of r2"
+    assert capsys.readouterr().err == ""
+    known.clear()
+    assert command._held(zip_path, None, None).source == "cells of the last run"
+    assert "--run names its run" in capsys.readouterr().err
+
+
+def test_a_bundle_that_cannot_be_written_is_refused_before_its_images_are_made(capsys):
+    Path("file").touch()
+    assert cli.main(["bundle", "--data", "synthetic:160", "--out", "file/bundle.zip"]) == 2
+    assert "a file is where a folder should be" in " ".join(capsys.readouterr().err.split())
+    assert not Path("data/suites").exists()
+
+
 def test_inspect_shows_what_was_found(capsys):
     assert cli.main(["inspect", "--data", "synthetic:160", "--quick"]) == 0
     said = capsys.readouterr().err
@@ -207,6 +232,13 @@ def test_only_drawn_cells_are_trained_by_smoke(monkeypatch, data, name):
     assert asked == [name]
 
 
+@pytest.mark.parametrize("option", [("--set", "upsample=2"), ("--size", "tiny")])
+def test_a_setting_of_other_networks_is_refused_before_the_training(capsys, option):
+    assert cli.main(["train", "--data", "synthetic:160", "--recipe", "report-custom-cnn", *option]) == 2
+    assert "The network custom-cnn has no setting" in " ".join(capsys.readouterr().err.split())
+    assert not Path("runs").exists()
+
+
 def test_the_latest_run_s_weights_are_named_by_its_id(run, monkeypatch):
     asked = []
     monkeypatch.setattr("build.data.prepare.prepare", lambda data, recipe, seed: asked.append(recipe) or 1 / 0)
@@ -215,8 +247,24 @@ def test_the_latest_run_s_weights_are_named_by_its_id(run, monkeypatch):
             cli.main(["train", "--weights", given])
         with pytest.raises(ZeroDivisionError):
             cli.main(["train", "--set", f"weights={given}", "--set", "teachers=latest"])
-    assert [recipe.teachers for recipe in asked] == [(), (run.id,)] * 2
+        with pytest.raises(ZeroDivisionError):
+            cli.main(["train", "--weights", given, "--teacher", "runs/latest", "--teacher", given])
+    inside = f"runs/{run.id}"
+    assert [recipe.teachers for recipe in asked] == [(), (run.id,), (inside, f"{inside}/weights.npz")] * 2
     assert {recipe.weights for recipe in asked} == {f"runs/{run.id}/weights.npz"}
+
+
+@pytest.mark.parametrize(("backend", "says"), [("tensorlfow", "not on 'tensorlfow'"), ("jax", "nox -s install -- jax")])
+def test_a_backend_that_cannot_train_is_one_sentence_before_any_work(monkeypatch, capsys, backend, says):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    monkeypatch.setattr("build.machine.find_spec", lambda name: None)
+    monkeypatch.setattr("build.data.prepare.prepare", lambda *_, **__: pytest.fail("data was read"))
+    assert cli.main(["train"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert says in said
+    assert "Traceback" not in said
+    assert cli.main(["leaderboard", "--rule", "none"]) == 2
+    assert says not in capsys.readouterr().err  # which needs no keras
 
 
 def test_ctrl_c_is_exit_code_130(monkeypatch, capsys):

@@ -24,7 +24,7 @@ def test_ctrl_c_leaves_a_command_its_time_and_a_failure_stops_what_follows():
 
 
 def test_every_command_has_its_session():
-    assert set(cli.app.commands) | {"tests", "bench"} == set(SESSIONS)
+    assert set(cli.app.commands) | {"tests", "bench", "install"} == set(SESSIONS)
 
 
 @pytest.mark.parametrize("name", SESSIONS)

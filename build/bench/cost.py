@@ -16,7 +16,7 @@ from build.console import console, muffled
 from build.recipe import Recipe
 from build.recipes import RECIPES
 from build.train.classifier import spec_of
-from build.train.hardware import Machine, decide
+from build.train.hardware import Decision, Machine, decide
 from submission import contract
 from submission.network import build, kernels
 
@@ -25,7 +25,10 @@ TRAINING_IMAGES = 9_563
 PEAKS = {"T4": 65e12, "A100": 312e12, "H100": 989e12}
 """Operations a second on tensor cores, without sparsity, by the makers' data sheets (T4: float16, others: bfloat16)."""
 SHARE = 0.05
-GPUS = {name: Machine("tensorflow", 8, (name,), gib, capability) for name, gib, capability in (("A100", 40.0, (8, 0)),)}
+GPUS = {
+    name: Machine("tensorflow", 8, (name,), gib, capability)
+    for name, gib, capability in (("T4", 15.0, (7, 5)), ("A100", 40.0, (8, 0)), ("H100", 80.0, (9, 0)))
+}
 
 
 def main() -> None:
@@ -38,7 +41,10 @@ def main() -> None:
         if recipe.ensemble:
             continue  # costs the sum of its members
         facts[recipe.name] = fact = cost(recipe)
-        minutes = [f"{value:.0f}" if value >= 1 else "<1" for value in fact["minutes"].values()]
+        minutes = [
+            (f"{minutes:.0f}" if minutes >= 1 else "<1") + (f" ({size})" if size != fact["size"] else "")
+            for minutes, size in fact["cards"].values()
+        ]
         numbers = (
             f"{fact['parameters'] / 1e6:.1f} M",
             f"{fact['gflop']:.2f}",
@@ -53,8 +59,20 @@ def main() -> None:
 
 
 def cost(recipe: Recipe) -> dict:
-    """Network, parameters, GFLOP of one image's prediction at full size, PFLOP of the training, GPU name -> minutes (estimates)."""
-    decision = decide(recipe, GPUS["A100"])
+    """Network, parameters, GFLOP of one image's prediction at full size, PFLOP of the training: of the size that an A100 trains.
+
+    "cards": GPU name -> minutes (an estimate) of the size that this card trains, and that size.
+    """
+    counted = {name: _count(recipe, decide(recipe, machine)) for name, machine in GPUS.items()}
+    return counted["A100"] | {
+        "cards": {
+            name: (round(fact["pflop"] * 1e15 / (SHARE * PEAKS[name]) / 60, 2), fact["size"])
+            for name, fact in counted.items()
+        }
+    }
+
+
+def _count(recipe: Recipe, decision: Decision) -> dict:
     spec = spec_of(recipe, decision, classes=len(contract.CLASSES), image_shape=contract.IMAGE_SHAPE, seed=0)
     with muffled():
         network = build(spec, initialize=False)
@@ -67,11 +85,11 @@ def cost(recipe: Recipe) -> dict:
     keras.utils.clear_session()
     return {
         "network": f"{recipe.network} {decision.size}" if "size" in spec else recipe.network,
+        "size": spec.get("size", ""),
         "parameters": int(network.count_params()),
         "gflop": round(gflop, 3),
         "epochs": recipe.epochs,
         "pflop": round(pflop, 2),
-        "minutes": {name: round(pflop * 1e15 / (SHARE * peak) / 60, 2) for name, peak in PEAKS.items()},
     }
 
 

@@ -7,7 +7,6 @@ by the versions installed here, gives the same labels. Sets whose environments h
 not installed is named. Results also go to runs/bench/formats.json.
 """
 
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ from build.bench import turns
 from build.console import bar, console, muffled
 from build.errors import UserError
 from build.files import write_zip
-from build.package import ROOT, SHIPPED, WEIGHTS
+from build.package import ROOT, WEIGHTS, copy_code
 from build.runs import Run
 from build.score.compat.compare import Answer, ask
 from build.score.compat.environments import NEWEST, folder_of, provide, version_sets
@@ -142,9 +141,7 @@ def write(spec: dict, arrays: dict[str, np.ndarray], folder: Path) -> tuple[dict
     zips, missing = {}, []
     for name, storage in ((OURS, "float32"), (HALF, "float16")):
         staged = folder / storage
-        for file in SHIPPED:
-            (staged / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / file, staged / file)
+        copy_code(staged)
         weights.save(staged / WEIGHTS, arrays, {"spec": spec}, storage=storage)
         zips[name] = folder / f"{storage}.zip"
         write_zip(staged, zips[name])

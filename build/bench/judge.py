@@ -11,7 +11,6 @@ Expected on two cores of an EPYC 9004: 7 processor seconds bare, about 1 more un
 
 import os
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -109,9 +108,7 @@ def measure(folder: Path) -> dict:
 def prepare(folder: Path) -> tuple[Path, Path, Condition]:
     """(unpacked submission, its zip, one set of random images): what both runs are given."""
     submission = folder / "submission"
-    for name in package.SHIPPED:
-        (submission / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(package.ROOT / name, submission / name)
+    package.copy_code(submission)
     with muffled():
         import keras
 

@@ -14,11 +14,18 @@ from build.cli.sweeping import sweep
 from build.cli.training import package, train
 from build.console import console
 from build.errors import UserError
+from build.machine import check_backend
+
+WITH_FRAMEWORK = (train, pretrain, soup, compress, package, cam, reproduce, sweep)
+"""Commands that import keras in this process."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def app() -> None:
+@click.pass_context
+def app(context: click.Context) -> None:
     """Train, package and judge a competition submission before it is uploaded."""
+    if app.commands[context.invoked_subcommand] in WITH_FRAMEWORK:
+        check_backend()
 
 
 for command in (
