@@ -111,6 +111,17 @@ def test_what_was_sent_to_the_final_phase_alone_stands_in_it(tmp_path):
         assert [(line.id, line.score, line.kind) for line in ours] == expected
 
 
+@pytest.mark.parametrize(
+    ("rule", "stand"), [("Force_Best", "b"), ("Force_Last", "c"), ("Force_Latest_Multiple", "bca")]
+)
+def test_the_rule_holds_in_the_final_phase_too(tmp_path, rule, stand):
+    store = Store(tmp_path)
+    for letter, score in (("a", 0.8), ("b", 0.85), ("c", 0.82)):
+        store.record(store.add(judged.card([], {}, zip_sha256=letter * 64)), score, phase="final")
+    lines = [line for line in build(store, rule=rule, phase="final").standing if line.kind != "reported"]
+    assert [line.id for line in lines] == [letter * 8 for letter in stand]
+
+
 def test_an_owner_adds_and_removes_by_hand(tmp_path):
     store = Store(tmp_path)
     names = [store.add(judged.card(ASKED, judged.answers(ASKED, 0.8), zip_sha256=c * 64), ASKED) for c in "ab"]

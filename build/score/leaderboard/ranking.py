@@ -159,6 +159,9 @@ def build(
         # What was sent in this phase itself has its score there, whether or not it stood on the first one's board.
         kept = {one.id.partition("@")[0] for one in moved} | {entry.id for entry in entries if phase in entry.server}
         ours = [own_submission(entry, phase, forecasts[entry.id]) for entry in entries if entry.id in kept]
+        if not RULES[rule].manual:  # by hand, nobody knows which of these their owner has put on the board
+            known = [one for one in ours if one.scores["score"] is not None]
+            ours = standing(known, rule=rule, columns=COLUMNS)
     public = {f"reported-{i}": row for i, row in enumerate(REPORTED) if reported and row.phase in (phase, "")}
     theirs = [Submission(key, row.team, REPORTED_ON, {"score": row.score}, phase) for key, row in public.items()]
     scored = [one for one in ours if one.scores["score"] is not None]
