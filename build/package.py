@@ -181,7 +181,7 @@ def package(
         passed = all(gate.passed for gate in found)
         # Before the zip takes its name: what fails or is stopped here leaves the earlier zip beside its own scorecard.
         explain = _explainer(run)
-        rehearsal.card["attention"] = _attention(explain, held, rehearsal.card, rows)
+        rehearsal.card["attention"] = _attention(explain, held, rehearsal.card, rows, run, bool(others))
         _name(candidate, dist, keep=passed or force)
     rehearsal.write(dist, explain=explain)
     rehearsal.show()
@@ -241,13 +241,17 @@ def _explainer(run: Run):
         return None
 
 
-def _attention(explain, held: held_out.HeldOut, card: dict, rows: int) -> dict | None:
+def _attention(explain, held: held_out.HeldOut, card: dict, rows: int, run: Run, among_others: bool) -> dict | None:
     """Where the network looks, on the sets that the zip was judged on; None where nothing says so, or it gave no answers."""
     suites = [name for name in attention.SUITES if name in card.get("suites", ())]
     if explain is None or not suites:
         return None
     conditions = materialise(suites, held.images, held.labels, seed=held.seed, rows_per_condition=rows, cache=CACHE)
-    return attention.measure(explain.look, conditions, seed=held.seed, limit=ATTENTION)
+    found = attention.measure(explain.look, conditions, seed=held.seed, limit=ATTENTION)
+    alone = ", the first of the zip's networks," if among_others else ""
+    return found | {
+        "network": f"run {run.id}{alone} as it was trained and with one view, so its answers may differ from the zip's"
+    }
 
 
 def _table(found: list[Gate]) -> Table:

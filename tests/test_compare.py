@@ -7,7 +7,8 @@ from scipy.stats import binomtest, norm
 
 from build.errors import UserError
 from build.score.leaderboard import compare as module
-from build.score.leaderboard.compare import Suite, align, bootstrap, chances_of_first, choose, compare
+from build.score.leaderboard.choose import choose
+from build.score.leaderboard.compare import Suite, align, bootstrap, chances_of_first, compare
 from build.score.leaderboard.predictions import Predictions, load_predictions, save_predictions
 
 ASKED = judged.conditions(images=400, rows=120)
@@ -78,10 +79,17 @@ def test_entries_that_differ_in_a_few_answers_are_told_to_be_alike(stored, rng):
     other = {key: called.copy() for key, called in same.items()}
     for key, image in (("basic.blur.1", 0), ("stacked.chains.2", 5)):
         other[key][image] = (other[key][image] + 1) % 3
-    result = compare(stored(same), stored(other), names=("a", "b"), rng=rng, draws=300)
+    result = compare(stored(same), stored(other), names=("a", "b"), rng=rng, draws=300, hidden=1000)
     assert result.advice.startswith("No difference that 1,000 images could show")
     assert "save the slot" in result.advice
     assert 0.2 < result.chances[0] < 0.8
+
+
+def test_a_gap_that_the_hidden_set_would_show_and_ours_cannot_is_told_so():
+    suites = [Suite("basic", np.arange(500), np.stack([np.arange(500) < 403, np.arange(500) < 400], axis=1))]
+    advice = module.advise(("a", "b"), suites, np.array([0.7, 0.3]), 5000)
+    assert advice.startswith("Our images are too few to tell: +0.6 points, which 5,000 images would show (from 0.2 on)")
+    assert module.advise(("a", "b"), suites, np.array([0.7, 0.3]), 500).startswith("No difference that 500 images")
 
 
 def test_entries_with_the_same_answers_have_no_difference_at_all(stored, rng):
@@ -90,6 +98,17 @@ def test_entries_with_the_same_answers_have_no_difference_at_all(stored, rng):
     assert result.advice == "No difference at all: a and b give the same answers; submit either."
     assert result.chances == (0.5, 0.5)
     assert all(one.p in (None, 1.0) for one in result.suites)
+
+
+def test_suites_count_alike_and_where_they_disagree_it_is_said():
+    """a is better by 10 points on a small suite, b by 10 on one of ten times its answers."""
+    suites = []
+    for name, n, better in (("stacked", 200, 0), ("geometry", 2000, 1)):
+        right = np.stack([np.arange(n) < 0.8 * n] * 2, axis=1)
+        right[: n // 10, 1 - better] = False
+        suites.append(Suite(name, np.arange(n), right))
+    advice = module.advise(("a", "b"), suites, np.array([0.5, 0.5]), 5000)
+    assert advice.startswith("The suites disagree: a against b is +10.0 on stacked, -10.0 on geometry (points)")
 
 
 def test_a_probable_gain_is_said_to_be_probable(rng):
@@ -157,7 +176,7 @@ def test_among_several_the_two_likeliest_are_compared_and_strangers_are_named(st
     said = choose(answered, rng=rng)
     assert said[0] == "stranger was judged on other images than worst and is not compared."
     assert said[1].startswith(
-        "Chance of ranking first on a re-drawn hidden set of 1,000 images: best 100%, second 0%, worst 0%"
+        "Chance of ranking first on a re-drawn hidden set of 5,000 images: best 100%, second 0%, worst 0%"
     )
     assert said[2] == "best against second, on the same images:"
     assert said[-1].startswith("Submit best")

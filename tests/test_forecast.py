@@ -47,6 +47,24 @@ def test_a_higher_suite_gives_a_higher_forecast_within_its_interval():
     assert wider["score"] == told[3]["score"]
 
 
+def test_a_suite_without_records_of_one_s_own_does_not_widen_the_interval():
+    alone, more = (
+        Forecaster().predict(suites(0.89, **others)) for others in ({}, {"held_out": 0.99, "laboratory": 0.95})
+    )
+    assert alone == more
+    own = [(suites(0.8, held_out=0.95), 0.7), (suites(0.85, held_out=0.97), 0.75)]
+    alone, more = (Forecaster(own).predict(suites(0.89, **others)) for others in ({}, {"held_out": 0.99}))
+    assert more["high"] - more["low"] > alone["high"] - alone["low"]  # a weight that is not known for certain
+
+
+def test_the_sentence_gives_the_error_of_the_position_that_one_is_in():
+    errors = {name: f"{100 * value:.1f}" for name, value in Forecaster().leave_one_out().items()}
+    told = Forecaster().predict(suites(0.8))["sentence"]
+    assert f"a team that is not known is missed by {errors['new_source']} points" in told
+    told = Forecaster([(suites(0.8), 0.7)]).predict(suites(0.8))["sentence"]
+    assert f"left out one by one, is missed by {errors['mean_absolute_error']} points" in told
+
+
 def test_without_the_stacked_suite_there_is_no_forecast():
     assert Forecaster().predict({"held-out": 0.98, "basic": 0.9}) is None
 

@@ -10,7 +10,7 @@ from build.data.cells import Cells
 from build.data.curate import curate
 from build.data.prepare import Prepared
 from build.data.split import split
-from build.inspection import embedding
+from build.inspection import embedding, inspector
 from build.inspection.inspector import inspect
 from build.inspection.measure import background
 from build.inspection.similarity import cosines, unit
@@ -104,6 +104,16 @@ def test_near_duplicates_are_found_by_each_search_that_can(found):
         counts["network without the mean, at least 0.95"].pairs
         <= counts["network without the mean, at least 0.9"].pairs
     )
+
+
+def test_what_is_cut_for_the_page_is_counted_whole(planted, tmp_path, monkeypatch):
+    monkeypatch.setattr(inspector, "LONGEST", 1)
+    cut = inspect(planted, cache=tmp_path, network=False)
+    assert [(pair.row, pair.twin) for pair in cut.near] == [(2, 324)]
+    assert cut.near_count == 2
+    assert [(pair.row, pair.twin) for pair in cut.near_across] == [(3, 325)]
+    assert len(cut.background_alone) <= 1
+    assert cut.background_alone_count >= len(cut.background_alone)
 
 
 def test_the_bluish_group_holds_exactly_the_bluish_cells(found):

@@ -1,5 +1,6 @@
 """The judge's door: a verdict for any zip, a scorecard and a leaderboard entry from a rehearsal, and what is printed of them."""
 
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -206,6 +207,21 @@ def test_a_name_longer_than_a_file_s_can_be_is_explained(tmp_path, error, messag
     assert name in sentence
     assert says in sentence
     assert remedy
+
+
+def test_the_scorecard_says_which_cells_and_forecasts_nothing_from_drawn_ones(tmp_path, held):
+    for drawn in (False, True):
+        cells_of = dataclasses.replace(held, synthetic=drawn)
+        places = {"store": Store(tmp_path / "store"), "cache": tmp_path / "suites", "scratch": tmp_path / "scratch"}
+        given = {"submission": {"team": "us"}, "rows": 16, "suites": ("held-out", "stacked"), "probes": False}
+        rehearsal = rehearse(good(tmp_path / "s.zip"), cells_of, **given, **places)
+        assert (rehearsal.card["forecast"] is None) == drawn
+        assert rehearsal.card["source"] == "random images"
+        assert ("drawn cells say nothing about real ones" in printed(rehearsal.verdict, rehearsal.card)) == drawn
+        rehearsal.write(tmp_path / "out")
+        page = (tmp_path / "out" / "scorecard.html").read_text()
+        assert ("drawn cells say nothing about real ones" in page) == drawn
+        assert "random images" in page
 
 
 def test_a_failing_zip_has_a_scorecard_without_scores(tmp_path, held):

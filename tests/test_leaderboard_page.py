@@ -152,6 +152,28 @@ def test_answers_that_cannot_be_read_are_passed_over_with_a_sentence(tmp_path):
     assert "Submit bbbbbbbb" in said
 
 
+def test_a_zip_that_was_judged_twice_is_one_entry_of_the_advice(tmp_path):
+    store = Store(tmp_path / "board")
+    for letter, share in (("a", 0.9), ("a", 0.9), ("b", 0.6)):
+        given = judged.answers(ASKED, share, seed=ord(letter))
+        store.add(judged.card(ASKED, given, zip_sha256=letter * 64), ASKED, given)
+    said = printed(store, tmp_path / "p.html", hidden=700)
+    assert "No difference at all" not in said
+    assert "Submit aaaaaaaa" in said
+    assert "hidden set of 700 images" in said
+
+
+def test_of_drawn_cells_nothing_is_forecast_and_nobody_is_advised_to_submit_them(tmp_path):
+    store = Store(tmp_path / "board")
+    given = judged.answers(ASKED, 0.9)
+    facts = judged.card(ASKED, given, zip_sha256="a" * 64) | {"synthetic": True, "source": "test cells of synthetic"}
+    name = store.add(facts, ASKED, given)
+    assert lines_of(build(store))[name].kind == "none"
+    assert "No entry with stored answers" in printed(store, tmp_path / "p.html")
+    store.record(name, 0.9)
+    assert store.pairs() == []
+
+
 def test_slots_count_what_was_recorded_today(filled):
     (left,) = build(filled, per_day=5).quotas.values()
     assert (left.used_today, left.left) == (1, 4)
@@ -166,7 +188,7 @@ def test_the_door_prints_table_forecast_and_advice_and_writes_the_page(filled, t
     assert re.search(r"us +podium atto +0\.\d\d  0\.\d\d\.\.0\.\d\d +forecast +00000000", said)
     assert re.search(r"nano +0\.91 +recorded", said)
     assert "a left-out pair is missed by" in said
-    assert "Chance of ranking first on a re-drawn hidden set of 1,000 images: 00000000" in said
+    assert "Chance of ranking first on a re-drawn hidden set of 5,000 images: 00000000" in said
     assert "Submit 00000000" in said
     assert (tmp_path / "board.html").stat().st_size > 20_000
 

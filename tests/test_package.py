@@ -249,6 +249,7 @@ def test_the_scorecard_says_where_the_network_looked_on_what_it_was_judged_on(he
     assert make() == 0
     found = json.loads(Path("dist/scorecard.json").read_text())["attention"]
     assert found["sets"].keys() == {"held-out"}
+    assert found["network"].startswith(f"run {Run.open('latest').id} as it was trained and with one view")
     with np.load(Run.open("latest").split_path) as split:
         assert found["sets"]["held-out"]["answers"] == len(split["test"])
     judged(monkeypatch, card() | {"suites": {}})

@@ -14,6 +14,7 @@ from build.cli.options import (
     team_option,
 )
 from build.errors import UserError
+from build.recipe import Recipe
 
 
 @click.command()
@@ -91,6 +92,14 @@ def compat(zip: Path, **options) -> int:
 )
 @click.option(
     "--total", type=click.IntRange(min=0), default=100, show_default=True, help="Slots of the phase; 0: no limit."
+)
+@click.option(
+    "--hidden",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=Recipe.hidden_images,
+    show_default=True,
+    help="Images of the hidden set, for chances and differences that it would show.",
 )
 @seed_option
 def leaderboard(record: tuple[str, str] | None, **options) -> None:

@@ -122,12 +122,18 @@ class Findings:
     copies: list[Copies]
     copied_pictures: int
     near: list[Pair]
+    """The first of `near_count`."""
+    near_count: int
+    near_across: list[Pair]
+    """Those under different labels."""
     hash_bits: list[int]
     hash_pairs: list[Pair]
     searches: list[Search]
     outliers: list[Outlier]
     backgrounds: list[Background]
     background_alone: list[int]
+    """The first of `background_alone_count`."""
+    background_alone_count: int
     conflicts: list[Copies]
     network: Network | None
     left_out: str = ""

@@ -80,7 +80,7 @@ def tiles(found: Findings) -> list[dict[str, str]]:
         ("Cells kept", f"{every.kept:,}", f"of {every.found:,} pictures"),
         ("Exact duplicates", f"{counts.get('duplicate', 0):,}", f"of {found.copied_pictures:,} pictures"),
         ("Foreign pictures", f"{counts.get('foreign', 0):,}", "no cells, by their colours"),
-        ("Near-duplicate pairs", f"{len(found.near):,}", "kept on one side of the split"),
+        ("Near-duplicate pairs", f"{found.near_count:,}", "kept on one side of the split"),
     ]
     others = found.backgrounds[1:]
     apart = sum(group.count for group in others)

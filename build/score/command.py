@@ -11,6 +11,7 @@ import numpy as np
 from build.console import console
 from build.errors import UserError
 from build.files import check_writable, sha256
+from build.members import split_of
 from build.runs import Run
 from build.score import held_out, scorecard, transcript
 from build.score.bundle import check_target, write_competition
@@ -82,23 +83,40 @@ def score(
 
 
 def _held(zip_path: Path, run: str | None, data: str | None) -> HeldOut:
-    """The test cells that were asked for; without a wish those of the run that the zip was packaged from, where that is known."""
-    if data:
-        return held_out.of_data(data)
-    if run:
-        return held_out.of_run(Run.open(run))
-    own = Store().run_of(sha256(zip_path))
-    if own:
+    """The test cells that were asked for; without a wish those of the run that the zip was packaged from, where that is known.
+
+    Says so where the zip may have been trained on some of them.
+    """
+    own, name = None, Store().run_of(sha256(zip_path))
+    if name:
         with contextlib.suppress(UserError):  # it was removed since
-            return held_out.of_run(Run.open(own))
-    held = held_out.default()
-    console.print(
-        f"Which cells this zip was trained on is not known here. If any of the {held.source} were among them, its accuracy comes out "
-        "too good; --run names its run.",
-        style="yellow",
-        markup=False,
-    )
+            own = Run.open(name)
+    if data:
+        held = held_out.of_data(data)
+    elif run or own:
+        held = held_out.of_run(Run.open(run) if run else own)
+    else:
+        held = held_out.default()
+    if warning := _seen(held, own, named=bool(run)):
+        console.print(warning, style="yellow", markup=False)
     return held
+
+
+def _seen(held: HeldOut, own: Run | None, *, named: bool) -> str:
+    """What there is to say about test cells that the zip, packaged from the run `own`, was trained on; `named`: its user chose the run."""
+    if own is None:
+        if held.synthetic or named:
+            return ""
+        return (
+            f"Which cells this zip was trained on is not known here. If any of the {held.source} were among them, its accuracy comes "
+            "out too good; --run names its run."
+        )
+    if held.split is None or own.facts["data"]["sha256"] != held.cells_sha256:
+        return ""
+    seen = held.split.tests_seen_by(split_of(own))
+    if not seen:
+        return ""
+    return f"Run {own.id}, which this zip was packaged from, was trained on {seen} of these cells: its accuracy comes out too good."
 
 
 def _end(verdict: Verdict, more: dict, as_json: bool) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from build.data.cells import Cells
 from build.data.prepare import prepare
-from build.data.read import read
+from build.data.read import is_synthetic, read
 from build.data.split import Split
 from build.errors import UserError
 from build.recipe import Recipe
@@ -47,6 +47,11 @@ class HeldOut:
     """Of the split; the suites' random numbers come from it too."""
     source: str
     """One line for people: which cells these are."""
+    synthetic: bool = False
+    """Whether the kit drew them: what a zip scores on them says nothing about real cells."""
+    cells_sha256: str = ""
+    """Of all cells that the split is of; empty where nobody asks."""
+    split: Split | None = None
 
 
 def of_run(run: Run, cache: Path = Path("data"), cells: Cells | None = None) -> HeldOut:
@@ -60,6 +65,9 @@ def of_run(run: Run, cache: Path = Path("data"), cells: Cells | None = None) -> 
         cells.labels[parts.test],
         run.facts["seed"],
         f"test cells of {cells.source}, run {run.id}",
+        is_synthetic(cells.source),
+        cells.sha256,
+        parts,
     )
 
 
@@ -83,8 +91,16 @@ def cells_of_run(run: Run, cache: Path = Path("data"), cells: Cells | None = Non
 def of_data(source: str, seed: int = 0, cache: Path = Path("data")) -> HeldOut:
     """The test side of the default split of a data source. A zip that was trained elsewhere may have seen them."""
     prepared = prepare(source, Recipe(name="judge"), seed=seed, cache=cache)
-    test = prepared.split.test
-    return HeldOut(Rows(prepared.cells.images, test), prepared.cells.labels[test], seed, f"test cells of {source}")
+    cells, test = prepared.cells, prepared.split.test
+    return HeldOut(
+        Rows(cells.images, test),
+        cells.labels[test],
+        seed,
+        f"test cells of {source}",
+        is_synthetic(source),
+        cells.sha256,
+        prepared.split,
+    )
 
 
 def default(root: Path | str = "runs", cache: Path = Path("data")) -> HeldOut:

@@ -174,6 +174,7 @@ def facts(card: Mapping) -> list[tuple[str, str]]:
     rows = [
         ("Test images", f"{card['held_out']['n']:,}" if card.get("held_out") else ""),
         ("Answers over all conditions", f"{card['images']:,}"),
+        ("Cells", card.get("source") or ""),
         ("Seed of the suites", str(card["seed"])),
         ("Device", card.get("device") or ""),
         ("Engine", " ".join(str(outcome[key]) for key in ("engine", "era") if outcome.get(key))),

@@ -103,6 +103,8 @@ def rehearse(
             device=machine(),
             competition=COMPETITION,
             own_pairs=store.pairs(),
+            source=held.source,
+            synthetic=held.synthetic,
         )
         entry = store.add(card, conditions, predictions)
     verdict.outcome.predictions = {}  # their files are gone: the store has the answers

@@ -204,6 +204,8 @@ def assemble(
     device: str = "",
     competition: str = "",
     own_pairs: Sequence[tuple[Mapping, float]] = (),
+    source: str = "",
+    synthetic: bool = False,
 ) -> dict:
     """The scorecard of one submission as a JSON-able dict.
 
@@ -212,7 +214,7 @@ def assemble(
     submission: facts of the zip (file, zip_sha256, zip_bytes, weights_sha256, commit, run, team ...). recipe: the facts
     the training is known by, or None. baseline: the scorecard of another submission, whose name appears beside the
     ratios. own_pairs: (suite -> accuracy, the server's score), from which the forecast learns beside the public pairs
-    (`Store.pairs`).
+    (`Store.pairs`). source: which cells these are, in words; of synthetic ones nothing is forecast.
     """
     given = dict(outcome) if isinstance(outcome, Mapping) else dataclasses.asdict(outcome)
     outcome = {**dataclasses.asdict(Outcome()), **given}
@@ -233,6 +235,7 @@ def assemble(
         name: score_suite(name, members, answered, classes, trained_with, clean_error)
         for name, members in groups.items()
     }
+    accuracies = {name: suite["accuracy"] for name, suite in suites.items()}
     asked = [condition for members in groups.values() for condition in members]
     card = {
         "format": FORMAT,
@@ -245,6 +248,8 @@ def assemble(
         "submission": {**dict.fromkeys(SUBMISSION), **submission},
         "recipe": None if recipe is None else dict(recipe),
         "trained_with": None if trained_with is None else list(trained_with),
+        "source": source,
+        "synthetic": synthetic,
         "seed": seed,
         "device": device,
         "images": sum(len(condition.labels) for condition in asked),
@@ -257,7 +262,7 @@ def assemble(
         "gates": None,  # packaging fills them in
         "attention": None,  # and this, where the network is at hand (build/attention.py)
         "worst": worst_images(asked, answered) if asked else [],
-        "forecast": Forecaster(own_pairs).predict({name: suite["accuracy"] for name, suite in suites.items()}),
+        "forecast": None if synthetic else Forecaster(own_pairs).predict(accuracies),
     }
     if baseline is not None:
         card["baseline"] = compare_with(card, baseline, baseline_name or "baseline")

@@ -45,6 +45,8 @@ def show(verdict: Verdict, console: Console, card: Mapping | None = None) -> Non
             interval = f"{forecast['low']:.2f}..{forecast['high']:.2f} ({forecast['confidence']:.0%} interval)"
             console.print(f"Forecast of the server's score: {forecast['score']:.2f}, {interval}.", markup=False)
             console.print(forecast["sentence"], style="dim", markup=False)
+        elif card.get("synthetic"):
+            console.print("No forecast of the server's score: drawn cells say nothing about real ones.", style="dim")
     console.print(Text(verdict.sentence, style="bold green" if not verdict.exit_code else "bold red"))
 
 
@@ -86,7 +88,7 @@ def headroom(verdict: Verdict) -> list[str]:
 def suites(card: Mapping) -> Table:
     """A row a suite."""
     table = Table(title="Accuracy by suite", title_justify="left", **SLIM)
-    for column in ("suite", "accuracy", "95 % interval", "images", "worst corruption", "its accuracy", "trained with"):
+    for column in ("suite", "accuracy", "95 % interval", "answers", "worst corruption", "its accuracy", "trained with"):
         table.add_column(column, justify="left" if column in ("suite", "worst corruption", "trained with") else "right")
     for name, suite in card["suites"].items():
         errors = {key: entry["error"] for key, entry in suite["corruptions"].items() if name != "held-out"}
@@ -99,7 +101,7 @@ def suites(card: Mapping) -> Table:
             f"{suite['n']:,}",
             worst,
             f"{1 - errors[worst]:.3f}" if errors else "",
-            "" if not marked else f"{len(marked)} of {len(errors)}",
+            "not known" if marked is None else f"{len(marked)} of {len(errors)}" if marked else "none",
         )
     return table
 

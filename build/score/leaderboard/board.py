@@ -14,7 +14,8 @@ from rich.console import Console
 
 from build.errors import UserError
 from build.score.leaderboard import page
-from build.score.leaderboard.compare import choose
+from build.score.leaderboard.choose import choose
+from build.score.leaderboard.compare import HIDDEN
 from build.score.leaderboard.forecast import report
 from build.score.leaderboard.ranking import Board, build
 from build.score.leaderboard.rules import RULES
@@ -26,14 +27,19 @@ CONTENDERS = 5
 """As many of the best entries take part in the advice."""
 
 
-def advice(board: Board, store: Store, *, rng: np.random.Generator) -> list[str]:
-    """Which of this team's entries to submit next, from their answers to the same images; sentences."""
+def advice(board: Board, store: Store, *, rng: np.random.Generator, hidden: int = HIDDEN) -> list[str]:
+    """Which of this team's entries to submit next, from their answers to the same images; sentences.
+
+    A zip that was judged several times is one entry here: it would share its own chances.
+    """
     ours = sorted((line for line in board.lines if line.kind in ("recorded", "forecast")), key=lambda line: -line.score)
-    answered, passed_over = {}, []
+    answered, passed_over, zips = {}, [], set()
     for line in ours:
-        if len(answered) < CONTENDERS and line.id not in answered and store.has_predictions(line.id):
+        zip_sha256 = line.facts.get("zip_sha256") or line.id
+        if len(answered) < CONTENDERS and zip_sha256 not in zips and store.has_predictions(line.id):
             try:
                 answered[line.id] = store.predictions(line.id)
+                zips.add(zip_sha256)
             except UserError as error:
                 passed_over.append(f"{line.id} takes no part in the advice: {error}")
     if not answered:
@@ -41,7 +47,7 @@ def advice(board: Board, store: Store, *, rng: np.random.Generator) -> list[str]
     elif len(answered) == 1:
         sentences = [f"One entry to choose from, {next(iter(answered))}; a second one gives a comparison."]
     else:
-        sentences = choose(answered, rng=rng)
+        sentences = choose(answered, rng=rng, hidden=hidden)
     return [*passed_over, *sentences]
 
 
@@ -57,6 +63,7 @@ def main(
     reported: bool = True,
     per_day: int = 5,
     total: int = 100,
+    hidden: int = HIDDEN,
     seed: int = 0,
     path: Path = PAGE,
     output: Console | None = None,
@@ -66,7 +73,9 @@ def main(
     store: the folder of entries. record: (entry, the server's score 0..1) of `phase`. add, remove: an entry that its
     owner puts on the board or takes off it, for the rules that leave that to the owner. compare: two entries; without
     it the best ones are compared. An entry is named by its id, zip file or run, or the beginning of one. per_day, total:
-    slots of the phase, 0 for no limit. Raises UserError for an unknown entry, rule, phase or score.
+    slots of the phase, 0 for no limit. hidden: images of the hidden set, for the chances.
+
+    Raises UserError for an unknown entry, rule, phase or score.
     """
     if output is None:
         output = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
@@ -97,7 +106,7 @@ def main(
     for sentence in report(board.forecaster):
         output.print(sentence, markup=False)
     compared = {name: entries.predictions(name) for name in chosen}
-    sentences = choose(compared, rng=rng) if compared else advice(board, entries, rng=rng)
+    sentences = choose(compared, rng=rng, hidden=hidden) if compared else advice(board, entries, rng=rng, hidden=hidden)
     for sentence in sentences:
         output.print(sentence, markup=False)
     page.write(board, path, advice=sentences)

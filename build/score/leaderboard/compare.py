@@ -8,17 +8,18 @@ exact test holds; over a suite, where an image is asked about several times, ima
 covered: training again with another seed, which often moves a score more than the choice of images does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest
 
 from build.errors import UserError
+from build.recipe import Recipe
 from build.score.leaderboard.predictions import Predictions
 
-HIDDEN = 1000
-"""Images in a hidden set, for the chances; the real number is not public."""
+HIDDEN = Recipe.hidden_images
+"""Images in a hidden set, for the chances: a recipe's default; the real number is not public."""
 DRAWS = 2000
 SURE, LIKELY = 0.95, 0.8
 
@@ -195,9 +196,10 @@ def chances_of_first(
 def advise(names: tuple[str, str], suites: Sequence[Suite], chances: np.ndarray, hidden: int) -> str:
     """One plain sentence: which entry is worth a slot, or that the images cannot tell."""
     perturbed = deciding(suites)
-    right = np.concatenate([suite.right for suite in perturbed])
-    gap = float(right[:, 0].mean() - right[:, 1].mean())
-    disagreement = float((right[:, 0] != right[:, 1]).mean())
+    # Suites count alike, as in the chances, however many conditions each has.
+    gaps = [float(suite.right[:, 0].mean() - suite.right[:, 1].mean()) for suite in perturbed]
+    gap = float(np.mean(gaps))
+    disagreement = float(np.mean([(suite.right[:, 0] != suite.right[:, 1]).mean() for suite in perturbed]))
     better = int(chances[1] > chances[0])
     if disagreement == 0:
         return f"No difference at all: {names[0]} and {names[1]} give the same answers; submit either."
@@ -213,6 +215,17 @@ def advise(names: tuple[str, str], suites: Sequence[Suite], chances: np.ndarray,
         return (
             f"{names[better]} is probably better ({chances[better]:.0%}), not surely: worth a slot where one is to "
             f"spare; {hidden:,} images show differences from about {100 * visible:.1f} points on."
+        )
+    if min(gaps) < -visible and max(gaps) > visible:
+        leads = ", ".join(f"{100 * one:+.1f} on {suite.name}" for one, suite in zip(gaps, perturbed, strict=True))
+        return (
+            f"The suites disagree: {names[0]} against {names[1]} is {leads} (points), so it depends on what the hidden set is like; "
+            f"{names[better]} is ahead in {chances[better]:.0%} of the mixtures."
+        )
+    if abs(gap) >= visible:
+        return (
+            f"Our images are too few to tell: {100 * gap:+.1f} points, which {hidden:,} images would show (from "
+            f"{100 * visible:.1f} on), rest on a few of ours; judge both with more --rows, or save the slot."
         )
     told = (
         f"about {needed:,} images would be needed"
@@ -245,52 +258,3 @@ def compare(
         advise(names, suites, chances, hidden),
         named(suites),
     )
-
-
-def _alike(answered: Mapping[str, Predictions], wanted: set[str]) -> tuple[list[str], dict[str, set[str]]]:
-    """(the first entry and those that share all the suites `wanted` with it, each other one -> those suites that it would cost)."""
-    names, lost = list(answered)[:1], {}
-    for name in list(answered)[1:]:
-        try:
-            shared = {suite.name for suite in align([answered[one] for one in (*names, name)], (names[0], name))}
-        except UserError:
-            shared = set()
-        if wanted <= shared:
-            names.append(name)
-        else:
-            lost[name] = wanted - shared
-    return names, lost
-
-
-def choose(answered: Mapping[str, Predictions], *, rng: np.random.Generator, hidden: int = HIDDEN) -> list[str]:
-    """Which of several entries to submit: everyone's chance of ranking first, then the two likeliest side by side.
-
-    answered: entry -> its answers, the best entry first; entries that were not judged on the first one's images, or not on those
-    of all its suites, are named and passed over. Returns sentences for the terminal and the page.
-    """
-    first = next(iter(answered))
-    wanted = {suite.name for suite in align([answered[first]], [first])}
-    names, lost = _alike(answered, wanted)
-    partly = [name for name in lost if lost[name] != wanted]
-    if len(names) == 1 and partly:
-        # Nobody answered to all of the first one's suites: what it shares with the next best has to do.
-        wanted = wanted - lost[partly[0]]
-        names, lost = _alike(answered, wanted)
-    sentences = []
-    for name, suites in lost.items():
-        images = "images" if suites == wanted else f"images of {', '.join(sorted(suites))}"
-        sentences.append(f"{name} was judged on other {images} than {first} and is not compared.")
-    if len(names) == 1:
-        return [*sentences, "Judge both zips with the same data, seed and suites to compare them."]
-    if len(names) > 2:
-        suites = align([answered[name] for name in names], names)
-        chances = chances_of_first(suites, rng=rng, hidden=hidden)
-        # Those without a chance stand in the order of their answers.
-        order = np.lexsort((-sum(suite.right.mean(axis=0) for suite in suites), -chances))
-        shown = ", ".join(f"{names[i]} {chances[i]:.0%}" for i in order)
-        chance = f"Chance of ranking first on a re-drawn hidden set of {hidden:,} images: {shown} {named(suites)}."
-        sentences.append(chance)
-        names = [names[i] for i in order[:2]]
-    first, second = names
-    result = compare(answered[first], answered[second], names=(first, second), rng=rng, hidden=hidden)
-    return [*sentences, *result.lines()]

@@ -124,10 +124,12 @@ class Forecaster:
         """
         if ANCHOR not in suites:
             return None
-        mean, deviation = self._predict(own_point(suites))
+        # A suite that no record of one's own speaks of has a weight of 0 for certain: its difference would only widen the interval
+        # by the prior, and the public pairs, from which the interval's coverage is known, have none.
+        spoken = {name for known, _ in self.own for name in known} | {ANCHOR}
+        mean, deviation = self._predict(own_point({name: suites[name] for name in suites if name in spoken}))
         # Few pairs estimate the noise: Student's t with their number less the offset, the slope and the noise itself.
         reach = float(t.ppf(0.5 + confidence / 2, max(2, len(self.points) - 3))) * deviation
-        error = self.leave_one_out()
         pairs = f"{len(self.pairs)} public pairs" + (f" and {len(self.own)} of your own" if self.own else "")
         return {
             "score": float(expit(mean)),
@@ -136,13 +138,18 @@ class Forecaster:
             "confidence": confidence,
             "pairs": len(self.points),
             "own_pairs": len(self.own),
-            "leave_one_out": error["mean_absolute_error"],
             "sentence": (
-                f"Forecast from {pairs} of a local perturbed score and the server's; left out one by one, a pair is "
-                f"missed by {100 * error['mean_absolute_error']:.1f} points on average. "
-                "An inference about a set that nobody here has seen."
+                f"Forecast from {pairs} of a local perturbed score and the server's; {self.error()[1]} is missed by "
+                f"{100 * self.error()[0]:.1f} points on average. An inference about a set that nobody here has seen."
             ),
         }
+
+    def error(self) -> tuple[float, str]:
+        """Mean absolute error, a share, and of what: a team without records of its own is in the position of one left out as a whole."""
+        errors = self.leave_one_out()
+        if self.own:
+            return errors["mean_absolute_error"], "a public pair, left out one by one,"
+        return errors["new_source"], "a public pair of a team that is not known"
 
     def leave_one_out(self) -> dict:
         """Errors on the public pairs, in shares, each pair forecast from the others.

@@ -59,14 +59,8 @@ def tiles(board: Board) -> list[dict]:
         )
     if theirs:
         rows.append({"name": "Best reported", "value": f"{max(theirs):.4g}", "range": f"{board.phase} phase, public"})
-    error = board.forecaster.leave_one_out()
-    rows.append(
-        {
-            "name": "Forecast's error",
-            "value": f"{100 * error['mean_absolute_error']:.1f} pt",
-            "range": f"left out one by one, {error['pairs']} public pairs",
-        }
-    )
+    error, what = board.forecaster.error()
+    rows.append({"name": "Forecast's error", "value": f"{100 * error:.1f} pt", "range": f"by which {what} is missed"})
     for team, left in board.quotas.items():
         rows.append(
             {

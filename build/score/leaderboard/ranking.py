@@ -146,7 +146,10 @@ def build(
     entries = store.entries()
     by_id = {entry.id: entry for entry in entries}
     forecaster = Forecaster(store.pairs())
-    forecasts = {entry.id: forecaster.predict(entry.suites) if entry.suites else None for entry in entries}
+    forecasts = {
+        entry.id: forecaster.predict(entry.suites) if entry.suites and not entry.facts.get("synthetic") else None
+        for entry in entries
+    }
     actions = [Action(*action) for action in store.actions()]
 
     history = [own_submission(entry, PHASES[0], forecasts[entry.id]) for entry in entries]

@@ -63,6 +63,8 @@ def facts_of(card: Mapping) -> dict:
         "status": "Finished" if card["outcome"].get("status") == "scored" else "Failed",
         "reason": card["outcome"].get("reason") or "",
         "scores": {name: {key: suite[key] for key in kept} for name, suite in card["suites"].items()},
+        "source": card.get("source"),
+        "synthetic": bool(card.get("synthetic")),
         "seed": card["seed"],
         "device": card.get("device"),
         "seconds_per_1000": card.get("seconds_per_1000"),
@@ -205,7 +207,7 @@ class Store:
         found = []
         for entry in self.entries():
             scores = [entry.server[phase] for phase in PHASES if phase in entry.server]
-            if scores and entry.suites:
+            if scores and entry.suites and not entry.facts.get("synthetic"):
                 found.append((entry.suites, scores[-1]))
         return found
 
