@@ -19,26 +19,33 @@ from .framing import OFF, enlarge, frame
 def fold(arrays: dict[str, np.ndarray], spec: dict) -> dict[str, np.ndarray]:
     """Weights by the names of `convnext.weight_shapes` -> fewer weights that compute the same, float32."""
     depths, _ = SIZES[spec["size"]]
-    folded = {name: array.astype(np.float64) for name, array in arrays.items()}
+    folded = dict(arrays)
+
+    # One layer at a time is in float64: of a network of a gigabyte all of them would be two more.
+    def wide(name: str) -> np.ndarray:
+        return folded.pop(name).astype(np.float64)
+
+    def narrow(name: str, array: np.ndarray) -> None:
+        folded[name] = array.astype(np.float32)
 
     def norm_into(norm: str, layer: str) -> None:
         """(x * gamma + beta) @ kernel + bias = x @ (gamma * kernel) + (bias + beta @ kernel)."""
-        gamma, beta, kernel = folded.pop(f"{norm}/gamma"), folded.pop(f"{norm}/beta"), folded[f"{layer}/kernel"]
-        folded[f"{layer}/bias"] = folded[f"{layer}/bias"] + beta @ kernel
-        folded[f"{layer}/kernel"] = kernel * gamma[:, None]
+        gamma, beta, kernel = wide(f"{norm}/gamma"), wide(f"{norm}/beta"), wide(f"{layer}/kernel")
+        narrow(f"{layer}/bias", wide(f"{layer}/bias") + beta @ kernel)
+        narrow(f"{layer}/kernel", kernel * gamma[:, None])
 
     scale = 1 / np.array(PIXEL_DEVIATION)
-    folded["stem_conv/kernel"] = folded["stem_conv/kernel"] * scale[:, None]
+    narrow("stem_conv/kernel", wide("stem_conv/kernel") * scale[:, None])
     # The norms before the downsampling convolutions stay: those pad odd sides with zeros, after the norm.
     for stage, depth in enumerate(depths):
         for block in range(depth):
             name = f"stage_{stage}_block_{block}"
             norm_into(f"{name}_norm", f"{name}_expand")
-            gamma = folded.pop(f"{name}_scale/gamma")
-            folded[f"{name}_project/kernel"] = folded[f"{name}_project/kernel"] * gamma
-            folded[f"{name}_project/bias"] = folded[f"{name}_project/bias"] * gamma
+            gamma = wide(f"{name}_scale/gamma")
+            for part in ("kernel", "bias"):
+                narrow(f"{name}_project/{part}", wide(f"{name}_project/{part}") * gamma)
     norm_into("head_norm", "logits")
-    return {name: array.astype(np.float32) for name, array in folded.items()}
+    return {name: array.astype(np.float32, copy=False) for name, array in folded.items()}
 
 
 def forward(arrays: dict[str, np.ndarray], spec: dict) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -19,19 +19,23 @@ LAST_OF_STRIDE_16 = 4
 
 def fold(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Weights by the names of efficientnet_lite.py -> NAME/kernel and NAME/bias of every layer, float32."""
-    wide = {name: array.astype(np.float64) for name, array in arrays.items()}
-    folded = {name: wide.pop(name) for name in ("logits/kernel", "logits/bias")}
-    for name in [name.removesuffix("/kernel") for name in wide if name.endswith("/kernel")]:
+    folded = {name: arrays[name].astype(np.float32) for name in ("logits/kernel", "logits/bias")}
+    for name in [name.removesuffix("/kernel") for name in arrays if name.endswith("/kernel")]:
+        if name == "logits":
+            continue
         gamma, beta, mean, variance = (
-            wide[f"{name}_norm/{part}"] for part in ("gamma", "beta", "moving_mean", "moving_variance")
+            arrays[f"{name}_norm/{part}"].astype(np.float64)
+            for part in ("gamma", "beta", "moving_mean", "moving_variance")
         )
         factor = gamma / np.sqrt(variance + NORM_EPSILON)
         # A depthwise kernel ends in (channels, 1), any other in its output channels.
         along = factor[:, None] if name.endswith("_depthwise") else factor
-        folded[f"{name}/kernel"] = wide[f"{name}/kernel"] * along
-        folded[f"{name}/bias"] = beta - mean * factor
-    folded["stem/kernel"] /= np.array(PIXEL_DEVIATION)[:, None]
-    return {name: array.astype(np.float32) for name, array in folded.items()}
+        if name == "stem":
+            along = along / np.array(PIXEL_DEVIATION)[:, None]
+        # One layer at a time is in float64: of a large network all of them would be twice its memory.
+        folded[f"{name}/kernel"] = (arrays[f"{name}/kernel"] * along).astype(np.float32)
+        folded[f"{name}/bias"] = (beta - mean * factor).astype(np.float32)
+    return folded
 
 
 def forward(arrays: dict[str, np.ndarray], spec: dict) -> Callable[[tf.Tensor], tf.Tensor]:

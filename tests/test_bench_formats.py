@@ -68,7 +68,7 @@ def test_every_format_that_can_be_written_becomes_a_zip(monkeypatch, tiny, tmp_p
     monkeypatch.setattr(
         formats, "FORMATS", {name: formats.FORMATS[name] for name in (".keras", "strange")}
     )  # the others take tens of seconds
-    monkeypatch.setattr(formats, "SHIPPED", ("model.py", "submission/contract.py"))
+    monkeypatch.setattr("build.package.SHIPPED", ("model.py", "submission/contract.py"))
     zips, missing = formats.write(*tiny[:2], tmp_path)
     assert missing == ["strange is left out: strange is not installed here."]
     assert list(zips) == [formats.OURS, formats.HALF, ".keras"]

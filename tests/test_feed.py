@@ -1,6 +1,8 @@
 """What keras reads batches from."""
 
 import dataclasses
+import gc
+import weakref
 
 import keras
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 import toy_cells
 
 from build.train.classifier import Classifier
-from build.train.feed import feed
+from build.train.feed import ReadAhead, feed
 from build.train.fit import train
 
 
@@ -34,6 +36,26 @@ def test_all_batches_come_in_order_as_often_as_they_are_read(fed):
         assert [x.shape for x, _ in read] == [(4, 8, 8, 3), (4, 8, 8, 3), (2, 8, 8, 3)]
         assert [(int(x.max()), float(y.max())) for x, y in read] == [(0, 0.0), (1, 1.0), (2, 2.0)]
         assert {(x.dtype, y.dtype) for x, y in read} == {(np.dtype("uint8"), np.dtype("float32"))}
+
+
+def test_batches_that_were_read_are_not_held_when_their_epoch_is_over():
+    """TensorFlow keeps what a pipeline reads from: what that holds stays for the whole training."""
+
+    class Made(ReadAhead):
+        def __len__(self):
+            return 5
+
+        def make(self, index):
+            made = np.full((4, 8, 8, 3), index, np.uint8), np.zeros((4, 5), np.float32)
+            seen.append(weakref.ref(made[0]))
+            return made
+
+    seen = []
+    with Made(workers=2) as batches:
+        assert [int(x.numpy().max()) for x, _ in feed(batches)] == [0, 1, 2, 3, 4]
+    gc.collect()
+    assert len(seen) == 5
+    assert not any(made() is not None for made in seen)
 
 
 def test_nothing_is_tuned_and_the_length_is_known(fed):

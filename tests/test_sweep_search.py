@@ -98,6 +98,19 @@ def test_poor_trials_are_given_up_at_a_ninth_or_a_third_of_the_epochs_and_good_o
     assert lengths[distances.index(min(distances))] == 9
 
 
+@pytest.mark.parametrize("epochs", [14, 16, 30, 60])
+def test_nothing_is_given_up_after_a_third_of_the_epochs(epochs):
+    """Each trial is better than those before it until halfway, and worse after it."""
+    pytest.importorskip("optuna")
+    search = Search(parse("dropout=uniform(0,1)"), seed=0, epochs=epochs)
+    for number in range(9):
+        search.ask(number)
+        for step in range(1, epochs + 1):
+            stop = search.report(number, step, number if step <= epochs / 2 else -number)
+            assert not stop or step == epochs, step
+        search.tell(number, -number)
+
+
 def test_a_trial_goes_on_with_its_settings_and_what_it_reported_twice_counts_once():
     pytest.importorskip("optuna")
     search = Search(parse("dropout=uniform(0,1)"), seed=0, epochs=9)

@@ -112,6 +112,9 @@ class Sweep:
                     search.recall(trial.number, trial.settings, trial.values, trial.value)
                 else:
                     search.ask(trial.number, trial.settings)
+                    if self._is_over(trial.label, self.spots[0]):  # it says no more by itself
+                        for step in sorted(trial.values):
+                            search.report(trial.number, step, trial.values[step])
                     begun.append(trial)
         while True:
             if self.follow:

@@ -110,7 +110,9 @@ class Search:
         self._optuna, self._seed = optuna, seed
         self._space = {name: self._translated(distribution) for name, distribution in space.items()}
         pruner = optuna.pruners.SuccessiveHalvingPruner(
-            min_resource=max(1, epochs // FACTOR**RUNGS), reduction_factor=FACTOR
+            # Rounded up: Optuna's rungs go on without end, and the next one is not to come before a run is finished.
+            min_resource=-(-epochs // FACTOR**RUNGS),
+            reduction_factor=FACTOR,
         )
         self._study = optuna.create_study(direction="maximize", pruner=pruner)
         self._trials: dict[int, object] = {}

@@ -53,6 +53,7 @@ class ReadAhead(keras.utils.PyDataset):
         """Stop the threads; batches that nobody asked for are dropped."""
         self._open = False
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._futures.clear()  # TensorFlow keeps what it once read from until the process ends
 
 
 def feed(batches: keras.utils.PyDataset):
