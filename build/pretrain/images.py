@@ -36,10 +36,6 @@ def recipe() -> Recipe:
         learning_rate=2e-3,
         stain_probability=0.5,
         stain=0.4,
-        veil_probability=0.0,  # the shipped weights learned under these
-        degrade_strength=0.5,
-        cutout_probability=0.2,
-        cutout_size=0.4,
     )
 
 
