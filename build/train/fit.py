@@ -104,7 +104,7 @@ class Training:
     def __init__(self, recipe: Recipe, prepared, seed: int, decision, stop, run: Run | None, teachers, hosts: Hosts):
         self.recipe, self.prepared, self.seed, self.decision, self.stop = recipe, prepared, seed, decision, stop
         self.teachers, self.run, self.hosts, self.watch, self.pruned = teachers, run, hosts, None, False
-        self.began, self.saving = time.perf_counter(), 0.0
+        self.began, self.measured = time.perf_counter(), 0.0
         resumes = run is not None and run.checkpoint_path.exists()
         self.learner = Learner(
             recipe,
@@ -225,12 +225,15 @@ class Training:
             if self.hosts.chief:
                 self.run.save_weights(arrays, meta)
             state.best = row
-        row["seconds"] = time.perf_counter() - began
+        now = time.perf_counter()
+        row["seconds"] = now - began
+        # From where the epoch before was measured: what came after that, its checkpoint above all, belongs to an epoch's cost too.
+        since, self.measured = self.measured or began, now
         spent = watch.seconds_an_image * watch.images + watch.start_seconds
         self.timetable.costs = self.timetable.costs.learn(
             kind,
             watch.seconds_an_image,
-            fixed=max(0.0, row["seconds"] - spent) + self.saving,
+            fixed=max(0.0, now - since - spent),
             start=None if known else watch.start_seconds,
         )
         state.done = epoch + 1
@@ -238,10 +241,8 @@ class Training:
         if self.recipe.minutes:
             self._decide()
         saved = dataclasses.replace(state, seconds=self.seconds)
-        began = time.perf_counter()
         if self.hosts.chief:
             record.save(self.run, saved, self.timetable, learner.variables, phase=phase)
-        self.saving = time.perf_counter() - began  # of the checkpoint that holds the costs: the next epoch's has to do
         self.hosts.run_id = self.run.id
         console.print(summary(row, state.total, best, self.timetable.remaining(state.done, state.total)))
         self.pruned = self.watch is not None and self.watch(self.run, state.history)
