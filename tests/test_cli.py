@@ -1,7 +1,9 @@
 """The command line: help everywhere, one sentence and exit code 2 for a user's mistake, the exit codes of the judge."""
 
 import dataclasses
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -288,6 +290,20 @@ def test_a_backend_that_cannot_train_is_one_sentence_before_any_work(monkeypatch
     assert "Traceback" not in said
     assert cli.main(["leaderboard", "--rule", "none"]) == 2
     assert says not in capsys.readouterr().err  # which needs no keras
+
+
+@pytest.mark.parametrize(("number", "full"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False)])
+def test_a_full_disk_is_one_sentence_whoever_met_it(monkeypatch, capsys, number, full):
+    def failing(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("build.data.prepare.prepare", failing)
+    if not full:
+        with pytest.raises(OSError, match="Input/output"):
+            cli.main(["train"])
+        return
+    assert cli.main(["train"]) == 2
+    assert "make room on it" in " ".join(capsys.readouterr().err.split())
 
 
 def test_ctrl_c_is_exit_code_130(monkeypatch, capsys):

@@ -14,6 +14,7 @@ from build.cli.sweeping import sweep
 from build.cli.training import package, train
 from build.console import console
 from build.errors import UserError
+from build.files import FULL
 from build.machine import check_backend
 
 WITH_FRAMEWORK = (train, pretrain, soup, compress, package, cam, reproduce, sweep)
@@ -52,6 +53,14 @@ def main(arguments: list[str] | None = None) -> int:
         result = app.main(args=arguments, prog_name="python -m build", standalone_mode=False)
     except UserError as error:
         console.print("[bold red]error:[/]", escape(str(error)))
+        return 2
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        # Most writers say which file it was; what writes without build.files (submission/ may not import it) does not.
+        console.print(
+            "[bold red]error:[/]", f"A disk is full ({error.strerror}); make room on it and repeat the command."
+        )
         return 2
     except (click.Abort, KeyboardInterrupt) as interruption:
         # build.runs.Interrupted says how to go on, and click wraps it; a bare Ctrl-C has nothing to say.

@@ -223,7 +223,6 @@ def _write(folder: Path, model: Pretrainer, network: keras.Model, spec: dict, se
     model.optimizer.load_average(model.trainable_variables)
     arrays = {name: np.asarray(ops.convert_to_numpy(value)) for name, value in variables(network).items()}
     path = folder / f"convnext-{settings['size']}.npz"
-    with explained(path, "written", "make room on its disk, or check its permissions"):
-        weights_file.save(path, arrays, {"spec": spec, "pretraining": settings}, storage="float16")
+    weights_file.save(path, arrays, {"spec": spec, "pretraining": settings}, storage="float16")
     console.print(f"Weights: {path}.")
     return path

@@ -3,9 +3,8 @@
     card = assemble(conditions, predictions, classes=CLASSES, outcome=outcome, submission={"file": ...}, seed=0)
     write_json(card, Path("dist/scorecard.json")); write_html(card, Path("dist/scorecard.html"), images=test_images)
 
-A scorecard carries all that its numbers depend on: n, seed, spread, device, commit, recipe, zip hash, suite
-definitions. It is not covered what the hidden set is: suites are proxies, and the forecast (leaderboard/forecast.py)
-says how good ones.
+A scorecard carries all that its numbers depend on: cells, n, seed, spread, device, commit, recipe, zip hash, suite definitions. It is not
+covered what the hidden set is: suites are proxies, and the forecast (leaderboard/forecast.py) says how good ones.
 """
 
 import dataclasses
@@ -211,10 +210,10 @@ def assemble(
 
     predictions: condition key -> labels (n,) or the path of their .npy; may be empty where the outcome is a failure,
     then the card has no suites. outcome: a mapping or a dataclass (status, step, reason, seconds, peak_mib ...).
-    submission: facts of the zip (file, zip_sha256, zip_bytes, weights_sha256, commit, run, team ...). recipe: the facts
-    the training is known by, or None. baseline: the scorecard of another submission, whose name appears beside the
-    ratios. own_pairs: (suite -> accuracy, the server's score), from which the forecast learns beside the public pairs
-    (`Store.pairs`). source: which cells these are, in words; of synthetic ones nothing is forecast.
+    submission: facts of the zip (file, zip_sha256, zip_bytes, weights_sha256, commit, run, team ...). recipe: the facts the training is
+    known by, or None. baseline: the scorecard of another submission, whose name appears beside the ratios. own_pairs: (suite -> accuracy,
+    the server's score), from which the forecast learns beside the public pairs (`Store.pairs`). source: which cells these are, in words;
+    of synthetic ones nothing is forecast.
     """
     given = dict(outcome) if isinstance(outcome, Mapping) else dataclasses.asdict(outcome)
     outcome = {**dataclasses.asdict(Outcome()), **given}
