@@ -1,6 +1,6 @@
 """A verdict as text for a terminal: findings, logs of what failed, times and memory, scores, and the verdict as the last line."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
@@ -93,7 +93,6 @@ def suites(card: Mapping) -> Table:
     for name, suite in card["suites"].items():
         errors = {key: entry["error"] for key, entry in suite["corruptions"].items() if name != "held-out"}
         worst = max(errors, key=errors.get) if errors else ""
-        marked = suite["seen"]
         table.add_row(
             name,
             f"{suite['accuracy']:.3f}",
@@ -101,9 +100,17 @@ def suites(card: Mapping) -> Table:
             f"{suite['n']:,}",
             worst,
             f"{1 - errors[worst]:.3f}" if errors else "",
-            "not known" if marked is None else f"{len(marked)} of {len(errors)}" if marked else "none",
+            _trained_with(suite["seen"], len(errors)),
         )
     return table
+
+
+def _trained_with(seen: Sequence[str] | None, corruptions: int) -> str:
+    if not corruptions:
+        return ""  # the images as they are
+    if seen is None:
+        return "not known"
+    return f"{len(seen)} of {corruptions}" if seen else "none"
 
 
 def classes(card: Mapping) -> Table:
