@@ -169,7 +169,9 @@ def test_of_drawn_cells_nothing_is_forecast_and_nobody_is_advised_to_submit_them
     facts = judged.card(ASKED, given, zip_sha256="a" * 64) | {"synthetic": True, "source": "test cells of synthetic"}
     name = store.add(facts, ASKED, given)
     assert lines_of(build(store))[name].kind == "none"
-    assert "No entry with stored answers" in printed(store, tmp_path / "p.html")
+    said = printed(store, tmp_path / "p.html")
+    assert "No entry with stored answers" in said
+    assert "Drawn cells forecast nothing: judge on real ones" in said
     store.record(name, 0.9)
     assert store.pairs() == []
 

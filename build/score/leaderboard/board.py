@@ -44,6 +44,8 @@ def advice(board: Board, store: Store, *, rng: np.random.Generator, hidden: int 
                 passed_over.append(f"{line.id} takes no part in the advice: {error}")
     if not answered:
         sentences = ["No entry with stored answers yet: judge a zip (`python -m build score ZIP`) to have one."]
+        if any(line.facts.get("synthetic") for line in board.lines):
+            sentences.append("Drawn cells forecast nothing: judge on real ones, `python -m build score ZIP --data D`.")
     elif len(answered) == 1:
         sentences = [f"One entry to choose from, {next(iter(answered))}; a second one gives a comparison."]
     else:
