@@ -1,0 +1,63 @@
+"""`python -m build score` and `bundle` as functions: which cells a zip is judged on, and what is refused before the work."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from build import cli
+from build.data.split import Split
+from build.files import sha256
+from build.score import command
+from build.score.held_out import HeldOut
+from tests.submissions import good
+
+SPLITS = {"r1": ([0, 1, 2, 3], [4], [5, 6]), "r2": ([5, 6, 4], [3], [2, 1]), "r3": ([0, 1], [2, 3], [4, 5, 6])}
+"""Training, validation and test rows of runs of the same cells."""
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_zip_is_judged_on_the_test_cells_of_the_run_that_it_was_packaged_from(monkeypatch, tmp_path, capsys):
+    zip_path = good(tmp_path / "s.zip")
+    parts = {name: Split(*(np.array(rows) for rows in sides), (), 0, "x") for name, sides in SPLITS.items()}
+
+    def held(name: str) -> HeldOut:
+        return HeldOut(None, None, 0, f"cells of {name}", False, "x", parts[name])
+
+    def run(name: str) -> SimpleNamespace:
+        return SimpleNamespace(id=name, facts={"data": {"sha256": "x"}})
+
+    monkeypatch.setattr(command.held_out, "of_run", lambda run: held(run.id))
+    monkeypatch.setattr(command.held_out, "of_data", held)
+    monkeypatch.setattr(command.held_out, "default", lambda: held("r3"))
+    monkeypatch.setattr(command.Run, "open", run)
+    monkeypatch.setattr(command, "split_of", lambda run: parts[run.id])
+    known = {sha256(zip_path): "r1"}
+    monkeypatch.setattr(command.Store, "run_of", lambda _, zip_sha256: known.get(zip_sha256))
+
+    def said(*given) -> tuple[str, str]:
+        return command._held(zip_path, *given).source, " ".join(capsys.readouterr().err.split())
+
+    assert said(None, None) == ("cells of r1", "")
+    for given in (("r2", None), (None, "r2")):
+        source, warned = said(*given)
+        assert source == "cells of r2"
+        assert "r1, which this zip was packaged from, was trained on 2 of these cells" in warned
+    known.clear()
+    source, warned = said(None, None)
+    assert source == "cells of r3"
+    assert "--run names its run" in warned
+    assert "is not known here" in said(None, "r2")[1]
+    assert said("r2", None) == ("cells of r2", "")  # its user says so
+
+
+def test_a_bundle_that_cannot_be_written_is_refused_before_its_images_are_made(capsys):
+    Path("file").touch()
+    assert cli.main(["bundle", "--data", "synthetic:160", "--out", "file/bundle.zip"]) == 2
+    assert "a file is where a folder should be" in " ".join(capsys.readouterr().err.split())
+    assert not Path("data/suites").exists()
