@@ -124,7 +124,7 @@ class Forecaster:
         """
         if ANCHOR not in suites:
             return None
-        # A suite that no record of one's own speaks of has a weight of 0 for certain: its difference would only widen the interval
+        # Nothing is known of the weight of a suite that no record of one's own speaks of: its difference would only widen the interval
         # by the prior, and the public pairs, from which the interval's coverage is known, have none.
         spoken = {name for known, _ in self.own for name in known} | {ANCHOR}
         mean, deviation = self._predict(own_point({name: suites[name] for name in suites if name in spoken}))
