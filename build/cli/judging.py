@@ -22,7 +22,11 @@ from build.recipe import Recipe
 @click.option(
     "--bundle", type=click.Path(path_type=Path), help="A competition bundle (folder or zip) to rehearse with."
 )
-@click.option("--run", metavar="RUN", help="Judge on the test cells of this run; default: of the one it was packaged from, else the last.")
+@click.option(
+    "--run",
+    metavar="RUN",
+    help="Judge on the test cells of this run; default: of the one it was packaged from, else the last.",
+)
 @click.option("--data", metavar="SOURCE", help="Judge on the test cells of this source (as for train) instead.")
 @click.option("--time-limit", metavar="S", type=FiniteRange(min=1), help="Seconds a job may take; default: 600.")
 @click.option("--memory-limit", metavar="GIB", type=FiniteRange(min=0.1), help="Memory a container may take.")
