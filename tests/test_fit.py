@@ -189,6 +189,24 @@ def clock(monkeypatch):
         monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
 
 
+def test_the_learning_rate_ends_with_a_phase_that_began_before_or_after_it_was_planned_to(
+    run, cells, tmp_path, monkeypatch
+):
+    """The head of 15 epochs has 5; then 9 are found to fit, of which it would have had 3; then 12, of which 4."""
+    totals = {1: 15, 6: 9, 7: 12}
+    monkeypatch.setattr(fit.Timetable, "decide", lambda _, done, total, *left, **known: totals.get(done, total))
+    recipe = dataclasses.replace(
+        RECIPE, epochs=20, head_epochs=20, weights=str(run.weights_path), minutes=5, patience=0, warmup_epochs=0
+    )
+    tuned = train(recipe, cells, seed=1, root=tmp_path)
+    assert [row["phase"] for row in tuned.history] == ["head"] * 5 + ["fine-tune"] * 7
+    rates = column(tuned, "learning_rate")
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+    # Half a cosine over seven epochs, from where their number was known on.
+    expected = [recipe.learning_rate * (1 + np.cos(np.pi * done / 7)) / 2 for done in range(3, 8)]
+    assert rates[-5:] == pytest.approx(expected, rel=1e-4, abs=1e-9)
+
+
 @pytest.mark.usefixtures("clock")
 def test_resolutions_change_on_the_way_and_a_budget_is_kept(cells, tmp_path):
     recipe = dataclasses.replace(RECIPE, epochs=800, patience=0, minutes=3, resolutions=((16, 0.5), (32, 0.5)))

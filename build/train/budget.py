@@ -8,6 +8,7 @@ when the machine has become too slow for it, and raised in the first half, shoul
 
 import dataclasses
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from build.recipe import Recipe
@@ -67,9 +68,16 @@ class Timetable:
         self.recipe, self.pretrained, self.image_side, self.images = recipe, pretrained, image_side, images
         self.costs = Costs()
 
-    def phase(self, epoch: int, total: int) -> schedule.Phase:
-        """The phase that an epoch belongs to."""
-        return schedule.phase_at(epoch, schedule.phases_of(self.recipe, pretrained=self.pretrained, total=total))
+    def phase(self, epoch: int, total: int, history: Sequence[dict] = ()) -> schedule.Phase:
+        """The phase that an epoch belongs to.
+
+        history: the rows of what was trained. The phase then begins where it really did: the total may have been another one.
+        """
+        phase = schedule.phase_at(epoch, schedule.phases_of(self.recipe, pretrained=self.pretrained, total=total))
+        first = epoch if history else phase.first
+        while history and first and history[first - 1]["phase"] == phase.name:
+            first -= 1
+        return dataclasses.replace(phase, first=first, epochs=phase.end - first)
 
     def kind(self, epoch: int, total: int) -> Kind:
         """Phase and side of an epoch. A recipe's sides above the image's own mean the image's own."""

@@ -128,7 +128,8 @@ class Training:
             hosts.check_same(f"checkpoints of run {run.id}", str(done))
             hosts.run_id = run.id
             goes_on = done < total and self.timetable.kind(done, total)[0] == phase
-            self.learner.resume(run.checkpoint_path, self.timetable.phase(done, total) if goes_on else None)
+            going_on = self.timetable.phase(done, total, self.state.history) if goes_on else None
+            self.learner.resume(run.checkpoint_path, going_on)
             console.print(f"Going on with run {run.id} after epoch {done} of {total}.")
 
     def begin(self, root: Path, machine: hardware.Machine) -> Run:
@@ -206,7 +207,7 @@ class Training:
         state, learner, began = self.state, self.learner, time.perf_counter()
         kind = phase, side = self.timetable.kind(epoch, state.total)
         if phase != learner.phase:
-            learner.enter(self.timetable.phase(epoch, state.total))
+            learner.enter(self.timetable.phase(epoch, state.total, state.history))
         known = learner.knows(side)
         logs, watch = self._steps(TRAIN, epoch, kind, f"epoch {epoch + 1}/{state.total}, {side} px")
         if watch.cut:
@@ -295,4 +296,4 @@ class Training:
             f"Within {self.recipe.minutes:g} minutes this machine trains {total} of the recipe's {self.recipe.epochs} epochs."
         )
         state.total, state.decided = total, True
-        self.learner.lengthen(self.timetable.phase(state.done - 1, total))
+        self.learner.lengthen(self.timetable.phase(state.done - 1, total, state.history))
