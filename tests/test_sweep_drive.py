@@ -35,7 +35,8 @@ class Bench:
     def __init__(self, root, score, *, size: int = 1, stop_after: int | None = None):
         self.root, self.score, self.size, self.stop_after = root, score, size, stop_after
         self.performed: list[Task] = []
-        self.most = 0
+        self.together: list[list[Task]] = []
+        """What was under way whenever one ended."""
 
     def __call__(self, tasks, begin, heard) -> Iterator[tuple[int, Result]]:
         waiting: list[tuple[int, Task]] = []
@@ -52,8 +53,8 @@ class Bench:
                 begin(position)
                 waiting.append((position, task))
                 position += 1
-            self.most = max(self.most, len(waiting))
             if waiting:
+                self.together.append([task for _, task in waiting])
                 if self.stop_after == len(self.performed):
                     raise KeyboardInterrupt
                 yield self.perform(*waiting.pop(), heard)
@@ -169,9 +170,21 @@ def test_an_engine_may_have_several_under_way_and_end_them_in_any_order(tmp_path
     engine = Bench(tmp_path / "runs", good, size=4)
     driven = sweep_of(SEARCH, tmp_path, cache)
     assert driven.run(engine) == 0
-    assert engine.most == 4
+    assert max(map(len, engine.together)) == 4
     assert [trial.over for trial in driven.state.trials["tiny"]] == [True] * 12
     assert len(set(engine.performed)) == len(engine.performed)
+
+
+def test_trials_of_equal_settings_are_never_under_way_together(tmp_path, cache):
+    pytest.importorskip("optuna")
+    asked = dataclasses.replace(SEARCH, search="optimizer=choice(adamw,lion)")
+    driven = sweep_of(asked, tmp_path, cache)
+    engine = Bench(tmp_path / "runs", lambda task: 0.5, size=4)
+    assert driven.run(engine) == 0
+    assert len(driven.state.trials["tiny"]) == 12
+    assert all(trial.over for trial in driven.state.trials["tiny"])
+    assert max(map(len, engine.together)) > 1
+    assert all(len(set(tasks)) == len(tasks) for tasks in engine.together)
 
 
 def test_in_this_process_a_run_is_interrupted_resumed_and_another_given_up(tmp_path, cache, monkeypatch):

@@ -116,8 +116,13 @@ class Sweep:
                         for step in sorted(trial.values):
                             search.report(trial.number, step, trial.values[step])
                     begun.append(trial)
+        later: list[tuple[Trial, Spot]] = []
+        """Equal to one that is under way, whose run they will find."""
         while True:
-            if self.follow:
+            free = next((number for number, waiting in enumerate(later) if not self._under_way(*waiting)), None)
+            if free is not None:
+                trial, spot = later.pop(free)
+            elif self.follow:
                 trial, spot = self.follow.popleft()
             elif begun:
                 trial, spot = begun.popleft(), self.spots[0]
@@ -130,6 +135,8 @@ class Sweep:
                 return
             if self._is_over(trial.label, spot):
                 self._settle(trial, spot)
+            elif self._under_way(trial, spot):
+                later.append((trial, spot))
             else:
                 yield self._give(trial.label, self._recipe(trial), spot, trial)
 
@@ -142,6 +149,13 @@ class Sweep:
         trial = Trial(name, number, self.searches[name].ask(number))
         self.state.trials[name].append(trial)
         return trial
+
+    def _under_way(self, trial: Trial, spot: Spot) -> bool:
+        """Whether a trial of the same recipe and settings is being trained: two at once would want the same run folder."""
+        return any(
+            other and (other.recipe, other.settings, where) == (trial.recipe, trial.settings, spot)
+            for _, where, other in self.pending.values()
+        )
 
     def _recipe(self, trial: Trial) -> Recipe:
         base = next(recipe for recipe in self.asked.recipes if recipe.name == trial.recipe)
