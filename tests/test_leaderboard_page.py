@@ -163,6 +163,19 @@ def test_a_zip_that_was_judged_twice_is_one_entry_of_the_advice(tmp_path):
     assert "hidden set of 700 images" in said
 
 
+def test_the_advice_is_about_one_teams_entries(tmp_path):
+    store = Store(tmp_path / "board")
+    for letter, share, team in (("a", 0.9, "reds"), ("b", 0.8, "blues"), ("c", 0.6, "blues")):
+        given = judged.answers(ASKED, share, seed=ord(letter))
+        store.add(judged.card(ASKED, given, zip_sha256=letter * 64, team=team), ASKED, given)
+    said = printed(store, tmp_path / "p.html")
+    assert "Of the entries of blues (--team for another):" in said
+    assert "Submit bbbbbbbb" in said
+    assert "One entry to choose from, aaaaaaaa" in printed(store, tmp_path / "p.html", team="reds")
+    with pytest.raises(UserError, match="The team 'greens' has no entry here; expected one of reds, blues"):
+        printed(store, tmp_path / "p.html", team="greens")
+
+
 def test_of_drawn_cells_nothing_is_forecast_and_nobody_is_advised_to_submit_them(tmp_path):
     store = Store(tmp_path / "board")
     given = judged.answers(ASKED, 0.9)

@@ -105,6 +105,7 @@ def compat(zip: Path, **options) -> int:
     show_default=True,
     help="Images of the hidden set, for chances and differences that it would show.",
 )
+@click.option("--team", help="Whose entries the advice is about; default: the latest entry's.")
 @seed_option
 def leaderboard(record: tuple[str, str] | None, **options) -> None:
     """Rank the judged zips beside the public scores, forecast their hidden scores, write dist/leaderboard.html."""

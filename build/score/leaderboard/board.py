@@ -27,14 +27,23 @@ CONTENDERS = 5
 """As many of the best entries take part in the advice."""
 
 
-def advice(board: Board, store: Store, *, rng: np.random.Generator, hidden: int = HIDDEN) -> list[str]:
-    """Which of this team's entries to submit next, from their answers to the same images; sentences.
+def advice(
+    board: Board, store: Store, *, rng: np.random.Generator, hidden: int = HIDDEN, team: str | None = None
+) -> list[str]:
+    """Which of a team's entries to submit next, from their answers to the same images; sentences.
 
-    A zip that was judged several times is one entry here: it would share its own chances.
+    team: None for the team of the latest entry. A zip that was judged several times is one entry here: it would share its own
+    chances. Raises UserError for a team without entries.
     """
-    ours = sorted((line for line in board.lines if line.kind in ("recorded", "forecast")), key=lambda line: -line.score)
+    team = team or next((entry.facts["team"] for entry in reversed(store.entries())), None)
+    ours = [line for line in board.lines if line.team == team and line.kind != "reported"]
+    if team and not ours:
+        raise UserError(
+            f"The team {team!r} has no entry here; expected one of {', '.join(board.quotas) or 'none yet'}."
+        )
+    scored = sorted((line for line in ours if line.kind in ("recorded", "forecast")), key=lambda line: -line.score)
     answered, passed_over, zips = {}, [], set()
-    for line in ours:
+    for line in scored:
         zip_sha256 = line.facts.get("zip_sha256") or line.id
         if len(answered) < CONTENDERS and zip_sha256 not in zips and store.has_predictions(line.id):
             try:
@@ -44,13 +53,14 @@ def advice(board: Board, store: Store, *, rng: np.random.Generator, hidden: int 
                 passed_over.append(f"{line.id} takes no part in the advice: {error}")
     if not answered:
         sentences = ["No entry with stored answers yet: judge a zip (`python -m build score ZIP`) to have one."]
-        if any(line.facts.get("synthetic") for line in board.lines):
+        if any(line.facts.get("synthetic") for line in ours):
             sentences.append("Drawn cells forecast nothing: judge on real ones, `python -m build score ZIP --data D`.")
     elif len(answered) == 1:
         sentences = [f"One entry to choose from, {next(iter(answered))}; a second one gives a comparison."]
     else:
         sentences = choose(answered, rng=rng, hidden=hidden)
-    return [*passed_over, *sentences]
+    whose = [f"Of the entries of {team} (--team for another):"] if len(board.quotas) > 1 else []
+    return [*whose, *passed_over, *sentences]
 
 
 def main(
@@ -66,18 +76,19 @@ def main(
     per_day: int = 5,
     total: int = 100,
     hidden: int = HIDDEN,
+    team: str | None = None,
     seed: int = 0,
     path: Path = PAGE,
     output: Console | None = None,
 ) -> Board:
     """Print the table, how far the forecast is to be trusted, and which entry to submit; write the page to `path`.
 
-    store: the folder of entries. record: (entry, the server's score 0..1) of `phase`. add, remove: an entry that its
-    owner puts on the board or takes off it, for the rules that leave that to the owner. compare: two entries; without
-    it the best ones are compared. An entry is named by its id, zip file or run, or the beginning of one. per_day, total:
-    slots of the phase, 0 for no limit. hidden: images of the hidden set, for the chances.
+    store: the folder of entries. record: (entry, the server's score 0..1) of `phase`. add, remove: an entry that its owner puts
+    on the board or takes off it, for the rules that leave that to the owner. compare: two entries; without it the best ones of
+    `team` are compared (`advice`). An entry is named by its id, zip file or run, or the beginning of one. per_day, total: slots
+    of the phase, 0 for no limit. hidden: images of the hidden set, for the chances.
 
-    Raises UserError for an unknown entry, rule, phase or score.
+    Raises UserError for an unknown entry, rule, phase, team or score.
     """
     if output is None:
         output = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
@@ -102,13 +113,14 @@ def main(
         raise UserError(f"A comparison takes two different entries, got {', '.join(compare)}.")
     board = build(entries, rule=rule, phase=phase, reported=reported, per_day=per_day, total=total)
     output.print(table(board, output.width))
-    for team, left in board.quotas.items():
+    for name, left in board.quotas.items():
         slots = "no limit" if left.left is None else f"{left.left} left"
-        output.print(f"Slots of {team}: {slots}. {left.reason}".rstrip(), markup=False)
+        output.print(f"Slots of {name}: {slots}. {left.reason}".rstrip(), markup=False)
     for sentence in report(board.forecaster):
         output.print(sentence, markup=False)
     compared = {name: entries.predictions(name) for name in chosen}
-    sentences = choose(compared, rng=rng, hidden=hidden) if compared else advice(board, entries, rng=rng, hidden=hidden)
+    drawn = {"rng": rng, "hidden": hidden}
+    sentences = choose(compared, **drawn) if compared else advice(board, entries, team=team, **drawn)
     for sentence in sentences:
         output.print(sentence, markup=False)
     page.write(board, path, advice=sentences)
