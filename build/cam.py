@@ -8,9 +8,11 @@ import numpy as np
 
 from build import attention
 from build.console import console, muffled
+from build.data.read import read
 from build.errors import UserError
 from build.files import atomic, check_writable, write_text
 from build.members import open_network
+from build.runs import Run
 from build.score import held_out
 from build.score.drawing import heat_over
 from build.score.suites import Condition, materialise
@@ -28,7 +30,7 @@ def cam(name: str, *, data: str | None, out: Path, rows: int) -> None:
         raise UserError(f"The picture is written as PNG; give a name that ends in .png instead of {out}.")
     check_writable(out)
     run = open_network(name)
-    held = held_out.of_data(data) if data else held_out.of_run(run)
+    held = _held_out(run, data)
     conditions = materialise(
         attention.SUITES, held.images, held.labels, seed=held.seed, rows_per_condition=rows, cache=CACHE
     )
@@ -50,6 +52,16 @@ def cam(name: str, *, data: str | None, out: Path, rows: int) -> None:
     write_text(out.with_suffix(".json"), json.dumps(facts | found, indent=1, allow_nan=False) + "\n")
     draw(found, conditions, explain, out)
     console.print(f"Written to {out} and {out.with_suffix('.json')}.", markup=False)
+
+
+def _held_out(run: Run, data: str | None) -> held_out.HeldOut:
+    """The run's own test cells also where its data came from another place since; of other data those of its own split."""
+    if data:
+        cells = read(data, seed=run.facts["seed"])
+        if cells.sha256 != run.facts["data"]["sha256"]:
+            return held_out.of_data(data)
+        return held_out.of_run(run, cells=cells)
+    return held_out.of_run(run)
 
 
 def draw(found: Mapping, conditions: Sequence[Condition], explain, path: Path) -> None:

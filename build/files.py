@@ -91,22 +91,31 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+DAMAGED = (
+    OSError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    KeyError,  # a member that its directory has and the archive has not
+    RuntimeError,  # a header that claims encryption or an unknown method
+    SyntaxError,
+    tokenize.TokenError,  # NumPy tokenizes a header that it cannot parse
+    TypeError,
+    AttributeError,  # this and the last: an npy file under the name of an npz, which has no arrays
+)
+"""What NumPy and zipfile raise where an npy or npz file is not whole."""
+
+
 def arrays(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an npz without pickles. OSError where it cannot be read, ValueError where it is not whole."""
     try:
         # np.load would leave a file open that it opened itself and found to be damaged.
         with Path(path).open("rb") as file, np.load(file) as held:
             return dict(held)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        RuntimeError,  # a header that claims encryption or an unknown method
-        SyntaxError,
-        tokenize.TokenError,  # NumPy tokenizes a header that it cannot parse
-        TypeError,
-        AttributeError,  # this and the last: an npy file, which has no arrays
-    ) as error:
+    except OSError:
+        raise
+    except DAMAGED as error:
         raise ValueError(f"{path} is damaged ({error})") from error
 
 

@@ -10,6 +10,9 @@ import pytest
 from untrained import make_run
 
 from build import attention, cli
+from build.data.read import read
+from build.errors import UserError
+from build.members import split_of
 from build.recipes import find
 from build.runs import Run
 
@@ -53,6 +56,24 @@ def test_a_run_gives_a_picture_figures_and_a_table(here, capsys):
     assert cli.main(["cam", "--rows", "8", "--out", "again/cam.png"]) == 0
     assert Path("again/cam.json").read_bytes() == first
     assert Path("again/cam.png").read_bytes() == Path("dist/cam.png").read_bytes()
+
+
+def test_the_run_s_own_data_at_another_place_are_its_own_test_cells(here, monkeypatch):
+    run, seen = Run.open("latest"), []
+    facts = run.facts | {"data": run.facts["data"] | {"source": "moved away"}}
+    monkeypatch.setattr(Run, "facts", facts)
+    monkeypatch.setattr("build.score.held_out.of_data", lambda *_: pytest.fail("another split"))
+
+    def materialise(names, images, labels, **_):
+        seen.append((np.asarray(images[:]), labels))
+        raise UserError("Enough.")
+
+    monkeypatch.setattr("build.cam.materialise", materialise)
+    assert cli.main(["cam", "--data", "synthetic:320"]) == 2
+    rows = split_of(run).test
+    cells = read("synthetic:320", seed=run.facts["seed"])
+    np.testing.assert_array_equal(seen[0][0], cells.images[rows])
+    np.testing.assert_array_equal(seen[0][1], cells.labels[rows])
 
 
 def test_mistakes_are_one_sentence(here, capsys, monkeypatch):

@@ -62,6 +62,11 @@ def test_an_interrupted_call_goes_on_after_its_last_part_and_a_damaged_part_is_m
     asked.clear()
     whole = embed(cells, rows, cache=tmp_path)
     assert sum(asked) == 50 - 16  # the first part anew, the third and the fourth
+    header = parts[0].read_bytes()
+    assert header.count(b"(16, 1280)") == 1
+    parts[0].write_bytes(header.replace(b"(16, 1280)", b"((6, 1280)"))  # a bracket that stays open
+    embed(cells, rows, cache=tmp_path)
+    assert sum(asked) == 50
     np.testing.assert_array_equal(whole, cells.images.reshape(50, -1)[:, :1280])
 
 

@@ -106,14 +106,15 @@ def test_near_duplicates_are_found_by_each_search_that_can(found):
     )
 
 
-def test_what_is_cut_for_the_page_is_counted_whole(planted, tmp_path, monkeypatch):
+def test_what_is_cut_for_the_page_is_counted_whole(planted, found, tmp_path, monkeypatch):
     monkeypatch.setattr(inspector, "LONGEST", 1)
     cut = inspect(planted, cache=tmp_path, network=False)
     assert [(pair.row, pair.twin) for pair in cut.near] == [(2, 324)]
     assert cut.near_count == 2
     assert [(pair.row, pair.twin) for pair in cut.near_across] == [(3, 325)]
     assert len(cut.background_alone) <= 1
-    assert cut.background_alone_count >= len(cut.background_alone)
+    assert cut.background_alone_count == found.background_alone_count > 1
+    assert cut.conflict_count == len(found.conflicts)
 
 
 def test_the_bluish_group_holds_exactly_the_bluish_cells(found):
@@ -158,6 +159,7 @@ def test_resemblance_is_a_table_in_the_contract_s_order(found):
     assert len(found.network.resemblance.pairs) == K * (K - 1) // 2
     for (a, b, _), examples in zip(found.network.resemblance.pairs, found.network.resemblance.examples, strict=False):
         assert all(set(pair.labels) == {a, b} for pair in examples)
+    assert any(found.network.resemblance.examples)
 
 
 def test_a_second_call_finds_the_same_without_comparing_again(planted, tmp_path, monkeypatch):

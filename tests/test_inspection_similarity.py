@@ -45,12 +45,29 @@ def test_equal_vectors_are_pairs_and_never_their_own_neighbours(block):
 
 def test_hash_pairs_are_those_of_the_whole_table(rng, block):
     hashes = rng.integers(0, 2**10, 120).astype(np.uint64)
-    first, second, bits = hash_pairs(hashes, at_most=2)
+    first, second, bits, at_most = hash_pairs(hashes, at_most=2)
+    assert at_most == 2
     every = [(i, j, (int(hashes[i]) ^ int(hashes[j])).bit_count()) for i in range(120) for j in range(i + 1, 120)]
     expected = {triple for triple in every if triple[2] <= 2}
     assert set(zip(first.tolist(), second.tolist(), bits.tolist(), strict=True)) == expected
     assert len(first) == len(expected) > 50
     assert (np.diff(bits) >= 0).all()
+
+
+def test_of_too_many_pairs_the_less_alike_are_left_out_and_the_limit_is_told(rng, block, monkeypatch):
+    monkeypatch.setattr(similarity, "MOST_PAIRS", 200)
+    units = unit(rng.normal(size=(150, 6)).astype(np.float32))
+    found = cosines(units, neighbours=4, least=0.0, advance=lambda _: None)
+    upper = (units @ units.T)[np.triu_indices(150, 1)]
+    assert found.least > 0.5
+    assert len(found.cosine) == (upper >= found.least).sum()
+    assert 190 <= len(found.cosine) <= 200
+    hashes = rng.integers(0, 2**10, 120).astype(np.uint64)
+    first, _, bits, at_most = hash_pairs(hashes, at_most=6)
+    every = np.array([(int(a) ^ int(b)).bit_count() for i, a in enumerate(hashes) for b in hashes[i + 1 :]])
+    assert at_most == max(n for n in range(6) if (every <= n).sum() <= 200)
+    assert len(first) == len(bits) == (every <= at_most).sum()
+    assert len(hash_pairs(np.zeros(150, np.uint64), at_most=2)[0]) <= 400  # equal ones cannot be told apart
 
 
 def test_memory_follows_the_block(rng, monkeypatch):

@@ -58,6 +58,21 @@ def test_a_cache_entry_with_a_damaged_header_is_made_again(tmp_path):
     np.testing.assert_array_equal(read(path, seed=0, cache=tmp_path / "cache").labels, some_labels(16))
 
 
+def test_who_is_slower_than_another_process_takes_what_that_one_wrote(tmp_path):
+    images, labels = some_images(16), some_labels(16)
+
+    def write(pieces):
+        return store.write(tmp_path, "entry", "test", 16, pieces, ())
+
+    def overtaken():
+        write(iter([(images, labels)]))
+        yield images, labels
+
+    cells = write(overtaken())
+    np.testing.assert_array_equal(cells.images, images)
+    assert [path.name for path in tmp_path.iterdir()] == ["cells-entry"]
+
+
 def test_an_interrupted_reading_leaves_nothing_behind(tmp_path):
     def pieces():
         yield some_images(4), some_labels(4)

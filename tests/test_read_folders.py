@@ -1,6 +1,7 @@
 """Reading folders of pictures: names decide the class, any size and mode is decoded, damaged files are refused by name."""
 
 import io
+import struct
 from pathlib import Path
 
 import cv2
@@ -199,6 +200,17 @@ def test_one_bad_image_file_is_refused_by_name(tmp_path, case):
         read(root, seed=0, cache=tmp_path / "cache")
     assert phrase in sentence(caught)
     assert name in str(caught.value)
+
+
+def test_a_picture_with_an_odd_exif_tag_is_turned_all_the_same(tmp_path):
+    def entry(tag, kind, count, value):
+        return struct.pack("<HHI", tag, kind, count) + value.ljust(4, b"\0")
+
+    # Orientation 6, and a resolution written as text, which Pillow cannot write again.
+    tags = entry(0x112, 3, 1, b"\6\0") + entry(0x11A, 2, 3, b"72\0")
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + tags + bytes(4)
+    Image.fromarray(np.zeros((8, 12, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
+    assert folders.decode(tmp_path / "a.jpg").shape == (12, 8, 3)
 
 
 def test_empty_folders_are_refused(tmp_path):

@@ -91,6 +91,17 @@ def test_medmnist_that_cannot_be_had_is_refused_with_what_to_do(tmp_path, medmni
     assert not [*(tmp_path / "cache").glob("**/*.npz")]
 
 
+def test_another_file_under_the_name_of_a_download_is_refused(tmp_path, medmnist):
+    medmnist()
+    kept = tmp_path / "cache" / "downloads" / "bloodmnist_64.npz"
+    kept.parent.mkdir(parents=True)
+    np.savez(kept, other=np.zeros(3))
+    with pytest.raises(UserError) as caught:
+        read("medmnist:bloodmnist@64", seed=0, cache=tmp_path / "cache")
+    assert "remove it or put the right file there" in sentence(caught)
+    assert kept.exists()
+
+
 def test_medmnist_without_its_package_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError) as caught:

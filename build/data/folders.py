@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE
 
 from build.data import cache as store
@@ -19,6 +19,16 @@ from build.files import explained
 from submission import contract
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By EXIF orientation (Exif 3.0, tag 0x0112), what makes the picture upright."""
 MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
 """Pillow's modes with 8 bits a channel: deeper ones would be clipped to white by the conversion."""
 
@@ -123,11 +133,18 @@ def decode(path: Path) -> np.ndarray:
                 )
             if image.mode == "P":
                 # A palette may carry transparency, which Pillow warns about on the way to RGB.
-                return np.asarray(ImageOps.exif_transpose(image).convert("RGBA").convert("RGB"))
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+                return np.asarray(_upright(image).convert("RGBA").convert("RGB"))
+            return np.asarray(_upright(image).convert("RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         # Pillow's decoders raise all of these on damaged files (SyntaxError: a broken PNG chunk).
         raise UserError(f"{path} is no whole image ({error}); replace or remove it.") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture as its EXIF orientation says. ImageOps.exif_transpose also writes the other tags anew, and breaks off at odd ones."""
+    image.load()
+    turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    return image if turn is None else image.transpose(turn)
 
 
 def _bits(image: Image.Image) -> int:

@@ -52,8 +52,8 @@ def _table(source: str) -> dict[str, dict]:
     found = importlib.util.find_spec("medmnist")
     if found is None or found.origin is None:
         raise UserError(
-            f"{source} needs the medmnist package: `pip install --no-deps medmnist`, or give the path of a downloaded "
-            "bloodmnist_128.npz instead."
+            f"{source} needs the medmnist package: `.nox/podium/bin/python -m pip install --no-deps medmnist`, or give the path of a "
+            "downloaded bloodmnist_128.npz instead."
         )
     spec = importlib.util.spec_from_file_location("medmnist_info", Path(found.origin).with_name("info.py"))
     module = importlib.util.module_from_spec(spec)
@@ -62,9 +62,13 @@ def _table(source: str) -> dict[str, dict]:
 
 
 def _fetch(name: str, url: str, md5: str, cache: Path) -> Path:
-    """The file `name`: from medmnist's own folder, from our cache, or from `url`; its MD5 is checked once."""
+    """The file `name`: from medmnist's own folder, from our cache, or from `url`; its MD5 is checked."""
     kept = cache / "downloads" / name
     if kept.exists():
+        if (found := _md5(kept)) != md5:
+            raise UserError(
+                f"{kept} has MD5 {found}, and {name} should have {md5}; remove it or put the right file there."
+            )
         return kept
     theirs = Path.home() / ".medmnist" / name
     if theirs.exists() and _md5(theirs) == md5:

@@ -74,7 +74,7 @@ def _read(path: Path, count: int) -> np.ndarray | None:
     try:
         with path.open("rb") as file:
             part = np.load(file)
-    except (OSError, ValueError, EOFError):
+    except files.DAMAGED:
         return None
     return part if part.shape[:1] == (count,) and part.dtype == np.float16 else None
 

@@ -135,6 +135,8 @@ class Findings:
     """The first of `background_alone_count`."""
     background_alone_count: int
     conflicts: list[Copies]
+    """Of two labels or more; the first of `conflict_count`."""
+    conflict_count: int
     network: Network | None
     left_out: str = ""
 

@@ -50,7 +50,9 @@ class Inspector:
         self.labels = prepared.cells.labels
         self.kept = prepared.curation.kept
         self.verdicts = {d.row: d.reason for d in prepared.curation.dropped if d.reason != "duplicate"}
-        self.near = {tuple(sorted((n.row, n.twin))) for n in prepared.curation.near}
+        pairs = np.array([(n.row, n.twin) for n in prepared.curation.near], np.int64).reshape(-1, 2)
+        self.near = self._keys(*pairs.T)
+        """Keys of the pairs that curation found."""
         self.measures: Measures = measure(prepared.cells, cache=self.cache)
         self.kept_positions = np.searchsorted(self.measures.rows, self.kept)
 
@@ -70,14 +72,18 @@ class Inspector:
 
     def search(self, name: str, first: np.ndarray, second: np.ndarray) -> Search:
         """Count pairs of rows, those that curation found too, and those across labels. The most alike come first."""
-        images, pairs = self.prepared.cells.images, list(zip(first.tolist(), second.tolist(), strict=True))
-        confirmed = [tuple(sorted(pair)) in self.near for pair in pairs]
+        images = self.prepared.cells.images
+        confirmed = np.isin(self._keys(first, second), self.near)
         same = [
-            known or near.texture(np.asarray(images[one]), np.asarray(images[other])) >= near.MOVED_TEXTURE
-            for known, (one, other) in zip(confirmed[:LONGEST], pairs[:LONGEST], strict=True)
+            bool(known) or near.texture(np.asarray(images[one]), np.asarray(images[other])) >= near.MOVED_TEXTURE
+            for known, one, other in zip(confirmed[:LONGEST], first[:LONGEST], second[:LONGEST], strict=True)
         ]
         across = int((self.labels[first] != self.labels[second]).sum())
-        return Search(name, len(pairs), sum(confirmed), sum(same), across)
+        return Search(name, len(first), int(confirmed.sum()), sum(same), across)
+
+    def _keys(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """A number for each pair of rows, whichever of the two comes first."""
+        return np.minimum(first, second) * len(self.labels) + np.maximum(first, second)
 
     def copies(self) -> list[Copies]:
         """Pictures that occur more than once, most copies first."""
@@ -133,8 +139,10 @@ class Inspector:
         raw = self.cosines(similarity.unit(cells), "raw", least=ALIKE, what="Comparing features")
         units = similarity.unit(cells - mean)
         centred = self.cosines(units, "centred", least=ALIKE_CENTRED, what="Comparing features without their mean")
-        searches = [self.search(f"network, cosine at least {ALIKE:g}", self.kept[raw.first], self.kept[raw.second])]
+        raw_least = max(ALIKE, float(raw.least))
+        searches = [self.search(f"network, cosine at least {raw_least:g}", self.kept[raw.first], self.kept[raw.second])]
         for least in (ALIKE, ALIKE_CENTRED):
+            least = max(least, float(centred.least))
             there = centred.cosine >= least
             pairs = self.kept[centred.first[there]], self.kept[centred.second[there]]
             searches.append(self.search(f"network without the mean, at least {least:g}", *pairs))
@@ -212,14 +220,14 @@ def inspect(prepared: Prepared, *, cache: Path, network: bool, left_out: str = "
     one = Inspector(prepared, cache=cache)
     copies = one.copies()
     hashes = one.measures.hashes[one.kept_positions]
-    first, second, bits = similarity.hash_pairs(hashes, at_most=HASH_BITS)
+    first, second, bits, most_bits = similarity.hash_pairs(hashes, at_most=HASH_BITS)
     first, second = one.kept[first], one.kept[second]
     twins = [one.pair(n.row, n.twin, n.score, n.how) for n in prepared.curation.near]
     near_rows = np.array([(p.row, p.twin) for p in twins], np.int64).reshape(-1, 2)
     searches = [one.search("curation: thumbnails, spectra, then texture", *near_rows.T)]
     searches += [
         one.search(f"perceptual hash, at most {n} of 64 bits", first[bits <= n], second[bits <= n])
-        for n in range(0, HASH_BITS + 1, 2)
+        for n in range(0, most_bits + 1, 2)
     ]
     learned = None
     if network:
@@ -228,6 +236,7 @@ def inspect(prepared: Prepared, *, cache: Path, network: bool, left_out: str = "
     isolation = one.measures.isolation
     far = np.lexsort((one.measures.rows, -isolation))[:12]
     groups, alone = one.backgrounds()
+    conflicts = [c for c in copies if len(c.labels) > 1 and c.verdict == "conflict"]
     return Findings(
         source=prepared.cells.source,
         sha256=prepared.cells.sha256,
@@ -246,7 +255,8 @@ def inspect(prepared: Prepared, *, cache: Path, network: bool, left_out: str = "
         backgrounds=groups,
         background_alone=alone[:LONGEST],
         background_alone_count=len(alone),
-        conflicts=[c for c in copies if len(c.labels) > 1 and c.verdict == "conflict"],
+        conflicts=conflicts[:LONGEST],
+        conflict_count=len(conflicts),
         network=learned,
         left_out=left_out,
     )

@@ -86,7 +86,7 @@ def tiles(found: Findings) -> list[dict[str, str]]:
     apart = sum(group.count for group in others)
     said = ", ".join(group.name for group in others[:2])
     rows.append(("On another background", f"{100 * apart / max(1, every.kept):.1f}\N{NO-BREAK SPACE}%", said))
-    rows.append(("Pictures with two labels", f"{len(found.conflicts):,}", "identical pixels"))
+    rows.append(("Pictures with two labels", f"{found.conflict_count:,}", "identical pixels"))
     if found.network is not None:
         rows.append(("Labels to look at", f"{found.network.suspect_count:,}", "none of the nearest cells agrees"))
     return [{"name": name, "value": value, "range": about} for name, value, about in rows]

@@ -7,6 +7,8 @@ import numpy as np
 
 BLOCK_ELEMENTS = 1 << 23
 """Size of a block of the table of all pairs: 32 MiB of float32."""
+MOST_PAIRS = 1_000_000
+"""Pairs that are listed; where there are more, the less alike are left out (20 MB of arrays, whatever the number of pictures)."""
 BINS = 100
 """Bins of the distribution of cosines, from -1 to 1."""
 
@@ -17,7 +19,7 @@ class Cosines:
 
     neighbours, closeness: (n, k) int64 and float32, the nearest others and their cosines, nearest first. counts: (BINS,)
     int64, all pairs by their cosine. first, second, cosine: the pairs at `least` and above, first < second, most alike
-    first.
+    first; least: as asked, or higher where there were more than MOST_PAIRS.
     """
 
     neighbours: np.ndarray
@@ -26,6 +28,7 @@ class Cosines:
     first: np.ndarray
     second: np.ndarray
     cosine: np.ndarray
+    least: float
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -63,14 +66,24 @@ def cosines(units: np.ndarray, *, neighbours: int, least: float, advance: Callab
         ahead = rows + block.start < columns
         rows, columns = rows[ahead], columns[ahead]
         pairs.append((rows + block.start, columns, products[rows, columns]))
+        if sum(len(part[0]) for part in pairs) > 2 * MOST_PAIRS or block.stop == count:
+            first, second, cosine = (np.concatenate(part) for part in zip(*pairs, strict=True))
+            if len(cosine) > MOST_PAIRS:
+                # All above the first that is left out, so that what is listed is complete.
+                least = float(np.nextafter(np.partition(cosine, -MOST_PAIRS - 1)[-MOST_PAIRS - 1], np.float32(2)))
+            listed = cosine >= least
+            pairs = [(first[listed], second[listed], cosine[listed])]
         advance(size)
-    first, second, cosine = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    first, second, cosine = pairs[0]
     order = np.lexsort((second, first, -cosine))
-    return Cosines(nearest, closeness, counts // 2, first[order], second[order], cosine[order])
+    return Cosines(nearest, closeness, counts // 2, first[order], second[order], cosine[order], least)
 
 
-def hash_pairs(hashes: np.ndarray, *, at_most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of hashes (n,) uint64 that differ in at most `at_most` bits: first, second (first < second), bits."""
+def hash_pairs(hashes: np.ndarray, *, at_most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Pairs of hashes (n,) uint64 that differ in at most `at_most` bits: first, second (first < second), bits; and `at_most`.
+
+    That is as asked, or lower where there were more than MOST_PAIRS; of equal hashes the first 2 * MOST_PAIRS are listed.
+    """
     found = []
     for block in _blocks(len(hashes)):
         bits = np.bitwise_count(hashes[block, None] ^ hashes[None, block.start :])
@@ -78,6 +91,12 @@ def hash_pairs(hashes: np.ndarray, *, at_most: int) -> tuple[np.ndarray, np.ndar
         ahead = rows < columns
         rows, columns = rows[ahead], columns[ahead]
         found.append((rows + block.start, columns + block.start, bits[rows, columns].astype(np.int64)))
-    first, second, bits = (np.concatenate(part) for part in zip(*found, strict=True))
+        if sum(len(part[0]) for part in found) > 2 * MOST_PAIRS or block.stop == len(hashes):
+            first, second, bits = (np.concatenate(part) for part in zip(*found, strict=True))
+            while at_most and (bits <= at_most).sum() > MOST_PAIRS:
+                at_most -= 1
+            listed = np.flatnonzero(bits <= at_most)[: 2 * MOST_PAIRS]
+            found = [(first[listed], second[listed], bits[listed])]
+    first, second, bits = found[0]
     order = np.lexsort((second, first, bits))
-    return first[order], second[order], bits[order]
+    return first[order], second[order], bits[order], at_most

@@ -9,7 +9,6 @@ averages, step), in order; the facts are JSON (history, best epoch, decisions). 
 """
 
 import json
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import keras
 import numpy as np
 
 from build.errors import UserError
-from build.files import atomic
+from build.files import DAMAGED, atomic
 
 FACTS = "facts"
 
@@ -79,7 +78,7 @@ def _read(path: Path, prefix: str) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files if name.startswith(prefix)}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise UserError(
             f"The checkpoint {path} is damaged ({error}); the run can be packaged but not resumed."
         ) from error

@@ -1,7 +1,5 @@
 """All answers of one entry, kept beside the store: what a paired comparison needs."""
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from build.errors import UserError
-from build.files import atomic
+from build.files import DAMAGED, atomic
 
 
 @dataclass(frozen=True)
@@ -67,5 +65,5 @@ def load_predictions(path: Path) -> Predictions:
             )
     except FileNotFoundError as error:
         raise UserError(f"Entry {path.stem} has no stored answers; judge its zip again to compare it.") from error
-    except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise UserError(f"The answers in {path} are damaged ({error}); judge the zip again.") from error
