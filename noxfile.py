@@ -7,6 +7,7 @@ session:
 """
 
 import hashlib
+import platform
 import shutil
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ nox.options.stop_on_first_error = True  # `nox -s train package` packages nothin
 ROOT = Path(__file__).parent
 ENVIRONMENT = ROOT / ".nox" / "podium"
 PYTHON = ENVIRONMENT / "bin" / "python"
+CUDA = shutil.which("nvidia-smi") is not None and platform.machine() == "x86_64"
+"""Whether NVIDIA's driver is here, and its libraries for TensorFlow exist for this machine."""
 TRAINED: list[str] = []
 """Training sessions of this call of nox."""
 
@@ -44,7 +47,7 @@ def prepare(session: nox.Session, *groups: str) -> None:
 
 def podium(session: nox.Session, command: str, *arguments: str) -> None:
     """Run `python -m build COMMAND` in the shared environment."""
-    prepare(session, "run")
+    prepare(session, "run", *(["gpu"] if CUDA else []))
     # After Ctrl-C a command stops by itself and leaves what can be gone on with; nox would kill it half a second later.
     patient = {"interrupt_timeout": None, "terminate_timeout": None}
     session.run(str(PYTHON), "-m", "build", command, *arguments, external=True, **patient)
@@ -68,7 +71,7 @@ def train(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def pretrain(session: nox.Session) -> None:
-    """Make weights for a small ConvNeXt from drawn images, as the kit's own were made (-- --size atto --images 1000000)."""
+    """Make weights for a small ConvNeXt from drawn images, as the first of the kit's own were made (-- --size nano --images 400000)."""
     podium(session, "pretrain", *session.posargs)
 
 

@@ -22,8 +22,9 @@ def check_backend(name: str | None = None) -> None:
             f"Training runs on the TensorFlow and the JAX backend of keras, not on {name!r}; correct or unset KERAS_BACKEND."
         )
     if find_spec(name) is None:
+        group = "" if name == BACKENDS[0] else f" -- {name}"
         raise UserError(
-            f"KERAS_BACKEND asks for {name}, which is not installed here: nox -s install -- {name}; or unset it."
+            f"Keras is to run on {name}, which is not installed here: nox -s install{group}; or set KERAS_BACKEND anew."
         )
 
 

@@ -28,7 +28,7 @@ def open_network(name: str | Path, root: Path | str = "runs") -> Run:
                 f"Run {run.id} is an ensemble, which has no weights of its own; name one of its members: {named}."
             )
         raise UserError(
-            f"Run {run.id} has no weights yet: it was stopped in its first epoch; python -m build train --resume {run.id}"
+            f"Run {run.id} has no weights yet: it was stopped in its first epoch; nox -s train -- --resume {run.id}"
         )
     try:
         weights.load(run.weights_path)

@@ -98,7 +98,8 @@ class Recipe:
     size: str = "auto"
     """A ConvNeXt size (atto ... xlarge), an EfficientNet-Lite size (lite0 ... lite2), or "auto": by hardware (printed)."""
     weights: str = "auto"
-    """"none", "imagenet", "drawn" (build/pretrain), a path, or "auto": imagenet on a GPU, else drawn if there are any (printed)."""
+    """"none", "imagenet", "drawn" (build/pretrain), a path, or "auto": on a GPU imagenet where keras.applications has them, else drawn
+    if there are any (printed)."""
     stem_patch: int = 4
     """ConvNeXt's first stride in pixels: 4, or 2 for four times the work."""
     upsample: float = 1.0
@@ -156,11 +157,10 @@ class Recipe:
     deterministic: bool = False
     """TensorFlow's deterministic kernels: needed on a GPU only for the same bits twice (a CPU gives them anyway)."""
     precision: str = "auto"
-    """"auto" (mixed_bfloat16 on a GPU; on a CPU float32, with ConvNeXt's products in bfloat16 where it has units for them), "float32",
-    "bfloat16_products", "mixed_bfloat16" or "mixed_float16"."""
+    """"auto" (on a GPU mixed_bfloat16, or what its generation is fast with; on a CPU float32, with ConvNeXt's products in bfloat16
+    where it has units for them), "float32", "bfloat16_products", "mixed_bfloat16" or "mixed_float16"."""
     xla: str = "auto"
-    """"auto" (only where a GPU is found: on a CPU it makes depthwise convolutions 7x slower, so it compiles other layers only), "on",
-    "off"."""
+    """"auto" (under JAX, and on one GPU: on a CPU TensorFlow's makes depthwise convolutions 7x slower), "on", "off"."""
     # --- package and gates ------------------------------------------------------------------------------------------
     storage: str = "float16"
     """How arrays are stored in the zip: "float32", "float16" or "int8" (a scale for each output channel)."""

@@ -34,10 +34,15 @@ PACKAGES = ("tensorflow", "keras", "keras-cv", "jax", "numpy", "opencv-python-he
 
 
 class Interrupted(KeyboardInterrupt):
-    """A training that was stopped by Ctrl-C after it had left a resumable run; the command line exits with code 130."""
+    """A training that was stopped by Ctrl-C after it had left a resumable run; the command line exits with code 130.
 
-    def __init__(self, run: "Run"):
-        super().__init__(f"Interrupted; go on with: python -m build train --resume {run.id}")
+    over: it came to its end before it could stop.
+    """
+
+    def __init__(self, run: "Run", *, over: bool = False):
+        command = "package --" if over else "train -- --resume"
+        told = "Interrupted when the training was over" if over else "Interrupted"
+        super().__init__(f"{told}; go on with: nox -s {command} {run.id}")
         self.run = run
 
 
@@ -188,8 +193,8 @@ class Run:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for this process; UserError if another one trains it."""
-        told = f"Run {self.id} is being trained by another process; wait for it or stop it first."
+        """Hold the run for this process; UserError if another one trains or compresses it."""
+        told = f"Run {self.id} is being trained or compressed by another process; wait for it or stop it first."
         with locked(self.checkpoint_path.parent / "lock", told):
             yield
 
@@ -201,12 +206,12 @@ class Run:
             root.mkdir(parents=True, exist_ok=True)
             while True:
                 now = datetime.now().astimezone()
-                folder = root / f"{now:%Y%m%d-%H%M%S}-{recipe.name}-{secrets.token_hex(2)}"
+                folder = root / f"{now:%Y%m%d-%H%M%S}-{recipe.name}-{secrets.token_hex(4)}"
                 try:
                     folder.mkdir()
                     break
                 except FileExistsError:
-                    continue  # two runs of one second that drew the same four characters
+                    continue  # two runs of one second that drew the same characters
         run = cls(folder)
         write_text(run.recipe_path, recipe.to_json())
         run.update(id=run.id, created=now.isoformat(timespec="seconds"), **provenance(), **facts)
@@ -227,7 +232,7 @@ class Run:
         if str(name) == LATEST:
             newest = max((run.folder for run in cls.each(root)), default=None)
             if newest is None:
-                raise UserError(f"There is no run yet in {root.resolve()}; train one first: python -m build train.")
+                raise UserError(f"There is no run yet in {root.resolve()}; train one first: nox -s train.")
             candidates = (root / (_target(root) or newest.name), newest)
         else:
             candidates = (root / name, Path(name))

@@ -56,6 +56,16 @@ def test_the_number_of_epochs_is_the_largest_that_fits(left):
     assert all(table.remaining(1, more) > left for more in range(total + 1, 61))
 
 
+def test_the_decision_is_made_at_once_however_many_epochs_the_recipe_has(monkeypatch):
+    table, asked = timetable(COSTS), []
+    kind = table.kind
+    monkeypatch.setattr(table, "kind", lambda *given: asked.append(given) or kind(*given))
+    for total in (60, 5000):
+        asked.clear()
+        table.remaining(1, total)
+        assert 1 <= len(asked) <= 4
+
+
 def seconds_of(table, done, total):
     return table.remaining(done, total) / SHARE + 1e-6
 

@@ -1,4 +1,4 @@
-"""The same trainer on the JAX backend, on two devices at once, and in mixed precision; each in a process of its own."""
+"""The same trainer on the JAX backend, on two devices at once, in mixed precision, and all that a GPU brings; each in its own process."""
 
 import json
 import os
@@ -19,13 +19,14 @@ from build.train import hardware
 
 changes = json.loads(sys.stdin.read())
 devices = changes.pop("devices", 1)
+hardware.decided, decide = changes.pop("decided", {}), hardware.decide
+hardware.decide = lambda recipe, machine: dataclasses.replace(decide(recipe, machine), **hardware.decided)
 if devices > 1:
     import tensorflow as tf
 
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
-    decide = hardware.decide
-    hardware.decide = lambda recipe, machine: dataclasses.replace(decide(recipe, machine), replicas=devices)
+    hardware.decided["replicas"] = devices
 
 from build.train.fit import train
 
@@ -50,6 +51,70 @@ def trained(root, *, backend="tensorflow", **changes):
     return answer["facts"], [
         {name: row[name] for name in ("loss", "validation_loss", "score")} for row in answer["history"]
     ]
+
+
+SCALED = """
+import keras, tensorflow as tf
+
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+from build.train.optimizers import LossScale
+
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    variable = keras.Variable([1.0])
+    optimizer = LossScale(keras.optimizers.SGD(1.0))
+    optimizer.build([variable])
+
+@tf.function
+def step(gradients):
+    strategy.run(lambda gradient: optimizer.apply([gradient], [variable]), args=(gradients,))
+
+def value(of):
+    return float(strategy.experimental_local_results(of.value)[0])
+
+for infinite in (float("inf"), 1.0):
+    scale = value(optimizer.dynamic_scale)
+    step(strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant([scale if context.replica_id_in_sync_group == 0 else scale * infinite])
+    ))
+    print(value(variable), value(optimizer.dynamic_scale) / scale)
+"""
+
+
+@pytest.mark.slow
+def test_an_infinite_gradient_of_the_second_gpu_alone_reaches_no_weight():
+    done = subprocess.run(
+        [sys.executable, "-c", SCALED],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "KERAS_BACKEND": "tensorflow"},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    (kept, halved), (moved, same) = (map(float, line.split()) for line in done.stdout.splitlines())
+    assert (kept, halved) == (1, 0.5)
+    assert (moved, same) == (-1, 1)  # the sum of both replicas' gradients
+
+
+CONVNEXT = {"network": "convnext", "size": "atto", "layer_scale": 0.1, "batch": 16, "epochs": 2, "learning_rate": 2e-3}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"precision": "mixed_float16", "decided": {"xla": True, "fast_layers": False, "steps_per_execution": 4}},
+        {"precision": "mixed_float16", "devices": 2, "decided": {"fast_layers": False, "steps_per_execution": 2}},
+        {"precision": "mixed_bfloat16", "devices": 2, "decided": {"fast_layers": False}},
+    ],
+)
+def test_what_a_gpu_s_decision_holds_trains_together(tmp_path, changes):
+    """ConvNeXt in half precision, compiled by XLA or on several devices, several steps at a time: on a CPU, at toy size."""
+    facts, history = trained(tmp_path, **CONVNEXT, **changes)
+    assert facts["status"] == "finished"
+    assert losses(history)[-1] < losses(history)[0]
 
 
 PLAIN = {"dropout": 0.0, "epochs": 3}

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 import toy_cells
 from toy_cells import RECIPE
 
@@ -221,6 +222,26 @@ def test_resolutions_change_on_the_way_and_a_budget_is_kept(cells, tmp_path):
     assert column(run, "learning_rate")[-1] == pytest.approx(0, abs=1e-9)  # the cosine ends with the shortened training
 
 
+@pytest.mark.parametrize(
+    "error", [tf.errors.ResourceExhaustedError(None, None, "OOM"), RuntimeError("RESOURCE_EXHAUSTED: out of memory")]
+)
+def test_a_gpu_s_memory_that_does_not_suffice_is_one_sentence(cells, tmp_path, monkeypatch, error):
+    def failing(*_, **__):
+        raise error
+
+    monkeypatch.setattr(learner.Classifier, "fit", failing)
+    with pytest.raises(UserError, match=r"does not hold a batch of 8 images; halve it \(--set batch=N\)"):
+        train(RECIPE, cells, seed=0, root=tmp_path)
+    assert Run.open("latest", tmp_path).facts["status"] == "failed"
+
+
+def test_a_run_of_more_gpus_than_are_here_is_not_resumed(cells, tmp_path):
+    run = train(dataclasses.replace(RECIPE, epochs=1), cells, seed=0, root=tmp_path)
+    run.update(decided=run.facts["decided"] | {"replicas": 2}, status="interrupted")
+    with pytest.raises(UserError, match="was begun on 2 GPUs, and TensorFlow sees none here"):
+        train(run.recipe, cells, seed=0, resume=run, root=tmp_path)
+
+
 def test_a_training_that_diverges_is_one_sentence_and_keeps_what_was_good(cells, tmp_path):
     recipe = dataclasses.replace(RECIPE, learning_rate=1e30, warmup_epochs=0.0)
     with pytest.raises(UserError, match=r"diverged in epoch 1 .*lower the recipe's learning rate") as error:
@@ -244,6 +265,9 @@ def test_a_training_that_diverges_is_one_sentence_and_keeps_what_was_good(cells,
         ({"name": "a/b"}, "name is part of a folder's name"),
         ({"name": ""}, "name is part of a folder's name"),
         ({"crop": 7.0}, "crop in 0.1..1.0"),
+        ({"depth": 2}, "cannot be built .*at least 3 blocks, got depth 2"),
+        ({"filters": 0}, "cannot be built"),
+        ({"member": 5000}, "member must be from 0 to 4000"),
         ({"optimizer": "sgd"}, "adamw or lion"),
         ({"network": "resnet"}, "resnet"),
         ({"dropout": 1.5}, "dropout"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -40,6 +41,38 @@ def test_a_small_gpu_gets_a_smaller_one_and_the_type_that_it_is_fast_in():
 def test_several_gpus_are_all_used_under_tensorflow_and_xla_is_off_there():
     assert (decide(AUTO, TWO).replicas, decide(AUTO, TWO).xla) == (2, False)
     assert decide(AUTO, dataclasses.replace(TWO, backend="jax")).replicas == 1
+
+
+def test_of_gpus_that_do_not_divide_the_batch_some_stay_out_and_that_is_said():
+    seven = dataclasses.replace(TWO, gpus=("H100",) * 7)
+    assert decide(AUTO, seven).replicas == 4
+    assert "on 4 of them, which divide the batch," in describe(AUTO, seven, decide(AUTO, seven))
+    assert decide(dataclasses.replace(AUTO, batch=63), seven).replicas == 7
+    assert "divide" not in describe(AUTO, TWO, decide(AUTO, TWO))
+
+
+def test_jax_is_compiled_on_a_cpu_too():
+    assert decide(AUTO, dataclasses.replace(CPU, backend="jax")).xla
+    assert not decide(dataclasses.replace(AUTO, xla="off"), dataclasses.replace(CPU, backend="jax")).xla
+
+
+def test_memory_is_that_of_the_cards_that_the_framework_sees(monkeypatch):
+    told = "NVIDIA RTX A6000, 49140\nNVIDIA T400 4GB, 4096\n"
+    monkeypatch.setattr(hardware.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=told))
+    assert hardware._gpu_gib(("NVIDIA RTX A6000",)) == pytest.approx(48, abs=0.1)
+    assert hardware._gpu_gib(("NVIDIA RTX A6000", "NVIDIA T400 4GB")) == 4
+    assert hardware._gpu_gib(("another name",)) == 4
+
+
+def test_a_gpu_that_the_framework_does_not_see_is_told_with_what_to_do(monkeypatch):
+    monkeypatch.setattr(hardware.shutil, "which", lambda _: "/usr/bin/nvidia-smi")
+    machine = dataclasses.replace(hardware.find(), gpus=())
+    assert machine.unseen_gpu
+    said = describe(AUTO, machine, decide(AUTO, machine))
+    assert "NVIDIA's driver is here, but tensorflow sees no GPU" in said
+    assert "nox -s install -- gpu" in said
+    monkeypatch.setattr(hardware.shutil, "which", lambda _: None)
+    assert "NVIDIA" not in describe(AUTO, hardware.find(), decide(AUTO, machine))
 
 
 def test_what_a_recipe_says_is_done_on_every_machine():

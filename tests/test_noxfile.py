@@ -1,6 +1,7 @@
 """The noxfile: every session explains itself in one sentence and reaches the command of its name."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,13 @@ def test_ctrl_c_leaves_a_command_its_time_and_a_failure_stops_what_follows():
     (patient,) = (ast.literal_eval(node.value) for node in podium.body if isinstance(node, ast.Assign))
     assert patient == {"interrupt_timeout": None, "terminate_timeout": None}
     assert "nox.options.stop_on_first_error = True" in ast.unparse(TREE)
+
+
+def test_where_nvidia_s_driver_is_the_framework_s_cuda_libraries_come_along():
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    assert any("tensorflow[and-cuda]" in one for one in groups["gpu"])
+    podium = next(node for node in TREE.body if getattr(node, "name", "") == "podium")
+    assert "*(['gpu'] if CUDA else [])" in ast.unparse(podium)
 
 
 def test_every_command_has_its_session():

@@ -206,7 +206,7 @@ def test_ctrl_c_on_the_command_line_is_exit_code_130_and_resume_goes_on(tmp_path
     said = log.read_text()
     run = Run.open("latest", tmp_path / "runs")
     assert "Traceback" not in said
-    assert f"python -m build train --resume {run.id}" in said
+    assert f"nox -s train -- --resume {run.id}" in said
     assert run.facts["status"] == "interrupted"
     assert run.weights_path.exists()
     done = len(run.history)

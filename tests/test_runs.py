@@ -96,7 +96,7 @@ def test_a_run_that_is_not_there_is_answered_with_those_that_are(run):
 
 
 def test_without_any_run_the_answer_is_how_to_train_one(tmp_path):
-    with pytest.raises(UserError, match="python -m build train"):
+    with pytest.raises(UserError, match="nox -s train"):
         Run.open("latest", tmp_path)
 
 
@@ -238,5 +238,5 @@ def test_a_run_is_held_by_one_process_at_a_time(run):
         return said
 
     with run.locked():
-        assert ask() == f"Run {run.id} is being trained by another process; wait for it or stop it first."
+        assert ask() == f"Run {run.id} is being trained or compressed by another process; wait for it or stop it first."
     assert ask() == "held"

@@ -14,7 +14,7 @@ from build.members import operations_of
 from build.runs import Run
 from build.train import soup as souping
 from build.train.fit import train
-from build.train.soup import mean, measure_statistics, soup
+from build.train.soup import frozen_norms, mean, measure_statistics, soup
 from submission import contract, weights
 from submission.network import build, complete, variables
 
@@ -145,6 +145,26 @@ def test_the_mean_of_files(tmp_path):
     for number in range(3):
         weights.save(tmp_path / f"{number}.npz", {"a": np.full(2, number, np.float32)}, {}, storage="float32")
     np.testing.assert_array_equal(mean(tmp_path / f"{number}.npz" for number in range(3))["a"], [1, 1])
+
+
+def test_norms_that_no_ingredient_moved_are_frozen_and_keep_their_statistics(rng, tmp_path):
+    inputs = keras.Input((4, 4, 3))
+    x = keras.layers.BatchNormalization(name="first")(inputs)
+    network = keras.Model(inputs, keras.layers.BatchNormalization(name="second")(x))
+    network.get_layer("first").moving_mean.assign([5.0, 6.0, 7.0])
+    for number in range(2):
+        network.get_layer("second").moving_variance.assign([1.0, 1.0, 1.0 + number])
+        arrays = {name: np.array(value) for name, value in variables(network).items()}
+        weights.save(tmp_path / f"{number}.npz", arrays, {}, storage="float32")
+    frozen = frozen_norms(tmp_path / f"{number}.npz" for number in range(2))
+    assert frozen == {"first"}
+    batch = rng.normal(0, 1, (64, 4, 4, 3)).astype(np.float32)
+    measure_statistics(network, [batch], frozen=frozen)
+    first, second = network.get_layer("first"), network.get_layer("second")
+    np.testing.assert_array_equal(np.array(first.moving_mean), [5.0, 6.0, 7.0])
+    # What reaches the second was normalised by the first one's own statistics, not by the batch's.
+    expected = (batch.mean((0, 1, 2)) - [5.0, 6.0, 7.0]) / np.sqrt(1 + first.epsilon)
+    np.testing.assert_allclose(np.array(second.moving_mean), expected, rtol=1e-4)
 
 
 def test_statistics_are_the_means_over_the_batches_layer_by_layer(rng):

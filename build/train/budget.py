@@ -7,8 +7,9 @@ when the machine has become too slow for it, and raised in the first half, shoul
 """
 
 import dataclasses
+import itertools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from build.recipe import Recipe
@@ -100,13 +101,18 @@ class Timetable:
         unknown = next(iter(costs.rates.values()), 0.0)
         before = self.kind(done - 1, total) if done else None
         seconds = 0.0
-        for epoch in range(done, total):
-            kind = self.kind(epoch, total)
-            seconds += (
-                self.images * costs.rates.get(kind, unknown) + costs.fixed + (costs.start if kind != before else 0.0)
-            )
+        for kind, epochs in self._stretches(done, total):
+            seconds += epochs * (self.images * costs.rates.get(kind, unknown) + costs.fixed)
+            seconds += costs.start if kind != before else 0.0
             before = kind
         return seconds
+
+    def _stretches(self, done: int, total: int) -> Iterator[tuple[Kind, int]]:
+        """The epochs after the first `done` as (kind, how many in a row): asked after every step, whatever the number of epochs."""
+        phases = schedule.phases_of(self.recipe, pretrained=self.pretrained, total=total)
+        ends = {phase.end for phase in phases} | set(schedule.ends_of_sides(total, self.recipe.resolutions))
+        for first, end in itertools.pairwise([done, *sorted(end for end in ends if end > done)]):
+            yield self.kind(first, total), end - first
 
     def fitting(self, done: int, most: int, left: float, costs: Costs | None = None) -> int:
         """The largest total number of epochs, `done` to `most`, whose rest takes at most `left` seconds."""

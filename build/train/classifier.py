@@ -131,6 +131,11 @@ def strategy_of(replicas: int):
     import tensorflow as tf
 
     kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    if replicas > (count := len(tf.config.list_logical_devices(kind))):
+        raise UserError(
+            f"The run was begun on {replicas} GPUs, and TensorFlow sees {count if kind == 'GPU' else 'none'} here; "
+            "go on with it where there are as many, or train a new run."
+        )
     return tf.distribute.MirroredStrategy([f"{kind}:{number}" for number in range(replicas)])
 
 

@@ -115,9 +115,8 @@ class Training:
             teachers=[teacher.path for teacher in teachers],
             hosts=hosts,
         )
-        classes = len(contract.CLASSES)
         self.validation = Validation(
-            prepared, recipe, classes=classes, seed=seed, workers=decision.workers, hosts=hosts
+            prepared, recipe, seed=seed, workers=decision.workers, hosts=hosts, replicas=decision.replicas
         )
         pretrained = decision.weights != "none"
         self.timetable = Timetable(recipe, pretrained=pretrained, image_side=IMAGE_SIDE, images=self.learner.images)
@@ -177,8 +176,10 @@ class Training:
         if not self._is_over() and not self.pruned:
             self._finish(record.INTERRUPTED)
             raise Interrupted(self.run)
-        early = record.EARLY if self._patience_is_over() else record.PRUNED
-        self._finish(record.FINISHED if self.state.done >= self.state.total else early)
+        whole, early = self.state.done >= self.state.total, self._patience_is_over()
+        self._finish(record.FINISHED if whole else record.EARLY if early else record.PRUNED)
+        if self._stop_wished():  # after the last step; what the caller would begin next is not to begin
+            raise Interrupted(self.run, over=not self.pruned)
         return self.run
 
     def _finish(self, status: str) -> None:

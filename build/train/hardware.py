@@ -6,7 +6,9 @@ console.print(describe(machine, decision))
 """
 
 import contextlib
+import shutil
 import subprocess
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import keras
@@ -18,7 +20,7 @@ from build.recipe import Recipe
 from submission.applications import APPLICATIONS
 
 BASE_GPU_GIB = 30
-"""GPU memory from which ConvNeXt base is fine-tuned rather than tiny: base at 96 px and batch 64 needs about 15 GiB."""
+"""GPU memory from which ConvNeXt base is fine-tuned rather than tiny, an estimate: 64 images of 192 pixels in half precision."""
 SIZED = ("convnext", "efficientnet-lite")
 """Networks that come in sizes."""
 PUBLISHED = ("tiny", "small", "base", "large", "xlarge")
@@ -46,6 +48,8 @@ class Machine:
     """CUDA compute capability of the first GPU; (0, 0) where unknown."""
     multiplies_bfloat16: bool = False
     """Whether the CPU has units for products of bfloat16 matrices."""
+    unseen_gpu: bool = False
+    """Whether NVIDIA's driver is there, and the framework sees no GPU."""
 
     @property
     def device(self) -> str:
@@ -98,17 +102,33 @@ def find() -> Machine:
         found = getattr(devices[0], "compute_capability", None) if devices else None
         capability = tuple(int(part) for part in str(found).split(".")) if found else None
     return Machine(
-        backend, cores(), names, _gpu_gib() if names else 0.0, tuple(capability or (0, 0)), multiplies_bfloat16()
+        backend,
+        cores(),
+        names,
+        _gpu_gib(names) if names else 0.0,
+        tuple(capability or (0, 0)),
+        multiplies_bfloat16(),
+        unseen_gpu=not names and shutil.which("nvidia-smi") is not None,
     )
 
 
-def _gpu_gib() -> float:
-    """Memory of the smallest GPU by the driver's own tool: asking the framework would reserve it."""
-    command = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
+def _gpu_gib(names: Collection[str]) -> float:
+    """Memory of the smallest GPU of these names by the driver's own tool: asking the framework would reserve it.
+
+    The tool also shows cards that CUDA_VISIBLE_DEVICES hides from the framework; where no name fits, all count.
+    """
+    command = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
     with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-        return min(float(line) for line in done.stdout.split()) / 1024
+        cards = [line.rpartition(",") for line in done.stdout.splitlines() if line.strip()]
+        seen = [memory for name, _, memory in cards if name.strip() in names] or [memory for _, _, memory in cards]
+        return min(map(float, seen)) / 1024
     return 0.0
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a GPU's memory did not suffice: TensorFlow has a class of its own for it, JAX a word in the message."""
+    return type(error).__name__ == "ResourceExhaustedError" or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def decide(recipe: Recipe, machine: Machine) -> Decision:
@@ -130,8 +150,11 @@ def decide(recipe: Recipe, machine: Machine) -> Decision:
         drawn = recipe.network == "convnext" and recipe.stem_patch == 4 and shipped.find(size) is not None
         weights = "imagenet" if gpu and published else "drawn" if drawn else "none"
     # MirroredStrategy makes its own all-reduce between replicas; XLA compiles it only as a whole, so it stays off there.
-    replicas = max(1, len(machine.gpus)) if machine.backend == "tensorflow" else 1
-    xla = {"on": True, "off": False, "auto": gpu and replicas == 1}[recipe.xla]
+    # It shares a batch evenly, so with a number of GPUs that does not divide the batch some stay out.
+    most = max(1, len(machine.gpus)) if machine.backend == "tensorflow" else 1
+    replicas = next(number for number in range(most, 0, -1) if recipe.batch % number == 0)
+    # JAX without its compiler would run operation by operation.
+    xla = {"on": True, "off": False, "auto": machine.backend == "jax" or (gpu and replicas == 1)}[recipe.xla]
     fast_layers = machine.backend == "tensorflow" and not gpu and not xla
     has_products = fast_layers and recipe.network == "convnext"
     if recipe.precision == BFLOAT16_PRODUCTS and not has_products:
@@ -161,7 +184,7 @@ def _precision(machine: Machine, has_products: bool) -> str:
 
 
 def describe(recipe: Recipe, machine: Machine, decision: Decision) -> str:
-    """Two sentences for people: the machine, and what was decided from it."""
+    """Sentences for people: the machine, what was decided from it, and whether a GPU is left unused."""
     network = f"{recipe.network} {decision.size}" if recipe.network in SIZED else recipe.network
     words = {
         "none": "from scratch",
@@ -172,10 +195,19 @@ def describe(recipe: Recipe, machine: Machine, decision: Decision) -> str:
     sized = recipe.network in SIZED and recipe.size == "auto"
     chosen = " (chosen by hardware)" if sized or recipe.weights == "auto" else ""
     precision = PRECISION_IN_WORDS.get(decision.precision, decision.precision)
-    return (
-        f"Machine: {machine.device}, keras on {machine.backend}. "
-        f"Training {network} {weights}{chosen}, {precision}, XLA {'on' if decision.xla else 'off'}."
+    some = machine.backend == "tensorflow" and decision.replicas < len(machine.gpus)
+    spared = f" on {decision.replicas} of them, which divide the batch," if some else ""
+    told = (
+        f"Machine: {machine.device}, keras on {machine.backend}. Training {network} {weights}{chosen}{spared or ','} {precision}, "
+        f"XLA {'on' if decision.xla and not recipe.deterministic else 'off'}."
     )
+    if machine.unseen_gpu:
+        command = 'pip install "jax[cuda12]"' if machine.backend == "jax" else "nox -s install -- gpu"
+        told += (
+            f" NVIDIA's driver is here, but {machine.backend} sees no GPU: its CUDA libraries are missing ({command}), "
+            "or CUDA_VISIBLE_DEVICES hides the card."
+        )
+    return told
 
 
 def prepare(machine: Machine, decision: Decision, *, deterministic: bool) -> None:

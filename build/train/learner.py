@@ -13,16 +13,17 @@ import keras
 
 from build.augment.balance import Plan, plan
 from build.augment.pipeline import Augmentation
+from build.errors import UserError
 from build.recipe import IMAGE_SIDE, Recipe
 from build.train import checkpoint, schedule
 from build.train.batches import PLAN, Batches, generator
 from build.train.classifier import Classifier, parts_of, precision, set_learning, spec_of, strategy_of, undecayed
 from build.train.distillation import Teacher
 from build.train.feed import feed
-from build.train.hardware import Decision
+from build.train.hardware import Decision, is_out_of_memory
 from build.train.hosts import Hosts, distribution
 from build.train.losses import Objective, accuracy
-from build.train.optimizers import build_optimizer, check_optimizer
+from build.train.optimizers import LossScale, build_optimizer, check_optimizer
 from build.train.progress import StopSignal, Watch, bar
 from submission import contract
 from submission import network as networks
@@ -61,7 +62,11 @@ class Learner:
         with self._scope():
             smaller = any(side < IMAGE_SIDE for side, _ in recipe.resolutions)
             any_side = {"image_shape": [None, None, contract.IMAGE_SHAPE[2]]} if smaller else {}
-            self.network = networks.build(self.spec | any_side, parts=parts_of(decision))
+            try:
+                self.network = networks.build(self.spec | any_side, parts=parts_of(decision))
+            except ValueError as error:
+                found = str(error).partition("\n")[0].rstrip(".;")
+                raise UserError(f"The recipe's network cannot be built ({found}); change its settings.") from error
             if load_weights and decision.weights != "none":
                 from build.train.pretrained import load
 
@@ -104,13 +109,13 @@ class Learner:
                 self.recipe, phase, steps_per_epoch=self.steps_per_epoch, undecayed=undecayed(self.network)
             )
             self.model.compile(
-                optimizer=self.optimizer,
+                optimizer=LossScale(self.optimizer) if self.decision.policy == "mixed_float16" else self.optimizer,
                 loss=self._objective(),
                 metrics=[accuracy],
                 jit_compile=self.decision.xla,
                 steps_per_execution=max(1, min(self.decision.steps_per_execution, self.steps_per_epoch // 4)),
             )
-            # Under mixed_float16 keras wraps the optimizer to scale the loss: the wrapper has variables of its own.
+            # The wrapper that scales the loss has variables of its own.
             self.model.optimizer.build(self.model.trainable_variables)
         self.phase, self.side, self.graphs = phase.name, None, {}
 
@@ -207,6 +212,14 @@ class Learner:
             )
             # Several hosts read the losses at the same step, or they would wait for each other.
             watch.async_safe &= self.hosts.count == 1
-            # shuffle=False: the order is ours; keras would draw another one from Python's global generator.
-            history = self.model.fit(feed(batches), epochs=1, verbose=0, shuffle=False, callbacks=[watch]).history
+            try:
+                # shuffle=False: the order is ours; keras would draw another one from Python's global generator.
+                history = self.model.fit(feed(batches), epochs=1, verbose=0, shuffle=False, callbacks=[watch]).history
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise UserError(
+                        f"The device's memory does not hold a batch of {self.batch} images; halve it (--set batch=N), or take a smaller "
+                        "network (--set size=NAME)."
+                    ) from error
+                raise
         return {name: values[-1] for name, values in history.items()}, watch

@@ -69,6 +69,9 @@ class _Averaging:
     def load_average(self, variables) -> None:
         """Overwrite the model's variables with their moving average; nothing without one."""
         super().finalize_variable_values(variables)
+        for variable in variables:
+            # On JAX they would share the average's memory, and keras gives the model's away to every compiled step.
+            variable.assign(ops.copy(variable))
 
 
 class AdamW(_Averaging, keras.optimizers.AdamW):
@@ -86,6 +89,26 @@ def check_optimizer(recipe: Recipe) -> None:
     """Raise UserError if the recipe names no known optimizer."""
     if recipe.optimizer not in OPTIMIZERS:
         raise UserError(f"Expected the optimizer {' or '.join(OPTIMIZERS)} in the recipe, got {recipe.optimizer!r}.")
+
+
+class LossScale(keras.optimizers.LossScaleOptimizer):
+    """Keras' loss scaling for float16, for several GPUs too (Micikevicius et al. 2018, section 3.2).
+
+    Keras asks the first replica alone whether its gradients are finite, as if they were summed already; under MirroredStrategy they are
+    summed afterwards, and another replica's infinity would reach the weights.
+    """
+
+    def check_finite(self, grads):
+        """Whether the gradients of every replica are finite."""
+        finite = super().check_finite(grads)
+        if keras.backend.backend() != "tensorflow":
+            return finite
+        import tensorflow as tf
+
+        context = tf.distribute.get_replica_context()
+        if context is None or context.num_replicas_in_sync == 1:
+            return finite
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.cast(~finite, tf.float32)) == 0
 
 
 def build_optimizer(

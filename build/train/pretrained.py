@@ -67,7 +67,7 @@ def load(network: keras.Model, spec: dict, weights: str | Path) -> list[str]:
     if str(weights) == DRAWN and path is None:
         raise UserError(
             f"There are no weights from drawn images for {name} {size or ''}, only for convnext {', '.join(shipped.sizes())}; "
-            "make them with nox -s pretrain, or train from scratch with --weights none."
+            "make others with nox -s pretrain -- --size SIZE and name their file with --weights, or train from scratch with --weights none."
         )
     if path and not path.is_file():
         raise UserError(
@@ -124,7 +124,10 @@ def download(network: str, size: str | None) -> Path:
         return Path(keras.utils.get_file(url.rsplit("/", 1)[1], url, cache_subdir="models", file_hash=digest))
     except Exception as error:  # get_file raises bare Exceptions, for want of a connection too
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"The ImageNet weights {url} could not be downloaded ({reason}); {INSTEAD}.") from error
+        raise UserError(
+            f"The ImageNet weights {url} could not be downloaded ({reason}); {INSTEAD}, or take --recipe podium, whose weights come with "
+            "this repository."
+        ) from error
 
 
 def _assign(network: keras.Model, arrays: dict[str, np.ndarray], source: str) -> list[str]:

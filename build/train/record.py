@@ -210,7 +210,7 @@ def finish(run: Run, state: State, status: str, *, minutes: float) -> None:
         kept = f"the weights of epoch {best['epoch']}, the best so far, are kept" if best else "no epoch was whole"
         console.print(
             f"Interrupted after {state.done} of {state.total} epochs: {kept}. "
-            f"Go on with: python -m build train --resume {run.id}"
+            f"Go on with: nox -s train -- --resume {run.id}"
         )
     elif status != FAILED:
         console.print(

@@ -6,6 +6,7 @@ All of it depends on the total number of epochs, which a time budget may change 
     side_of(3, 40, recipe.resolutions), multiplier(step, total_steps, warmup_steps)
 """
 
+import itertools
 from dataclasses import dataclass
 
 from keras import ops
@@ -63,14 +64,16 @@ def check_resolutions(resolutions: tuple[tuple[int, float], ...]) -> None:
         )
 
 
+def ends_of_sides(total: int, resolutions: tuple[tuple[int, float], ...]) -> list[int]:
+    """Of each resolution the epoch after its last one. The last epoch always has the last resolution."""
+    passed = itertools.accumulate(share for _, share in resolutions[:-1])
+    return [*(min(round(share * total), total - 1) for share in passed), total]
+
+
 def side_of(epoch: int, total: int, resolutions: tuple[tuple[int, float], ...]) -> int:
-    """The image side of an epoch in pixels. The last epoch always has the last resolution."""
-    passed = 0.0
-    for side, share in resolutions[:-1]:
-        passed += share
-        if epoch < min(round(passed * total), total - 1):
-            return side
-    return resolutions[-1][0]
+    """The image side of an epoch in pixels."""
+    ends = ends_of_sides(total, resolutions)
+    return next((side for (side, _), end in zip(resolutions, ends, strict=True) if epoch < end), resolutions[-1][0])
 
 
 def multiplier(step, total_steps, warmup_steps):

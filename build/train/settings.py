@@ -20,12 +20,13 @@ _NOT_NEGATIVE = (
     "fine_tune_layers",
     "l1",
     "l2",
-    "member",
     "size_limit_mb",
     "accuracy_budget",
 )
 _SHARES = ("ema_momentum", "label_smoothing", "teacher_weight", "minimum_held_out", "minimum_perturbed")
 
+MEMBERS = 4001
+"""Of one seed: with the strides between their seeds (build/train/fit.py) these stay below keras' 2**32."""
 LONGEST_NAME = 100
 """Characters of a recipe's name."""
 
@@ -44,6 +45,7 @@ def check(recipe: Recipe, seed: int) -> None:
     for names, fits, expected in (
         (_POSITIVE, lambda value: value > 0, "above 0"),
         (_NOT_NEGATIVE, lambda value: value >= 0, "at least 0"),
+        (("member",), range(MEMBERS).__contains__, f"from 0 to {MEMBERS - 1}"),
         (_SHARES, lambda value: 0 <= value <= 1, "from 0 to 1"),
         (("storage",), STORAGES.__contains__, f"one of {', '.join(STORAGES)}"),
         (("views",), (0, *COUNTS).__contains__, f"0 (chosen by speed) or one of {', '.join(map(str, COUNTS))}"),

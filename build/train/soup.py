@@ -6,11 +6,12 @@
 
 It needs runs that began with the same trained weights: those lie in one basin, in whose middle the mean is. Runs that began with other
 random weights have no such basin between them. Where a network has BatchNorm, the statistics of the mean are measured anew
-(Izmailov et al. 2018, section 3.2): those of the ingredients are of other features.
+(Izmailov et al. 2018, section 3.2): those of the ingredients are of other features. Norms that no ingredient's training moved
+(fine_tune_layers) keep theirs.
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
 import keras
@@ -38,6 +39,7 @@ STATISTICS_BATCHES = 32
 """Training batches, of at least 64 images each, that the statistics of a mean are measured on."""
 TRAINING_ONLY = ("seed", "dropout", "stochastic_depth", "layer_scale", "l1", "l2")
 """Settings of a spec that do not change what trained weights compute."""
+STATISTICS_OF_NORMS = ("/moving_mean", "/moving_variance")
 Arrays = dict[str, np.ndarray]
 
 
@@ -96,7 +98,7 @@ class Pot:
             if kinds[run.id] != kinds[first.id]:
                 raise UserError(
                     f"The runs {first.id} and {run.id} are of different networks, whose weights have no mean; "
-                    "package them as an ensemble instead: python -m build package RUN RUN."
+                    "package them as an ensemble instead: nox -s package -- RUN RUN."
                 )
             if len(np.intersect1d(self.split.validation, split_of(run).train)):
                 raise UserError(
@@ -108,16 +110,17 @@ class Pot:
         self.model = Classifier(self.network)
         classes = len(contract.CLASSES)
         self.model.compile(loss=Objective(class_weight=[1.0] * classes), metrics=[accuracy])
-        self.validation = Validation(self.prepared, self.recipe, classes=classes, seed=self.seed, workers=2)
+        self.validation = Validation(self.prepared, self.recipe, seed=self.seed, workers=2)
 
     def score(self, runs: Sequence[Run]) -> tuple[Arrays, dict[str, float]]:
         """The mean of the runs' weights, and what validation says of it."""
-        targets = networks.variables(self.network)
-        for name, array in mean(run.weights_path for run in runs).items():
+        targets, paths = networks.variables(self.network), [run.weights_path for run in runs]
+        for name, array in mean(paths).items():
             targets[name].assign(array)
         if len(runs) > 1:
             with self._batches() as batches:
-                measure_statistics(self.network, (x for x, _ in map(batches.__getitem__, range(len(batches)))))
+                pixels = (x for x, _ in map(batches.__getitem__, range(len(batches))))
+                measure_statistics(self.network, pixels, frozen=frozen_norms(paths))
         measured = self.validation.evaluate(self.model)
         measured["validation_accuracy"], measured["validation_loss"] = measured.pop("accuracy"), measured.pop("loss")
         measured["score"] = (measured["validation_accuracy"] + measured["perturbed_accuracy"]) / 2
@@ -159,10 +162,26 @@ def mean(paths: Iterable[Path]) -> Arrays:
     return {name: (array / count).astype(np.float32) for name, array in total.items()}
 
 
-def measure_statistics(network: keras.Model, batches: Iterable[np.ndarray]) -> None:
-    """Set the moving statistics of every BatchNorm to their mean over `batches`, each (B, H, W, 3); at least one batch."""
+def frozen_norms(paths: Iterable[Path]) -> set[str]:
+    """The BatchNorms whose statistics are equal in all weights files: no training moved what was published or drawn."""
+    first, *others = (
+        {name: array for name, array in weights.load(path)[0].items() if name.endswith(STATISTICS_OF_NORMS)}
+        for path in paths
+    )
+    moved = {name for name in first if any((first[name] != other[name]).any() for other in others)}
+    return {name.rpartition("/")[0] for name in first} - {name.rpartition("/")[0] for name in moved}
+
+
+def measure_statistics(network: keras.Model, batches: Iterable[np.ndarray], *, frozen: Container[str] = ()) -> None:
+    """Set the moving statistics of every BatchNorm to their mean over `batches`, each (B, H, W, 3); at least one batch.
+
+    frozen: names of norms that compute with the statistics that they have, and keep them.
+    """
     norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert len(norms) == sum(name.endswith("/moving_mean") for name in networks.variables(network))
+    for norm in norms:
+        norm.trainable = norm.name not in frozen  # one that does not learn uses its statistics in training too
+    norms = [norm for norm in norms if norm.trainable]
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]

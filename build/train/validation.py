@@ -15,6 +15,7 @@ from build.train.batches import PERTURB, Batches, Plain
 from build.train.classifier import Classifier
 from build.train.feed import feed
 from build.train.hosts import Hosts
+from submission import contract
 from submission import network as networks
 
 LEAST_BATCH = 64
@@ -29,16 +30,29 @@ def alone(recipe: Recipe) -> Recipe:
 class Validation:
     """The validation cells of a run, ready to be measured after every epoch."""
 
-    def __init__(self, prepared, recipe: Recipe, *, classes: int, seed: int, workers: int, hosts: Hosts | None = None):
+    def __init__(
+        self,
+        prepared,
+        recipe: Recipe,
+        *,
+        seed: int,
+        workers: int,
+        hosts: Hosts | None = None,
+        replicas: int = 1,
+    ):
         """Take the validation side of `prepared`; the augmentation is the recipe's without what mixes images or makes views.
 
-        hosts: the processes that share the batches; None for this one alone.
+        hosts: the processes that share the batches; None for this one alone. replicas: GPUs of this process that share each batch.
         """
         self.hosts = hosts or Hosts()
         augmenter = "podium" if recipe.augmenter == "none" else recipe.augmenter
         shown = dataclasses.replace(alone(recipe), augmenter=augmenter)
         self.prepared, self.seed, self.workers = prepared, seed, workers
         self.batch = max(LEAST_BATCH, recipe.batch)
+        if replicas > 1:  # keras needs equal shares of the first batch
+            most = min(self.batch, len(prepared.split.validation))
+            self.batch = max(most - most % replicas, replicas)
+        classes = len(contract.CLASSES)
         self.kinds = {"": Plain(classes), "perturbed_": Augmentation(shown, classes=classes)}
 
     def batches(self, augmentation) -> Batches:
