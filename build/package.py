@@ -19,7 +19,7 @@ from build import attention, views
 from build.compress.command import staged_weights
 from build.console import console, muffled
 from build.errors import UserError
-from build.files import sha256, write_zip
+from build.files import explained, sha256, write_zip
 from build.members import open_members, operations_of
 from build.recipe import Recipe
 from build.runs import Run, provenance
@@ -76,17 +76,17 @@ def copy_code(folder: Path) -> None:
         shutil.copyfile(ROOT / name, target)
 
 
-def stage(run: Run, recipe: Recipe, folder: Path, others: Sequence[Run] = ()) -> None:
+def stage(run: Run, recipe: Recipe, folder: Path, others: Sequence[Run] = (), *, compressed: bool = True) -> None:
     """Copy the allow-list from the repository's root into `folder` and write the run's weights beside it, compressed if they are.
 
     others: further members of an ensemble, into the same file of weights; each is compressed by its own recipe, so the limit of one
-    zip is a limit for each member.
+    zip is a limit for each member. compressed: False takes the weights as they were trained.
     """
     copy_code(folder)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".stored-") as scratch:
         stored = []
         for number, member in enumerate((run, *others)):
-            path = staged_weights(member)
+            path = staged_weights(member) if compressed else None
             if path is None:
                 path = Path(scratch) / f"{number}.npz"
                 weights.save(path, *weights.load(member.weights_path), storage=recipe.storage)
@@ -142,7 +142,8 @@ def package(
     known = dataclasses.asdict(recipe) | {"name": " + ".join(member.recipe.name for member in (run, *others))}
     known["operations"] = sorted({operation for member in (run, *others) for operation in operations_of(member)})
     held = held_out.of_run(run)
-    dist.mkdir(parents=True, exist_ok=True)
+    with explained(dist, "written"):
+        dist.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=dist, prefix=".staged-") as scratch:
         staged, candidate = Path(scratch) / "zip", Path(scratch) / "submission.zip"
         staged.mkdir()
@@ -211,7 +212,13 @@ def _say(rehearsal: Rehearsal, found: list[Gate], dist: Path, force: bool) -> in
     missed = [gate for gate in found if not gate.passed]
     console.print(f"Scorecard: {dist / 'scorecard.html'}, leaderboard entry {rehearsal.entry}.", markup=False)
     if not missed:
-        console.print(f"{dist / 'submission.zip'} is ready.", style="bold green")
+        if rehearsal.card.get("synthetic"):
+            console.print(
+                f"{dist / 'submission.zip'} shows the way only: it knows drawn cells. Train with --data before you upload.",
+                style="bold yellow",
+            )
+        else:
+            console.print(f"{dist / 'submission.zip'} is ready.", style="bold green")
         return 0
     reasons = "; ".join(f"{gate.name}: wanted {gate.wanted}, came {gate.came}" for gate in missed)
     if force:
@@ -222,9 +229,7 @@ def _say(rehearsal: Rehearsal, found: list[Gate], dist: Path, force: bool) -> in
         )
         return 0
     sentence = f"There is no {dist / 'submission.zip'}: {len(missed)} gate(s) missed. {reasons}. "
-    advice = (
-        f"The zip is {dist / 'rejected-submission.zip'}; train longer, change the gates in the recipe, or use --force."
-    )
+    advice = f"The zip is {dist / 'rejected-submission.zip'}; train longer, with other gates (--set minimum_held_out=0.8), or use --force."
     console.print(sentence + advice, style="bold red")
     return 1
 

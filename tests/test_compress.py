@@ -75,11 +75,35 @@ def test_weights_that_belong_to_other_weights_are_refused(here, monkeypatch):
     assert command.staged_weights(here) == here.folder / "compressed.npz"
     report = here.folder / "compression.json"
     report.write_text(json.dumps(json.loads(report.read_text()) | {"weights_sha256": "other"}))
-    with pytest.raises(UserError, match="before its training went on; make them again: python -m build compress"):
+    with pytest.raises(UserError, match="before its training went on; make them again: nox -s compress -- "):
         command.staged_weights(here)
     report.unlink()
     with pytest.raises(UserError, match="make them again"):
         command.staged_weights(here)
+
+
+def test_what_is_damaged_is_made_again_or_told(here, monkeypatch):
+    monkeypatch.setattr("build.compress.measure.SUITES", ("held-out",))
+    compress(here.id, budget=100, methods=("float16",), rows=8)
+    target, folder = here.folder / "compressed.npz", here.folder / "compress"
+    whole = target.read_bytes()
+    target.write_bytes(whole[:-40])
+    with pytest.raises(UserError, match="are damaged; make them again: nox -s compress -- "):
+        command.staged_weights(here)
+    for name, damage in (
+        ("float16.npz", whole[:-40]),
+        ("float16.answers.npz", b"PK"),
+        ("float16.json", b"{"),
+        ("reference.json", b""),
+    ):
+        (folder / name).write_bytes(damage)
+        compress(here.id, budget=100, methods=("float16",), rows=8)
+        assert target.read_bytes() == whole
+
+
+def test_a_run_that_is_being_trained_is_not_compressed(here):
+    with here.locked(), pytest.raises(UserError, match="is being trained or compressed by another process"):
+        compress(here.id, budget=100, methods=("float16",), rows=8)
 
 
 def test_no_candidate_within_the_limits_leaves_nothing_to_package(here, monkeypatch):

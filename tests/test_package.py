@@ -178,6 +178,15 @@ def test_a_zip_too_large_is_rejected(here, monkeypatch):
     assert make() == 1
 
 
+def test_a_zip_that_knows_drawn_cells_alone_is_not_called_ready(here, monkeypatch, capsys):
+    for drawn in (True, False):
+        judged(monkeypatch, card() | {"synthetic": drawn})
+        assert make() == 0
+        said = " ".join(capsys.readouterr().err.split())
+        assert ("Train with --data before you upload" in said) == drawn
+        assert ("submission.zip is ready." in said) != drawn
+
+
 def test_force_keeps_the_zip_and_is_loud(here, monkeypatch, capsys):
     judged(monkeypatch, card(clean=0.1))
     assert make(force=True) == 0
@@ -235,6 +244,12 @@ def test_a_run_without_weights_is_one_sentence(here):
     run = Run.create(here / "other", RECIPE)
     with pytest.raises(UserError, match="has no weights yet"):
         packaging.package(str(run.folder), rows=16, team="us")
+
+
+def test_a_file_where_the_folder_of_zips_should_be_is_one_sentence(here, tmp_path):
+    (tmp_path / "dist").write_text("")
+    with pytest.raises(UserError, match="a file is where a folder should be"):
+        packaging.package("latest", rows=16, team="us", dist=tmp_path / "dist")
 
 
 def test_changed_cells_are_noticed(here, monkeypatch):

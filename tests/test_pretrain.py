@@ -94,6 +94,13 @@ def test_a_folder_is_claimed_once_and_damage_is_a_sentence(tmp_path):
         distill._claim(tmp_path / "a", {"seed": 1})
 
 
+def test_it_does_not_go_on_from_what_may_have_seen_cells(small, tmp_path):
+    start = tmp_path / "weights.npz"
+    weights.save(start, {"kernel": np.zeros((1, 8), np.float32)}, {"spec": complete(ATTO)}, storage="float32")
+    with pytest.raises(UserError, match="was not made by pretrain, so it may have learned from cells"):
+        distill.pretrain(images=16, weights=str(start), **small)
+
+
 @needs_teacher
 def test_it_goes_on_from_weights_at_half_the_rate_and_says_which(small, monkeypatch, tmp_path):
     network = build(ATTO)
@@ -101,7 +108,7 @@ def test_it_goes_on_from_weights_at_half_the_rate_and_says_which(small, monkeypa
     kernel = "stage_3_block_0_expand/kernel"
     arrays[kernel] = arrays[kernel] + 1.0
     start = tmp_path / "start.npz"
-    weights.save(start, arrays, {"spec": complete(ATTO)}, storage="float32")
+    weights.save(start, arrays, {"spec": complete(ATTO), "pretraining": {}}, storage="float32")
     built, rates = distill._build, []
 
     def building(plan, *others):

@@ -7,6 +7,7 @@ which packaging then takes in the place of the run's weights. Every candidate is
 interrupted, or asks for more methods, makes only what is missing. A candidate's fine-tuning is begun anew: it takes minutes.
 """
 
+import contextlib
 import hashlib
 import json
 import tempfile
@@ -72,23 +73,24 @@ def compress(
         from build.train import hardware
 
         hardware.find()  # the first look at the devices is the talkative one
-    material = Material(run, steps=steps)
-    conditions = validation_conditions(run, rows)
-    reference = reference_bytes(run, material)
-    found, baseline = [], None
-    for method in chosen_methods:
-        row, right = _candidate(method, material, conditions, baseline)
-        baseline = right if method.name == BASELINE else baseline
-        found.append(row)
-        console.print(
-            f"{row.name}: {row.zip_bytes / 1e6:.2f} MB, "
-            + ", ".join(
-                f"{suite} {accuracy:.4f} ({row.change[suite]:+.2f})" for suite, accuracy in row.accuracy.items()
+    with run.locked():  # a training that goes on would change the weights under way
+        material = Material(run, steps=steps)
+        conditions = validation_conditions(run, rows)
+        reference = reference_bytes(run, material)
+        found, baseline = [], None
+        for method in chosen_methods:
+            row, right = _candidate(method, material, conditions, baseline)
+            baseline = right if method.name == BASELINE else baseline
+            found.append(row)
+            console.print(
+                f"{row.name}: {row.zip_bytes / 1e6:.2f} MB, "
+                + ", ".join(
+                    f"{suite} {accuracy:.4f} ({row.change[suite]:+.2f})" for suite, accuracy in row.accuracy.items()
+                )
             )
-        )
-    best = choose(found, size_limit_mb=size_limit_mb, budget=budget)
-    _write(run, found, best, size_limit_mb=size_limit_mb, budget=budget, reference=reference)
-    return best
+        best = choose(found, size_limit_mb=size_limit_mb, budget=budget)
+        _write(run, found, best, size_limit_mb=size_limit_mb, budget=budget, reference=reference)
+        return best
 
 
 def _candidate(method: Method, material: Material, conditions, baseline) -> tuple[Row, dict[str, np.ndarray]]:
@@ -101,17 +103,20 @@ def _candidate(method: Method, material: Material, conditions, baseline) -> tupl
     judged = hashlib.sha256(
         json.dumps([c.key + c.definition + str(len(c.labels)) for c in conditions]).encode()
     ).hexdigest()
-    known = json.loads(marker.read_text(encoding="utf-8")) if marker.exists() else {}
-    if known.get("key") != made["key"] or not path.exists():
+    known = _known(marker)
+    if known.get("key") != made["key"] or not _is_whole(path):
         candidates.make(method, material, path)
         known = made
         write_text(marker, json.dumps(known))
-    if known.get("judged") != judged or not held.exists():
+    right = None
+    if known.get("judged") == judged:
+        with contextlib.suppress(OSError, ValueError):
+            right = read_arrays(held)
+    if right is None:
         right = answers(path, conditions, f"judging {method.name}")
         with atomic(held) as file:
             np.savez(file, **right)
         write_text(marker, json.dumps(known | {"judged": judged}))
-    right = read_arrays(held)
     began = time.perf_counter()
     weights.load(path)
     seconds = time.perf_counter() - began
@@ -126,6 +131,23 @@ def _candidate(method: Method, material: Material, conditions, baseline) -> tupl
         {suite: round(float(margin), 4) for suite, (_, margin) in changes.items()},
     )
     return row, right
+
+
+def _known(path: Path) -> dict:
+    """What an earlier call noted; nothing where it noted nothing, or the file is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether weights are there and undamaged."""
+    try:
+        weights.load(path)
+    except (OSError, weights.WeightsError):
+        return False
+    return True
 
 
 def _key(method: Method, material: Material) -> str:
@@ -153,7 +175,7 @@ def zip_bytes(path: Path) -> int:
 def reference_bytes(run: Run, material: Material) -> int:
     """What sizes are measured against: the network as keras saves it (.keras, float32, no optimizer), zipped."""
     path = run.folder / "compress" / "reference.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    known = _known(path)
     digest = sha256(run.weights_path)
     if known.get("weights_sha256") != digest:
         from build.compress.sensitivity import load  # imports the framework
@@ -211,7 +233,7 @@ def _write(run: Run, rows: list[Row], best: Row | None, *, size_limit_mb: float,
     console.print(table)
     limit = f"a zip of at most {size_limit_mb:g} MB and " if size_limit_mb else ""
     if best:
-        console.print(f"{best.name} is chosen: python -m build package {run.id} takes it.", style="bold green")
+        console.print(f"{best.name} is chosen: nox -s package -- {run.id} takes it.", style="bold green")
     else:
         console.print(
             f"No candidate meets {limit}a loss of at most {budget:g} points on each suite; raise a limit or try more methods.",
@@ -222,15 +244,15 @@ def _write(run: Run, rows: list[Row], best: Row | None, *, size_limit_mb: float,
 def staged_weights(run: Run) -> Path | None:
     """The run's compressed weights, made now where its recipe has a size limit and there are none; None where it has no use for them.
 
-    UserError where they belong to other weights of the run, or nothing meets the recipe's limits.
+    UserError where they belong to other weights of the run or are damaged, or nothing meets the recipe's limits.
     """
     target, report = compressed_path(run), run.folder / "compression.json"
     if target.exists():
-        known = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
-        if known.get("weights_sha256") != sha256(run.weights_path):
+        outdated = _known(report).get("weights_sha256") != sha256(run.weights_path)
+        if outdated or not _is_whole(target):
+            why = "were made before its training went on" if outdated else "are damaged"
             raise UserError(
-                f"The compressed weights of run {run.id} were made before its training went on; "
-                f"make them again: python -m build compress {run.id}."
+                f"The compressed weights of run {run.id} {why}; make them again: nox -s compress -- {run.id}."
             )
         return target
     if not run.recipe.size_limit_mb:

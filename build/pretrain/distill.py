@@ -28,6 +28,7 @@ from build.train.classifier import parts_of, precision, undecayed
 from build.train.feed import feed
 from build.train.optimizers import build_optimizer
 from build.train.progress import StopSignal
+from build.train.unseen import from_drawn_images
 from submission import contract
 from submission import weights as weights_file
 from submission.convnext import SIZES
@@ -118,7 +119,8 @@ def pretrain(
         images: how many images are drawn, rounded up to whole epochs of STEPS batches.
         seed: of everything random.
         batch: images a step.
-        weights: to go on from, at half the learning rate: "none", "drawn" (those that ship), "imagenet", or a file's path.
+        weights: to go on from, at half the learning rate: "none", "drawn" (those that ship), "imagenet", or the path of a file
+            that `pretrain` or keras.applications made.
         root: where the folder SIZE-SEED is made.
         cells: painted cells to choose from.
 
@@ -132,6 +134,12 @@ def pretrain(
     epochs = -(-images // (STEPS * batch))
     plan = dataclasses.replace(recipe(), network="convnext", size=size, weights=weights, weight_decay=0.05)
     if weights != NONE:
+        file = Path(weights)
+        if file.suffix == ".npz" and file.is_file() and not from_drawn_images(file):
+            raise UserError(
+                f"{file} was not made by pretrain, so it may have learned from cells that a later training is tested with; "
+                'name the weights of a pretraining, "drawn" or "imagenet".'
+            )
         settings |= {"weights": weights, "weights_sha256": pretrained.hash_of(weights, "convnext", size)}
         plan = dataclasses.replace(plan, learning_rate=plan.learning_rate / 2)
     machine = hardware.find()

@@ -27,7 +27,7 @@ def check(what: str, path: Path, split: Split) -> None:
     """
     run = Run(path.parent)
     theirs = split_of(run) if run.split_path.is_file() else None
-    if theirs is None and _from_drawn_images(path):
+    if theirs is None and from_drawn_images(path):
         return
     if theirs is None or theirs.sha256 != split.sha256:
         console.print(
@@ -49,8 +49,8 @@ def check_beginning(recipe_weights: str, split: Split) -> None:
         check(f"The network in {file}", file, split)
 
 
-def _from_drawn_images(path: Path) -> bool:
-    """Whether the file is of a pretraining, which sees no cells at all."""
+def from_drawn_images(path: Path) -> bool:
+    """Whether the file is of a pretraining (build/pretrain/), which sees no cells, nor goes on from weights that did."""
     try:
         return "pretraining" in weights.load(path)[1]
     except weights.WeightsError:
