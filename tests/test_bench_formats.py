@@ -28,7 +28,7 @@ def test_the_figures_say_size_speed_and_where_a_file_loads(tmp_path):
             "2.20": answer([1, 3]),
             NEWEST: answer([1, 2], seconds={"first": 4.26}, cpu_ms=2.3456),
         },
-        formats.HALF: {NEWEST: answer([1, 3])},
+        formats.HALF: {NEWEST: answer([1, 3]), "2.17": answer([7, 7])},
     }
     facts = formats.facts_of(".keras", path, answers)
     assert facts == {

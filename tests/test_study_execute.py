@@ -1,6 +1,7 @@
 """One row of a study: found again, resumed, trained, judged once; a failure is a value and Ctrl-C loses nothing."""
 
 import dataclasses
+import functools
 import json
 import pickle
 import shutil
@@ -12,6 +13,7 @@ import pytest
 
 from build import package
 from build.data.prepare import prepare
+from build.errors import UserError
 from build.files import explained
 from build.recipes import find as recipe_named
 from build.runs import Interrupted, Run
@@ -128,6 +130,45 @@ def test_other_rows_or_other_weights_are_judged_again_but_not_trained(place, fin
     measures.write_text("{")
     assert made(nine, place, finished).measures is not None
     assert (len(judged), trained) == (3, [])
+
+
+def test_what_somebody_compressed_counts_only_where_the_recipe_has_a_size_limit(place, finished, monkeypatch):
+    staged = []
+
+    def stage(run, recipe, folder, *, compressed):
+        staged.append(compressed)
+        raise UserError("Enough.")
+
+    monkeypatch.setattr(package, "stage", stage)
+    (run,) = Run.each(finished / "runs")
+    asked = execute._asked(run, TASK)
+    (run.folder / "compressed.npz").write_bytes(b"smaller")
+    assert execute._asked(run, TASK) == asked
+    made(TASK, place, finished)
+    limited = dataclasses.replace(RECIPE, size_limit_mb=1.0)
+    (run.folder / "recipe.json").write_text(limited.to_json())
+    assert execute._asked(run, TASK) != asked
+    made(dataclasses.replace(TASK, recipe=limited), place, finished)
+    assert staged == [False, True]
+
+
+def test_ctrl_c_after_the_last_step_of_a_run_begins_no_other_one(place, tmp_path, judged, monkeypatch):
+    from build.train.fit import Training
+
+    epoch = Training._epoch
+
+    def stopped_in_the_last_one(self, number):
+        epoch(self, number)
+        self.stop.wished = True
+
+    monkeypatch.setattr(Training, "_epoch", stopped_in_the_last_one)
+    tasks = [TASK, dataclasses.replace(TASK, recipe=dataclasses.replace(RECIPE, dropout=0.5))]
+    work = functools.partial(perform, root=tmp_path / "runs", cache=place / "data")
+    with pytest.raises(Interrupted, match="when the training was over; go on with: nox -s package -- "):
+        list(execute.execute(tasks, work))
+    (run,) = Run.each(tmp_path / "runs")
+    assert run.facts["status"] == "finished"
+    assert judged == []
 
 
 @pytest.mark.parametrize(

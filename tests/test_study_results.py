@@ -18,10 +18,10 @@ OTHER = dataclasses.replace(BASE, dropout=0.5)
 STUDY = Study("try", "A <try>", "What | it is about.", (Row("first & best", BASE, MOBILENET_V3), Row("second", OTHER)))
 
 
-def measures(accuracy: float) -> dict:
+def measures(accuracy: float, device: str = "a judge") -> dict:
     held = {"n": 9, "accuracy": accuracy, "low": 0.1, "high": 0.9, "precision": 0.5, "recall": accuracy, "f1": 0.25}
     suites = {name: {"accuracy": accuracy / 2} for name in ("stacked", "microscopy")}
-    return {"held_out": held, "suites": suites, "randaugment": None}
+    return {"held_out": held, "suites": suites, "randaugment": None, "device": device}
 
 
 def result(recipe, seed: int, accuracy: float | None = None, failure: str = "") -> Result:
@@ -52,6 +52,19 @@ def table() -> dict:
     return made(
         [result(BASE, 0, 0.8), result(BASE, 1, 0.9)], [result(OTHER, 0, 0.5), result(OTHER, 1, failure="It <broke>.")]
     )
+
+
+def test_every_commit_and_device_that_a_figure_comes_from_is_named():
+    first, second = result(BASE, 0, failure="It broke."), result(BASE, 1, 0.9)
+    first.facts.update(network=None, parameters=None, commit="aaaaaaaaaa")
+    second.facts.update(device="GPU")
+    second.measures["device"] = "another judge"
+    table = made([first, second], [result(OTHER, 0, 0.5)])
+    told = results.provenance(table)
+    for word in ("aaaaaaaaa", "012345678", "CPU, GPU", "judged on a judge, another judge"):
+        assert word in told
+    assert table["rows"][0]["facts"]["network"] == "convnext"
+    assert "judged on a test" in results.provenance(made([result(BASE, 0)], [result(OTHER, 0)]))
 
 
 def test_means_and_spreads_are_over_the_seeds_that_have_figures(table):

@@ -30,11 +30,16 @@ def sweep_of(asked: Asked, tmp_path, cache) -> Sweep:
 
 
 class Bench:
-    """An engine that trains nothing: `size` tasks at once, last in first out; scores by a function of the task."""
+    """An engine that trains nothing: `size` tasks at once, last in first out; scores by a function of the task.
 
-    def __init__(self, root, score, *, size: int = 1, stop_after: int | None = None):
+    known: runs of an earlier one, which are found again as `perform` does it.
+    """
+
+    def __init__(self, root, score, *, size: int = 1, stop_after: int | None = None, known: dict | None = None):
         self.root, self.score, self.size, self.stop_after = root, score, size, stop_after
         self.performed: list[Task] = []
+        self.known: dict[Task, tuple[Run, list[dict], str]] = dict(known or {})
+        self.epochs = 0
         self.together: list[list[Task]] = []
         """What was under way whenever one ended."""
 
@@ -64,16 +69,19 @@ class Bench:
         value = self.score(task)
         if isinstance(value, str):
             return position, Result(task, failure=value)
-        run = Run.create(self.root, task.recipe, seed=task.seed)
-        run.weights_path.write_bytes(b"")
-        status, history = "finished", []
-        for epoch in range(1, task.recipe.epochs + 1):
+        run, history, status = self.known.get(task) or (Run.create(self.root, task.recipe, seed=task.seed), [], "")
+        reused = status == "finished" or (status == "pruned" and heard(position, run.id, history))
+        while not reused and len(history) < task.recipe.epochs:
+            self.epochs, epoch, status = self.epochs + 1, len(history) + 1, "finished"
             history.append({"epoch": epoch, "score": value * epoch / task.recipe.epochs})
             if heard(position, run.id, history) and epoch < task.recipe.epochs:
                 status = "pruned"
                 break
-        facts = {"status": status, "validation": value, "validation_perturbed": value, "epochs": epoch}
-        return position, Result(task, run.id, facts)
+        run.weights_path.write_bytes(b"")
+        run.write_history(history)
+        self.known[task] = run, history, status
+        facts = {"status": status, "validation": value, "validation_perturbed": value, "epochs": len(history)}
+        return position, Result(task, run.id, facts, reused=reused)
 
 
 def test_every_arm_is_tried_at_every_spot_and_the_same_question_does_nothing_again(tmp_path, cache, capsys):
@@ -163,6 +171,23 @@ def test_a_search_gives_poor_trials_up_in_their_first_run_and_finds_the_same_aft
             with pytest.raises(Interrupted, match="the same command goes on"):
                 stopped.run(broken)
     assert stopped.state.trials == straight.state.trials
+
+
+def test_more_trials_go_on_from_what_is_known_of_the_first_ones(tmp_path, cache):
+    pytest.importorskip("optuna")
+    first = sweep_of(SEARCH, tmp_path, cache)
+    engine = Bench(tmp_path / "runs", good)
+    first.run(engine)
+    more = sweep_of(dataclasses.replace(SEARCH, trials=16), tmp_path, cache)
+    assert more.folder != first.folder
+    again = Bench(tmp_path / "runs", good, known=engine.known)
+    assert more.run(again) == 0
+    assert more.state.trials["tiny"][:12] == first.state.trials["tiny"]
+    straight = Bench(tmp_path / "straight", good)
+    whole = sweep_of(dataclasses.replace(SEARCH, trials=16), tmp_path / "straight", cache)
+    whole.run(straight)
+    assert more.state.trials == whole.state.trials
+    assert engine.epochs + again.epochs == straight.epochs  # nothing of the first twelve was trained anew
 
 
 def test_an_engine_may_have_several_under_way_and_end_them_in_any_order(tmp_path, cache):

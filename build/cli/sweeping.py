@@ -40,7 +40,9 @@ from build.cli.options import (
     "--search", metavar="TEXT", default="", help='Such as "lr=loguniform(1e-4,3e-3), optimizer=choice(adamw,lion)".'
 )
 @click.option("--trials", metavar="N", type=click.IntRange(min=1), help="Trials of the search, a recipe.")
-@click.option("--search-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the search.")
+@click.option(
+    "--search-seed", type=click.IntRange(min=0, max=4000), default=0, show_default=True, help="Of the search."
+)
 @click.option("--epochs", type=click.IntRange(min=1), help="Overrides the recipes' number of epochs.")
 @click.option("--minutes", type=FiniteRange(min=0), help="Time budget of each training; overrides the recipes'.")
 @click.option(
@@ -94,6 +96,11 @@ def sweep(
     changes = {name: value for name, value in given.items() if value is not None}
     chosen = tuple(dataclasses.replace(find(name), **changes) for name in names)
     options = {name: value for name, value in options.items() if value is not None}
+    on_one_split = len(chosen) * options.get("trials", 1) * options["members"]
+    if pack and pack > on_one_split:
+        raise UserError(
+            f"--pack {pack} needs {pack} runs of one split, and this sweep has {on_one_split} of each; give more --members or recipes."
+        )
     driven = Sweep(Asked(chosen, judge=not options["search"] if judge is None else judge, **options))
     if address:
         from build.sweep.ray_engine import Cluster
@@ -106,5 +113,6 @@ def sweep(
     if pack:
         from build.sweep.pack import pack as put_together
 
-        return put_together(driven.best(pack), soup=soup, rows=options["rows"], team=team, engine=options["engine"])
+        packed = put_together(driven.best(pack), soup=soup, rows=options["rows"], team=team, engine=options["engine"])
+        return packed or int(failed > 0)
     return int(failed > 0)

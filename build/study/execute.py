@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from build import package
+from build.compress.command import compressed_path
 from build.console import console, muffled
 from build.data.cells import Cells
 from build.data.prepare import prepare
@@ -39,8 +40,8 @@ RANDAUGMENT = "keras-cv-randaugment"
 """The corruption of the stacked suite whose accuracy lay closest to the server's."""
 FORMAT = 1
 MEASURES = "measures.json"
-ENDED = ("finished", "stopped early")
-"""What run.json calls a training that is over (build/train/record.py, which imports the framework)."""
+ENDED, PRUNED = ("finished", "stopped early"), "pruned"
+"""What run.json calls a training that is over, or that was given up (build/train/record.py, which imports the framework)."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ def perform(
     """Find the task's finished run, or resume it, or train it; then judge its zip unless that was done.
 
     cells: of task.data, where they were read already. watch: may end the training after an epoch; such a run has no measures, and its
-    facts say "pruned". A failure of the row is in the result; Ctrl-C passes through, and what was begun is taken up by the next call.
+    facts say "pruned"; where it is found again, `watch` is asked before it goes on. A failure of the row is in the result; Ctrl-C
+    passes through, and what was begun is taken up by the next call.
     """
     run, reused, prepared = None, False, None
     try:
@@ -102,7 +104,8 @@ def perform(
         if not reused:
             if run is not None and (known := run.facts.get("failure")):
                 raise UserError(known)
-            run = _train(task, prepared, run, root, watch)
+            given_up = watch and run is not None and run.facts.get("status") == PRUNED and watch(run, epochs_of(run))
+            run = run if given_up else _train(task, prepared, run, root, watch)
         if not task.judge or not ended(run):
             return Result(task, run.id, facts_of(run), reused=reused)
         measures = _known_measures(run, task)
@@ -159,6 +162,11 @@ def find(task: Task, data_sha256: str, root: Path) -> Run | None:
     return max(found)[-1] if found else None
 
 
+def epochs_of(run: Run) -> list[dict]:
+    """Epoch (from 1 on) and score of a run's history, as the trainer tells them after every epoch."""
+    return [{"epoch": int(row["epoch"]), "score": float(row["score"])} for row in run.history]
+
+
 def ended(run: Run) -> bool:
     """Whether the training of a run is over and left weights."""
     return run.facts.get("status") in ENDED and run.weights_path.is_file()
@@ -186,7 +194,8 @@ def _train(task: Task, prepared, run: Run | None, root: Path, watch: Watch | Non
 def measure(run: Run, task: Task, *, cache: Path = Path("data"), cells: Cells | None = None) -> dict:
     """Stage, zip and judge a run as packaging does, without probes, and keep runs/ID/measures.json.
 
-    Where the recipe leaves the number of views to packaging, which goes by the speed of the moment, there is one: figures must compare.
+    Where the recipe leaves the number of views to packaging, which goes by the speed of the moment, there is one, and weights that
+    somebody compressed are taken only where the recipe has a size limit: figures must compare.
 
     Returns what `asked` was, the held-out metrics, each suite's accuracy with its interval, the accuracy under keras_cv's RandAugment
     (None without the package), the zip's bytes, seconds for 1,000 images, peak MiB. UserError where the zip would fail.
@@ -197,7 +206,7 @@ def measure(run: Run, task: Task, *, cache: Path = Path("data"), cells: Cells | 
     with tempfile.TemporaryDirectory(dir=root, prefix=".staged-") as scratch:
         staged, candidate = Path(scratch) / "zip", Path(scratch) / "submission.zip"
         staged.mkdir()
-        package.stage(run, recipe, staged)
+        package.stage(run, recipe, staged, compressed=bool(recipe.size_limit_mb))
         write_zip(staged, candidate)
         rehearsal = rehearse(
             candidate,
@@ -237,7 +246,10 @@ def measure(run: Run, task: Task, *, cache: Path = Path("data"), cells: Cells | 
 
 def _asked(run: Run, task: Task) -> dict:
     """What measures depend on, apart from the code."""
-    return {"suites": list(task.suites), "rows": task.rows, "weights_sha256": sha256(run.weights_path)}
+    asked = {"suites": list(task.suites), "rows": task.rows, "weights_sha256": sha256(run.weights_path)}
+    if run.recipe.size_limit_mb and compressed_path(run).is_file():
+        asked["compressed_sha256"] = sha256(compressed_path(run))
+    return asked
 
 
 def _known_measures(run: Run, task: Task) -> dict | None:

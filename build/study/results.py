@@ -98,7 +98,7 @@ def _described(line: Line, base: Mapping) -> dict:
         "spread": {name: statistics.stdev(values) if len(values) > 1 else None for name, values in known.items()},
         "seeds": len(done),
         "minutes": statistics.fmean(minutes) if minutes else None,
-        "facts": results[0].facts if results else facts_of(None),
+        "facts": next((result.facts for result in results if result.facts.get("network")), facts_of(None)),
         "differs": {
             name: value for name, value in recipe.items() if value != base[name] and not name.startswith(SILENT)
         },
@@ -191,12 +191,14 @@ def markdown(table: Mapping) -> str:
 
 def provenance(table: Mapping) -> str:
     """Data, device and commit in one sentence."""
-    commits = sorted({line["facts"]["commit"][:9] for line in table["rows"] if line["facts"].get("commit")})
-    devices = sorted({line["facts"]["device"] for line in table["rows"] if line["facts"].get("device")})
+    results = [result for line in table["rows"] for result in line["results"]]
+    commits = sorted({result["facts"]["commit"][:9] for result in results if result["facts"].get("commit")})
+    devices = sorted({result["facts"]["device"] for result in results if result["facts"].get("device")})
+    judges = sorted({result["measures"]["device"] for result in results if result["measures"]}) or [table["device"]]
     parts = [
         f"Data: {table['data']['source']} (sha256 {table['data']['sha256'][:12]})",
         f"trained on {', '.join(devices)}" if devices else "",
-        f"judged on {table['device']}, about {table['test_rows']} images a condition",
+        f"judged on {', '.join(judges)}, about {table['test_rows']} images a condition",
         f"commit {', '.join(commits)}" if commits else "",
     ]
     return "; ".join(filter(None, parts)) + "."

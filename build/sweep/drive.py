@@ -19,7 +19,7 @@ from build.data.read import read
 from build.files import write_text
 from build.recipe import Recipe
 from build.runs import Run
-from build.study.execute import Result, Task, execute, perform
+from build.study.execute import Result, Task, epochs_of, execute, perform
 from build.sweep import table
 from build.sweep.board import Board
 from build.sweep.plan import Asked, Spot, spots, task_of
@@ -106,7 +106,8 @@ class Sweep:
             self.searches[recipe.name] = search
             for trial in self.state.trials[recipe.name]:
                 runs = [self.state.entries.get((trial.label, spot)) for spot in self.spots]
-                # What failed is tried again: a full disk or a lost node is no fault of the settings.
+                # What failed is tried again: a full disk or a lost node is no fault of the settings (what diverged is told to be so
+                # by its run, and not trained anew).
                 trial.over &= not any(entry and entry.state == FAILED for entry in runs)
                 if trial.over:
                     search.recall(trial.number, trial.settings, trial.values, trial.value)
@@ -198,9 +199,18 @@ class Sweep:
         entry = Entry.of(arm, spot, result)
         self.state.add(entry)
         if trial is not None:
+            if spot == self.spots[0]:
+                self._recall_epochs(trial, result.run)
             self._settle(trial, spot)
         self.state.write()
         self.board.over(position, entry, reused=result.reused)
+
+    def _recall_epochs(self, trial: Trial, run: str) -> None:
+        """Tell the search what nobody told in this process: the epochs of a run that was found again or broke off before."""
+        if run:
+            trial.values |= {row["epoch"]: row["score"] for row in epochs_of(Run(self.root / run))}
+        for epoch in sorted(trial.values):
+            self.searches[trial.recipe].report(trial.number, epoch, trial.values[epoch])
 
     def _settle(self, trial: Trial, spot: Spot) -> None:
         """After a run of a trial: ask for the others, or tell the search how the trial ended."""

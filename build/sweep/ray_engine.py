@@ -43,8 +43,12 @@ class Cluster:
             import ray
         except ImportError as error:
             raise UserError(
-                'A cluster needs the package ray: nox -s sweep -- --ray installs it, or pip install "ray~=2.60.0".'
+                'A cluster needs the package ray: nox -s install -- sweep, or pip install "ray~=2.60.0".'
             ) from error
+        if gpus and gpus > 1 and gpus % 1:
+            raise UserError(
+                f"Ray gives a run a share of one GPU or whole ones, got --gpus {gpus:g}; give a whole number."
+            )
         self.ray, self.address = ray, address
         self.root, self.cache = Path(root).resolve(), Path(cache).resolve()
         self.cpus, self.gpus, self.memory = cpus, gpus, int(memory_gib * 2**30)
@@ -65,10 +69,11 @@ class Cluster:
         variables |= {name: os.environ[name] for name in ("KERAS_BACKEND", "KERAS_HOME") if name in os.environ}
         # Ray 2.60 announces that a task without a GPU will see all of them; ours ask for the GPUs that they need.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        local = {"include_dashboard": False} if self.address == LOCAL else {"address": self.address}
         try:
             self.ray.init(
-                **local,
+                # "local" too is said: without an address Ray would join the cluster that RAY_ADDRESS names, or one of this machine.
+                address=self.address,
+                include_dashboard=False if self.address == LOCAL else None,
                 runtime_env={"env_vars": variables},
                 log_to_driver=False,
                 logging_level="ERROR",

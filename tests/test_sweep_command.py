@@ -1,0 +1,54 @@
+"""`sweep` on the command line: its exit code, and what it asks of Ray."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+from cell_files import sentence
+
+from build import cli
+from build.errors import UserError
+from build.sweep.drive import Sweep
+
+
+@pytest.mark.parametrize(("failed", "packed", "code"), [(0, 0, 0), (2, 0, 1), (0, 1, 1)])
+def test_a_run_that_failed_is_an_exit_code_also_where_others_were_packed(tmp_path, monkeypatch, failed, packed, code):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Sweep, "run", lambda *_, **__: failed)
+    monkeypatch.setattr(Sweep, "best", lambda *_: [])
+    monkeypatch.setattr("build.sweep.pack.pack", lambda *_, **__: packed)
+    assert cli.main(["sweep", "--data", "synthetic:160", "--recipes", "smoke", "--pack", "1"]) == code
+
+
+@pytest.fixture
+def ray(monkeypatch) -> list[dict]:
+    """Stands in for the package; returns what its `init` was given."""
+    asked = []
+
+    def init(**given):
+        asked.append(given)
+        raise RuntimeError("no cluster here")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
+    return asked
+
+
+@pytest.mark.parametrize("address", ["local", "auto", "10.0.0.1:6379"])
+def test_ray_is_told_the_address_so_that_local_joins_no_cluster_that_is_there(tmp_path, monkeypatch, ray, address):
+    from build.sweep.ray_engine import Cluster
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "")
+    cluster = Cluster(address, root=tmp_path, cache=tmp_path, cpus=1, gpus=None, memory_gib=1)
+    with pytest.raises(UserError) as caught, cluster:
+        pass
+    assert "no cluster here" in sentence(caught)
+    assert ray[0]["address"] == address
+
+
+@pytest.mark.usefixtures("ray")
+def test_a_share_of_several_gpus_is_one_sentence(tmp_path):
+    from build.sweep.ray_engine import Cluster
+
+    with pytest.raises(UserError) as caught:
+        Cluster("local", root=tmp_path, cache=tmp_path, cpus=1, gpus=1.5, memory_gib=1)
+    assert "got --gpus 1.5; give a whole number" in sentence(caught)
