@@ -131,7 +131,7 @@ def summary(parts: Sequence[Looked], classes: Sequence[str], *, seed: int) -> di
 
     right = called == labels
     both = [by_image(rows[seen & chosen], share[seen & chosen]) for chosen in (~right, right)]
-    low, high = interval(*both, rng=rng)
+    low, high = difference_interval(rows[seen], share[seen], ~right[seen], rng=rng)
     return {
         "images": len(np.unique(rows)),
         "answers": len(rows),
@@ -159,18 +159,13 @@ def by_image(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.bincount(index, weights=values, minlength=len(counts)) / counts
 
 
-def interval(*samples: np.ndarray, rng: np.random.Generator) -> tuple[float | None, float | None]:
-    """Percentile bootstrap of a mean, or of the difference of two samples' means; (None, None) below two values."""
-    if min(map(len, samples)) < 2:
+def interval(values: np.ndarray, *, rng: np.random.Generator) -> tuple[float | None, float | None]:
+    """Percentile bootstrap of a mean; (None, None) below two values."""
+    if len(values) < 2:
         return None, None
-
-    def statistic(*drawn: np.ndarray, axis: int = -1) -> np.ndarray:
-        means = [one.mean(axis=axis) for one in drawn]
-        return means[0] if len(means) == 1 else means[0] - means[1]
-
     found = bootstrap(
-        samples,
-        statistic,
+        (values,),
+        np.mean,
         vectorized=True,
         n_resamples=RESAMPLES,
         batch=200,
@@ -179,6 +174,33 @@ def interval(*samples: np.ndarray, rng: np.random.Generator) -> tuple[float | No
         rng=rng,
     ).confidence_interval
     return float(found.low), float(found.high)
+
+
+def difference_interval(
+    rows: np.ndarray, share: np.ndarray, wrong: np.ndarray, *, rng: np.random.Generator
+) -> tuple[float | None, float | None]:
+    """Percentile bootstrap of the mean over images with wrong answers less that over images with right ones; (None, None) below two.
+
+    Images are drawn as wholes: one that is right at one severity and wrong at another stands in both means.
+    """
+    images, index = np.unique(rows, return_inverse=True)
+    # Of each image: the mean of its wrong and of its right answers, and whether it has any.
+    values, has = np.zeros((2, len(images))), np.zeros((2, len(images)))
+    for kind, chosen in enumerate((wrong, ~wrong)):
+        counts = np.bincount(index[chosen], minlength=len(images))
+        values[kind] = np.bincount(index[chosen], share[chosen], minlength=len(images)) / np.maximum(counts, 1)
+        has[kind] = counts > 0
+    if has.sum(axis=1).min() < 2:
+        return None, None
+    drawn = []
+    for _ in range(0, RESAMPLES, 200):
+        times = rng.multinomial(len(images), np.full(len(images), 1 / len(images)), size=200)
+        with np.errstate(invalid="ignore"):
+            means = (times @ values.T) / (times @ has.T)
+        drawn.append(means[:, 0] - means[:, 1])
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.nanpercentile(np.concatenate(drawn), (tail, 100 - tail))
+    return float(low), float(high)
 
 
 def examples(parts: Sequence[Looked], classes: int) -> list[dict]:

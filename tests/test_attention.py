@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from build import attention
-from build.attention import Looked, by_image, interval, measure, outside, outside_share, summary
+from build.attention import Looked, by_image, difference_interval, interval, measure, outside, outside_share, summary
 from build.score.suites import Condition
 
 CLASSES = ("red", "green")
@@ -74,7 +74,26 @@ def test_intervals_are_reproducible_and_absent_below_two_images():
     assert interval(values, rng=np.random.default_rng(3)) == interval(values, rng=np.random.default_rng(3))
     assert interval(values, rng=np.random.default_rng(3)) != interval(values, rng=np.random.default_rng(4))
     assert interval(values[:1], rng=np.random.default_rng(3)) == (None, None)
-    assert interval(values, values[:1], rng=np.random.default_rng(3)) == (None, None)
+    rows, wrong = np.arange(30), np.arange(30) < 1
+    assert difference_interval(rows, values, wrong, rng=np.random.default_rng(3)) == (None, None)
+
+
+def test_an_image_that_is_right_and_wrong_counts_against_itself(tmp_path):
+    """Where it looks differs from image to image by much more than by .02 between its wrong and its right answer."""
+    rng = np.random.default_rng(0)
+    labels, own = np.zeros(150, np.int64), rng.uniform(0.2, 0.8, 150)
+    parts = [
+        Looked(
+            condition(tmp_path / "x.npy", labels, suite="stacked", severity=severity),
+            np.arange(150),
+            np.full(150, called),
+            own + more + rng.normal(0, 0.01, 150),
+        )
+        for severity, called, more in ((1, 0, 0.0), (5, 1, 0.02))
+    ]
+    found = summary(parts, CLASSES, seed=0)["wrong_minus_right"]
+    assert found["share"] == pytest.approx(0.02, abs=0.005)
+    assert 0.01 < found["low"] < found["share"] < found["high"] < 0.03
 
 
 @pytest.fixture

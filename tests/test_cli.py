@@ -12,25 +12,13 @@ import numpy as np
 import pytest
 
 from build import cli
+from build.errors import UserError
 from build.recipes import find
 from build.runs import Run
 from build.score.leaderboard.store import Store
 from tests.submissions import good, model, small_bundle, source
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = (
-    "train",
-    "soup",
-    "compress",
-    "package",
-    "score",
-    "leaderboard",
-    "inspect",
-    "cam",
-    "reproduce",
-    "sweep",
-    "bundle",
-)
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +26,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", cli.app.commands)
 def test_every_command_explains_itself(command, capsys):
     assert cli.main([command, "--help"]) == 0
     said = capsys.readouterr().out
@@ -82,9 +70,12 @@ def test_help_answers_without_the_framework():
         (["train", "--minutes", "inf"], "inf is not a finite number"),
         (["compress", "--budget", "nan"], "nan is not a finite number"),
         (["sweep", "--memory", "inf"], "inf is not a finite number"),
+        (["sweep", "--search-seed", "5000"], "5000 is not in the range 0<=x<=4000"),
+        (["sweep", "--recipes", "smoke", "--seeds", "3", "--pack", "3"], "this sweep has 1 of each"),
         (["bundle", "--data", "synthetic:200", "--rows", "8", "--start", "9999-12-31"], "after the year 9999"),
         (["bundle", "--data", "synthetic:200", "--rows", "8", "--title", ""], "needs a title"),
         (["inspect", "--data", "missing"], "missing"),
+        (["bundle", "--data", "synthetic:200", "--out", f"{__file__}/bundle"], "a file is where a folder should be"),
         (["cam", "--out", f"{__file__}/cam.png"], "cannot be written"),
         (["nonsense"], "No such command"),
     ],
@@ -244,6 +235,25 @@ def test_a_backend_that_cannot_train_is_one_sentence_before_any_work(monkeypatch
     assert says not in capsys.readouterr().err  # which needs no keras
 
 
+def test_inspect_asks_for_a_backend_only_where_it_looks_with_a_network(monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_BACKEND", "nonsense")
+    monkeypatch.setattr("build.inspection.embedding.version", lambda: "1.0")
+
+    def prepare(*_, **__):
+        raise UserError("The data was read.")
+
+    monkeypatch.setattr("build.data.prepare.prepare", prepare)
+    assert cli.main(["inspect"]) == 2
+    assert "The data was read" not in capsys.readouterr().err
+    assert cli.main(["inspect", "--quick"]) == 2
+    assert "The data was read" in capsys.readouterr().err
+
+
+def test_the_seed_of_the_leaderboard_promises_no_split(capsys):
+    assert cli.main(["leaderboard", "--help"]) == 0
+    assert "Of the draws behind chances and intervals" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize(("number", "full"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False)])
 def test_a_full_disk_is_one_sentence_whoever_met_it(monkeypatch, capsys, number, full):
     def failing(*_, **__):
@@ -260,7 +270,7 @@ def test_a_full_disk_is_one_sentence_whoever_met_it(monkeypatch, capsys, number,
 
 def test_ctrl_c_is_exit_code_130(monkeypatch, capsys):
     def interrupted(*_, **__):
-        raise KeyboardInterrupt("Interrupted; go on with: python -m build train --resume x")
+        raise KeyboardInterrupt("Interrupted; go on with: nox -s train -- --resume x")
 
     monkeypatch.setattr("build.data.prepare.prepare", interrupted)
     assert cli.main(["inspect"]) == 130

@@ -108,6 +108,7 @@ def test_a_zip_answers_in_a_process_of_its_own(images, tmp_path):
             "Model() raised ValueError: no",
         ),
         ("class Model:\n    def predict(self, X): return X.later()", "has no attribute 'later'"),
+        ("class Model:\n    def predict(self, X): return 3", "returned shape () for 5 images, expected (5,)"),
         ("import os\nclass Model:\n    def __init__(self):\n        os._exit(3)", "ended with code 3"),
         ("import os\nos.write(2, b'\\x1b[2J\\xff' * 9)\nos._exit(3)\nclass Model: pass", "ended with code 3: ?[2J"),
     ],
@@ -163,13 +164,18 @@ def test_every_set_is_judged_beside_the_servers():
     [
         ({"2.17": answer(), NEWEST: answer()}, 0, "The same answers under 2 version sets."),
         ({"2.16": "no disk", "2.17": answer(), NEWEST: answer()}, 0, "2 version sets. Not installed: 2.16."),
-        ({"2.17": "no disk", NEWEST: answer()}, 0, "The server's versions are NOT among them."),
+        (
+            {"2.17": "no disk", "2.18": answer(), NEWEST: answer()},
+            1,
+            "The server's versions were not asked: their environment needs uv",
+        ),
+        ({"2.18": answer(), NEWEST: answer()}, 0, "2 version sets. The server's versions are NOT among them."),
         ({"2.17": answer(), NEWEST: Answer(problem="x")}, 1, "depend on the versions. Fails: newest."),
         ({"2.17": answer(labels={"a": np.array([0, 0])}), NEWEST: answer()}, 1, "Differs: newest."),
         ({"2.17": "no disk", NEWEST: Answer(problem="x")}, 1, "Fails: newest. Not installed: 2.17."),
     ],
 )
-def test_the_exit_code_is_one_where_an_answer_differs_or_fails(answers, code, sentence):
+def test_the_exit_code_is_one_where_an_answer_differs_or_fails_or_the_server_s_is_missing(answers, code, sentence):
     rows = command.compare(sets(*answers), answers)
     assert command.exit_code(rows) == code
     assert sentence in command.verdict(rows)
@@ -205,7 +211,7 @@ def test_the_command_leaves_a_table_as_json_and_markdown(monkeypatch, tmp_path, 
     monkeypatch.setattr(command, "provide", lambda versions, _: known[versions.name])
     zip_path = pack(tmp_path / "s.zip", {"model.py": SHOWS_LOGITS, "beside.txt": ""})
     options = {"environments": tmp_path, "dist": tmp_path / "dist", "cache": tmp_path / "cache"}
-    assert command.compat(zip_path, quick=True, **options) == 0
+    assert command.compat(zip_path, quick=True, **options) == 1
     facts = json.loads((tmp_path / "dist" / "compat.json").read_text())
     assert [(one["set"], one["verdict"]) for one in facts["sets"]] == [("2.17", "not installed"), (NEWEST, "reference")]
     assert facts["sets"][0]["problem"] == "uv venv failed: no such Python"

@@ -83,6 +83,7 @@ BROKEN = {
     "no image": ("image", {"image": None}),
     "an image that is not there": ("image", {"image": "other.png"}),
     "an image outside": ("image", {"image": "../../../etc/hostname"}),
+    "an image with too long a name": ("image", {"image": "a" * 300}),
     "no terms": ("terms", {"terms": None}),
     "empty terms": ("terms", {"terms": "empty/file"}),
     "terms that are not there": ("terms", {"terms": "other.md"}),

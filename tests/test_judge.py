@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from build.errors import UserError
 from build.score import transcript
+from build.score.environment import ServerEnvironment
 from build.score.explain import Seen, explain
 from build.score.held_out import HeldOut, Rows
 from build.score.judge import judge
@@ -207,6 +209,65 @@ def test_a_name_longer_than_a_file_s_can_be_is_explained(tmp_path, error, messag
     assert name in sentence
     assert says in sentence
     assert remedy
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "`np.Inf` was removed in the NumPy 2.0 release. Use `np.inf` instead.",
+        "module 'numpy' has no attribute 'Inf'",
+    ],
+)
+def test_a_name_that_only_the_older_numpy_of_the_server_has_is_said_to_be_that(tmp_path, message):
+    server = ServerEnvironment.read()
+    seen = Seen("import", "AttributeError", message, "model.py", "3", tmp_path, server)
+    sentence, remedy = explain(seen)
+    assert sentence == (
+        f"model.py, line 3, uses numpy.Inf, which this machine's numpy has not; the server's {server.certain['numpy']} may have it."
+    )
+    assert "nox -s compat" in remedy
+    assert (
+        explain(dataclasses.replace(seen, environment=dataclasses.replace(server, certain={"numpy": "2.1.0"}))) is None
+    )
+
+
+def test_a_module_that_this_python_has_no_longer_is_said_to_be_on_the_server(tmp_path, monkeypatch):
+    seen = Seen(
+        "import",
+        "ModuleNotFoundError",
+        "No module named 'distutils'",
+        "model.py",
+        "1",
+        tmp_path,
+        ServerEnvironment.read(),
+    )
+    monkeypatch.setattr(sys, "version_info", (3, 13, 1))
+    assert "which the server's Python 3.11 has and this machine's 3.13 no longer" in explain(seen)[0]
+    cgi = dataclasses.replace(seen, message="No module named 'cgi'")
+    assert "Python 3.11 has" in explain(cgi)[0]
+    monkeypatch.setattr(sys, "version_info", (3, 12, 1))
+    assert "neither in the zip nor known to be on the server" in explain(cgi)[0]
+
+
+def test_a_bundle_names_its_own_image(tmp_path, monkeypatch):
+    folder, asked = small_bundle(tmp_path), []
+    yaml = folder / "competition.yaml"
+    yaml.write_text(
+        "docker_image: my/own:1\n"
+        + "".join(line for line in yaml.read_text().splitlines(keepends=True) if not line.startswith("docker_image"))
+    )
+
+    def engine(name, *, image="", interpreter=None):
+        asked.append((name, image))
+        raise UserError("Enough.")
+
+    monkeypatch.setattr("build.score.worker.engine_called", engine)
+    monkeypatch.setattr("build.score.sandbox.engine", engine)
+    zip_path = good(tmp_path / "s.zip")
+    for image, expected in (("", "my/own:1"), ("other:2", "other:2")):
+        with pytest.raises(UserError, match="Enough"):
+            judge(zip_path, bundle=folder, scratch=tmp_path / "scratch", engine="docker", image=image)
+        assert asked.pop() == ("docker", expected)
 
 
 def test_the_scorecard_says_which_cells_and_forecasts_nothing_from_drawn_ones(tmp_path, held):

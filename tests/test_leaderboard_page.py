@@ -1,7 +1,9 @@
 """The leaderboard's door, its table and its page; the page sorts, filters and plots in Chromium without a network."""
 
 import io
+import os
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 
 import browser
@@ -138,7 +140,30 @@ def test_what_a_rule_does_not_leave_to_the_owner_is_refused(tmp_path, given, rul
     name = store.add(judged.card(ASKED, judged.answers(ASKED, 0.8)), ASKED)
     with pytest.raises(UserError, match=f"Under the rule Force_Best nobody can {given} .* --rule {rules}"):
         printed(store, tmp_path / "a.html", **{given: name})
-    assert store.actions() == []
+    assert store.actions("dev") == []
+
+
+def test_what_was_sent_last_stands_last_whenever_it_was_judged_here(tmp_path):
+    store = Store(tmp_path)
+    first, second = (store.add(judged.card([], {}, zip_sha256=letter * 64)) for letter in "ab")
+    for name in (second, first):
+        store.record(name, 0.8)
+    stand = [line.id for line in build(store, rule="Force_Last").standing if line.kind != "reported"]
+    assert stand == [first]
+    best = [line.id for line in build(store, rule="Force_Best").standing if line.kind != "reported"]
+    assert best == [second]  # of equal scores the one that was sent first
+
+
+@pytest.mark.parametrize("rule", ["Add", "Add_And_Delete", "Add_And_Delete_Multiple"])
+def test_in_the_final_phase_too_an_owner_adds_and_removes_by_hand(tmp_path, rule):
+    store = Store(tmp_path)
+    for letter in "abc":
+        store.record(store.add(judged.card([], {}, zip_sha256=letter * 64)), 0.8, phase="final")
+    for letter in "ab":
+        store.act(letter, "add", phase="final")
+    store.act("a", "remove", phase="final")
+    stand = [line.id for line in build(store, rule=rule, phase="final").standing if line.kind != "reported"]
+    assert stand == ["b" * 8]
 
 
 def test_answers_that_cannot_be_read_are_passed_over_with_a_sentence(tmp_path):
@@ -220,6 +245,24 @@ def test_the_door_records_and_compares_by_name(tmp_path):
     assert "Submit aaaaaaaa" in (tmp_path / "p.html").read_text()
     with pytest.raises(UserError, match="two different entries"):
         printed(store, tmp_path / "p.html", compare=("a.zip", "aaaa"))
+
+
+def test_a_zip_whose_name_is_no_text_is_shown(tmp_path, monkeypatch):
+    store = Store(tmp_path / "board")
+    given = judged.answers(ASKED, 0.8)
+    store.add(judged.card(ASKED, given, file=os.fsdecode(b"caf\xe9.zip"), recipe=None), ASKED, given)
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="utf-8"))
+    door.main(store=store.folder, path=tmp_path / "p.html")
+    sys.stdout.flush()
+    assert "caf\\udce9.zip" in written.getvalue().decode()
+
+
+def test_an_unreadable_store_is_one_sentence(tmp_path):
+    (tmp_path / "board").mkdir()
+    (tmp_path / "board" / "entries.jsonl").mkdir()
+    with pytest.raises(UserError, match=r"entries\.jsonl cannot be read"):
+        Store(tmp_path / "board").entries()
 
 
 def test_an_empty_store_shows_the_reported_scores_and_says_how_to_begin(tmp_path):

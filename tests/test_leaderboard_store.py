@@ -242,7 +242,7 @@ def test_predictions_come_back_as_they_were_and_damage_is_one_sentence(store):
 
 
 def test_an_empty_store_has_no_entries_and_says_how_to_add_one(store):
-    assert store.entries() == store.pairs() == store.actions() == []
+    assert store.entries() == store.pairs() == store.actions("dev") == []
     with pytest.raises(UserError, match="none yet"):
         store.find("x")
 

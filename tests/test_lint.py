@@ -1,5 +1,6 @@
 import dataclasses
 import importlib
+import pickle
 import sys
 import tracemalloc
 import zipfile
@@ -85,6 +86,16 @@ SOURCES = {
     "import os\nx = os.path.splitroot" + CLASS: ("newer-api", "error", 2),
     "try:\n    from warnings import deprecated\nexcept ImportError:\n    deprecated = None" + CLASS: ("newer-api", "note", 2),
     "import copy\nx = copy.copy\ny = 'a'.replace" + CLASS: None,
+    "import copy\ndef f(copy):\n    return copy.replace('a', 'b')\nx = f('a')" + CLASS: None,
+    "import keras\nif __name__ == '__main__':\n    keras.layers.RandAugment()" + CLASS: ("newer-api", "note", 3),
+    "import keras\nif __name__ == '__main__':\n    x = 1\nelse:\n    x = keras.layers.RandAugment()" + CLASS: (
+        "newer-api", "error", 5,
+    ),
+    "try:\n    from typing_extensions import override\nexcept ImportError:\n    from typing import override" + CLASS: (
+        "newer-api", "note", 4,
+    ),
+    "import numpy as np\ntry:\n    f = np.trapz\nexcept AttributeError:\n    f = np.trapezoid" + CLASS: ("newer-api", "note", 5),
+    "import numpy as np\nif hasattr(np, 'trapz'):\n    f = np.trapz\nelse:\n    f = np.trapezoid" + CLASS: ("newer-api", "note", 5),
     "import numpy as np\nx = np.unstack if hasattr(np, 'unstack') else None" + CLASS: ("newer-api", "note", 2),
     "import numpy as np\nif np.__version__ > '2':\n    x = np.unstack" + CLASS: ("newer-api", "note", 3),
     "import numpy as np\ndef unused():\n    return np.unstack" + CLASS: ("newer-api", "warning", 3),
@@ -173,10 +184,11 @@ ARCHIVES = [
         {"model.py": GOOD, "w.keras": keras_file("3.4.0", {"class_name": "Lambda"})},
         ("lambda-layer", "warning", "w.keras"),
     ),
-    ({"model.py": GOOD, "weights.npy": pickled("numpy._core.multiarray")}, ("newer-numpy", "warning", "weights.npy")),
+    ({"model.py": GOOD, "weights.npy": pickled("numpy._core.numeric")}, ("newer-numpy", "warning", "weights.npy")),
+    ({"model.py": GOOD + "# w.pkl", "w.pkl": pickle.dumps(np.ones(2), protocol=5)}, ("newer-numpy", "error", "w.pkl")),
     *(
         (
-            {"model.py": GOOD + text, "old/weights.npy": pickled("numpy._core.multiarray")},
+            {"model.py": GOOD + text, "old/weights.npy": pickled("numpy._core.numeric")},
             ("newer-numpy", severity, "old/weights.npy"),
         )
         for text, severity in (
@@ -192,6 +204,9 @@ ARCHIVES = [
         ("newer-keras", "warning", "old/w.keras"),
     ),
     ({"model.py": GOOD, "weights.npy": pickled("numpy.core.multiarray")}, None),
+    # numpy 1.26 has stand-ins for what numpy 2 pickles arrays by.
+    ({"model.py": GOOD + "# weights.npy", "weights.npy": pickled("numpy._core.multiarray")}, None),
+    ({"model.py": GOOD + "# w.pkl", "w.pkl": pickle.dumps(np.ones(2), protocol=4)}, None),
     ({"model.py": GOOD, "metadata": ""}, None),
     ({"model.py": GOOD, "w.keras": keras_file("3.4.1"), "weights.npz": array([1])}, None),
 ]

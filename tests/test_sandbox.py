@@ -158,6 +158,13 @@ def test_auto_takes_plain_and_says_why_where_bwrap_does_not_work(monkeypatch):
         engine("bwrap", interpreter=Path(sys.executable))
 
 
+def test_an_interpreter_below_a_folder_app_of_this_machine_is_started(tmp_path):
+    (tmp_path / "app").symlink_to(sys.prefix, target_is_directory=True)
+    chosen = engine("plain", interpreter=tmp_path / "app" / "bin" / "python")
+    execution = run(chosen, tmp_path, "print(1)")
+    assert (execution.exit_code, execution.stdout.read_text()) == (0, "1\n")
+
+
 def test_an_unknown_engine_and_a_broken_interpreter_are_sentences():
     with pytest.raises(UserError, match="choose one of auto, bwrap, docker, plain"):
         engine("podman")

@@ -114,6 +114,14 @@ print([child.wait() for child in children])
     assert run(name, tmp_path, source, limits=Limits(seconds=30, memory_mib=200)).cause == "memory"
 
 
+@on_each_engine
+def test_what_was_there_before_does_not_count_as_written(name, tmp_path):
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output" / "copied").write_bytes(bytes(8 << 20))
+    execution = run(name, tmp_path, "print(1)", limits=Limits(seconds=30, output_mib=5))
+    assert (execution.cause, execution.exit_code) == ("exit", 0)
+
+
 @pytest.mark.parametrize("place", ["output", "tmp", "stdout"])
 @on_each_engine
 def test_the_output_limit_counts_output_temporary_files_and_logs(name, place, tmp_path):

@@ -56,6 +56,21 @@ def test_a_zip_is_judged_on_the_test_cells_of_the_run_that_it_was_packaged_from(
     assert said("r2", None) == ("cells of r2", "")  # its user says so
 
 
+def test_a_file_where_the_scorecard_s_folder_should_be_is_told_before_the_judgement(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "_held", lambda *_: pytest.fail("it was judged"))
+    Path("dist").touch()
+    assert cli.main(["score", str(good(tmp_path / "s.zip"))]) == 2
+    assert "a file is where a folder should be" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_file_where_the_judge_s_folder_should_be_is_one_sentence(capsys, tmp_path):
+    Path("data").touch()
+    assert cli.main(["score", str(good(tmp_path / "s.zip")), "--bundle", "bundle"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "a file is where a folder should be" in said
+    assert "Traceback" not in said
+
+
 def test_a_bundle_that_cannot_be_written_is_refused_before_its_images_are_made(capsys):
     Path("file").touch()
     assert cli.main(["bundle", "--data", "synthetic:160", "--out", "file/bundle.zip"]) == 2

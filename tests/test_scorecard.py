@@ -135,6 +135,7 @@ def test_a_card_is_written_and_read_again_whole(tmp_path):
     for damaged, sentence in (
         (text[:-30], "cannot be read"),
         ("[1]", "no scorecard"),
+        ('{"format": 1, "suites": {"basic": {"definition": "d"}}}', "no scorecard"),
         (text.replace('"format": 1', '"format": 99', 1), "no scorecard of format 1"),
     ):
         (tmp_path / "card.json").write_text(damaged)

@@ -4,6 +4,7 @@ import dataclasses
 
 from build.augment.randaugment import POOL
 from build.recipe import Recipe
+from build.recipes import find
 from build.score.corruptions import stacked
 from build.score.seen import POOL_NAMES, TRAINED_WITH, operations_trained_with, seen
 from build.score.suites import SUITES
@@ -52,9 +53,9 @@ def test_a_pool_of_its_own_replaces_randaugments_list():
 
 
 def test_the_kits_own_recipe_has_seen_what_it_trains_with():
-    used = operations_trained_with(dataclasses.asdict(Recipe("podium")))
-    assert {"rotation", "jpeg", "occlusion", "equalize", "channel shuffle"} <= set(used)
-    assert not {"bubble", "stain", "elastic", "perspective"} & set(used)
+    used = operations_trained_with(dataclasses.asdict(find("podium")))
+    assert {"rotation", "jpeg", "occlusion", "equalize", "channel shuffle", "bubble", "stain", "hue"} <= set(used)
+    assert not {"elastic", "perspective"} & set(used)
 
 
 def test_a_recipe_that_is_not_known_leaves_the_mark_open():

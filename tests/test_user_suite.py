@@ -5,6 +5,7 @@ import pytest
 from test_suites import USER_SUITE, cells, make
 
 from build.errors import UserError
+from build.score.suite_checksums import definition
 from build.score.suites import load, materialise
 
 
@@ -33,6 +34,34 @@ def test_a_user_suite_that_does_not_work_is_one_sentence(tmp_path, source, sente
     path.write_text(source)
     with pytest.raises(UserError, match=sentence):
         load(path)
+
+
+def test_a_process_and_a_package_of_the_user_s_own_are_found_or_told(tmp_path, monkeypatch):
+    path = tmp_path / "mine.py"
+    call = 'Corruption("far", None, (1, 2, 3, 4, 5), process="{}", needs="cv2")'
+    path.write_text(
+        "from build.score.corruptions.definition import Corruption, Suite\n"
+        f"SUITE = Suite('far', ({call.format('a_process_of_mine')},))\n"
+    )
+    with pytest.raises(UserError, match="names the process a_process_of_mine, which Python does not find"):
+        definition(load(path))
+    (tmp_path / "a_process_of_mine.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    first = definition(load(path))
+    (tmp_path / "a_process_of_mine.py").write_text("x = 2\n")
+    assert definition(load(path)) != first
+
+
+def test_two_files_with_one_name_are_one_sentence_and_one_file_named_twice_is_one_suite(tmp_path):
+    first, second = tmp_path / "a.py", tmp_path / "b.py"
+    for path in (first, second):
+        path.write_text(USER_SUITE)
+    with pytest.raises(UserError, match=r"a\.py and .*b\.py both have a suite named 'tints'"):
+        make([first, second], tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+    (tmp_path / "sub").mkdir()
+    made = make([first, tmp_path / "sub" / ".." / "a.py"], tmp_path / "cache")
+    assert len({one.key for one in made}) == len(made) == 5
 
 
 @pytest.mark.parametrize(

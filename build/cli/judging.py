@@ -28,10 +28,12 @@ from build.recipe import Recipe
     help="Judge on the test cells of this run; default: of the one it was packaged from, else the last.",
 )
 @click.option("--data", metavar="SOURCE", help="Judge on the test cells of this source (as for train) instead.")
-@click.option("--time-limit", metavar="S", type=FiniteRange(min=1), help="Seconds a job may take; default: 600.")
+@click.option(
+    "--time-limit", metavar="S", type=FiniteRange(min=1), help="Seconds a job may take; default: 600, or the bundle's."
+)
 @click.option("--memory-limit", metavar="GIB", type=FiniteRange(min=0.1), help="Memory a container may take.")
 @engine_option
-@click.option("--image", default="", help="Docker image; default: the competition's.")
+@click.option("--image", default="", help="Docker image; default: the bundle's, else the description's of the server.")
 @click.option(
     "--era", type=click.Choice(["2024-11", "2026-03"]), default="2026-03", show_default=True, help="Which worker."
 )
@@ -41,7 +43,7 @@ from build.recipe import Recipe
     "--hidden",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Images of the hidden set: a forecast of time, and at most so many a job.",
+    help="Images of the hidden set: a forecast of time, and at most so many a job (a single larger set is not divided).",
 )
 @click.option("--adapts", is_flag=True, help="Predictions are meant to depend on the other images of a call.")
 @click.option("--probes/--no-probes", default=True, show_default=True, help="Also call it in unusual ways.")
@@ -72,7 +74,7 @@ def score(zip: Path, bundle: Path | None, as_json: bool, **options) -> int:
     help="Keeps an environment a set, about 2 GB each; default: .nox of the repository.",
 )
 def compat(zip: Path, **options) -> int:
-    """Ask ZIP the same under several versions of TensorFlow, the server's among them: 1 if an answer differs."""
+    """Ask ZIP the same under several TensorFlows, the server's among them: 1 if an answer differs or the server's cannot be asked."""
     from build.score.compat.command import compat as ask
 
     return ask(zip, **options)
@@ -106,7 +108,13 @@ def compat(zip: Path, **options) -> int:
     help="Images of the hidden set, for chances and differences that it would show.",
 )
 @click.option("--team", help="Whose entries the advice is about; default: the latest entry's.")
-@seed_option
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the draws behind chances and intervals.",
+)
 def leaderboard(record: tuple[str, str] | None, **options) -> None:
     """Rank the judged zips beside the public scores, forecast their hidden scores, write dist/leaderboard.html."""
     from build.score.leaderboard.board import main as show

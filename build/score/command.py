@@ -10,7 +10,7 @@ import numpy as np
 
 from build.console import console
 from build.errors import UserError
-from build.files import check_writable, sha256
+from build.files import check_writable, explained, sha256
 from build.members import split_of
 from build.runs import Run
 from build.score import held_out, scorecard, transcript
@@ -61,6 +61,7 @@ def score(
         return _end(verdict, {}, as_json)
     if run and data:
         raise UserError("Test cells come from a run or from a data source: give one of --run and --data.")
+    check_writable(JUDGED / zip_path.stem / "scorecard.json")  # before minutes of judging
     held = _held(zip_path, run, data)
     console.print(f"Judging {zip_path} on {held.source}.", markup=False)
     compared = scorecard.read_json(baseline) if baseline else None
@@ -87,7 +88,9 @@ def _held(zip_path: Path, run: str | None, data: str | None) -> HeldOut:
 
     Says so where the zip may have been trained on some of them.
     """
-    own, name = None, Store().run_of(sha256(zip_path))
+    with explained(zip_path, "read"):
+        digest = sha256(zip_path)
+    own, name = None, Store().run_of(digest)
     if name:
         with contextlib.suppress(UserError):  # it was removed since
             own = Run.open(name)
@@ -138,8 +141,7 @@ def bundle(
 ) -> Path:
     """Write a competition bundle from the test cells of `data`: half for the development phase, half for the final one."""
     check_target(out)  # before the suites are drawn
-    if out.suffix == ".zip":
-        check_writable(out)
+    check_writable(out if out.suffix == ".zip" else out / "competition.yaml")
     held = held_out.of_data(data, seed)
     # Every second cell of each class: both phases have all classes in their shares.
     order = np.argsort(held.labels, kind="stable")

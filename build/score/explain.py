@@ -1,10 +1,11 @@
 """From an exception of the submission to one sentence that names its cause, and what to change."""
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from build.score.environment import ServerEnvironment
+from build.score.environment import ServerEnvironment, version
 
 NETWORK_ERRORS = (
     "URLError", "gaierror", "ConnectionError", "NewConnectionError", "MaxRetryError", "ConnectionRefusedError", "SSLError",
@@ -13,6 +14,27 @@ NETWORK_WORDS = re.compile(
     r"URL fetch failure|name resolution|Name or service not known|Network is unreachable|Max retries exceeded|urlopen error"
 )
 PATH_WORDS = re.compile(r"(?:No such file or directory|[Ff]ile not found|[Uu]nable to (?:synchronously )?open file)")
+REMOVED = dict.fromkeys(("asynchat", "asyncore", "distutils", "imp", "smtpd"), (3, 12)) | dict.fromkeys(
+    (
+        *(
+            "aifc",
+            "audioop",
+            "cgi",
+            "cgitb",
+            "chunk",
+            "crypt",
+            "imghdr",
+            "lib2to3",
+            "mailcap",
+            "nis",
+            "nntplib",
+            "ossaudiodev",
+        ),
+        *("pipes", "sndhdr", "spwd", "sunau", "telnetlib", "uu", "xdrlib"),
+    ),
+    (3, 13),
+)
+"""Modules of Python's library -> the version that has them no longer (docs.python.org, "What's New", 3.12 and 3.13: Removed)."""
 QUOTED = re.compile(r"""['"]([^'"]+)['"]|(?:filepath=|filename:? ?=? ?'?)([^\s'",;)]+)""")
 
 
@@ -61,6 +83,10 @@ def _module(seen: Seen) -> tuple[str, str] | None:
         return f"{imports}, which is in the zip, but in a subfolder.", "Zip the files, not the folder that holds them."
     if seen.environment is None:
         return f"{imports}, which is not installed.", "Put it into the zip or do without it."
+    if seen.environment.python < REMOVED.get(name, (0, 0)) <= sys.version_info[:2]:
+        server, here = (".".join(map(str, one)) for one in (seen.environment.python, sys.version_info[:2]))
+        sentence = f"{imports}, which the server's Python {server} has and this machine's {here} no longer."
+        return sentence, f"Do without it, or judge the zip under Python {server}."
     if name in seen.environment.absent:
         return f"{imports}, which the server does not have ({seen.environment.name}).", seen.environment.absent[name]
     if name in seen.environment.present:
@@ -170,7 +196,16 @@ def _skew(seen: Seen) -> tuple[str, str] | None:
     return None
 
 
-EXPLANATIONS = (_missing, _syntax, _module, _network, _read_only, _path, _arguments, _exit, _skew)
+def _removed(seen: Seen) -> tuple[str, str] | None:
+    found = re.search(r"`np\.(\w+)` was removed|module 'numpy' has no attribute '(\w+)'", seen.message)
+    server = seen.environment.certain.get("numpy", "") if seen.environment else ""
+    if seen.error != "AttributeError" or not found or not server or version(server) >= (2,):
+        return None
+    sentence = f"{seen.place} uses numpy.{found[1] or found[2]}, which this machine's numpy has not; the server's {server} may have it."
+    return sentence, "Use a name that both have, or ask both: nox -s compat."
+
+
+EXPLANATIONS = (_missing, _syntax, _module, _network, _read_only, _path, _arguments, _exit, _removed, _skew)
 """The first that knows an exception explains it."""
 
 

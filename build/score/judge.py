@@ -17,6 +17,7 @@ import numpy as np
 
 from build.console import bar
 from build.errors import UserError
+from build.files import explained
 from build.recipe import Recipe
 from build.score import probe, reports, sandbox
 from build.score.bundle import scoring_bundle
@@ -124,8 +125,10 @@ def judge(
     if bool(conditions) == (bundle is not None):
         raise UserError("The judge needs either test images or a competition bundle.")
     environment = environment or ServerEnvironment.read()
-    chosen = sandbox.engine(engine, image=image or environment.image)
-    scratch.mkdir(parents=True, exist_ok=True)
+    # A bundle names its own image.
+    chosen = engine if bundle is not None else sandbox.engine(engine, image=image or environment.image)
+    with explained(scratch, "written", "work in a folder that can"):
+        scratch.mkdir(parents=True, exist_ok=True)
     # Absolute, because a container's start has a working directory of its own; before Python 3.12 mkdtemp keeps a relative folder.
     work = Path(tempfile.mkdtemp(dir=scratch.resolve()))
     try:
@@ -144,6 +147,7 @@ def judge(
                 bundle,
                 work=work / "worker",
                 engine=chosen,
+                image=image,
                 time_limit=time_limit,
                 memory_limit=memory_limit,
                 output_limit=output_limit,

@@ -286,10 +286,12 @@ def read_json(path: Path) -> dict:
     try:
         card = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UserError(f"There is no scorecard {path}; make one with `python -m build score ZIP`.") from error
+        raise UserError(f"There is no scorecard {path}; make one with `nox -s score -- ZIP`.") from error
     except (ValueError, OSError) as error:
         raise UserError(f"The scorecard {path} cannot be read ({error}); judge the zip again.") from error
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
+    suites = card.get("suites") if isinstance(card, dict) else None
+    whole = isinstance(suites, dict) and all({"corruptions", "definition"} <= set(suite) for suite in suites.values())
+    if not whole or card.get("format") != FORMAT:
         raise UserError(f"The file {path} is no scorecard of format {FORMAT}; judge the zip again.")
     return card
 

@@ -8,7 +8,6 @@ condition take about 2 GB of disk; a condition's images never lie in memory toge
 """
 
 import hashlib
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -20,15 +19,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from build.console import bar, console
 from build.errors import UserError
-from build.files import atomic
+from build.files import DAMAGED, atomic
 from build.score import user_suite
 from build.score.corruptions import basic, geometry, imagenet_c, laboratory, microscopy, stacked
 from build.score.corruptions.definition import SEVERITIES, Corruption, Suite
+from build.score.suite_checksums import content, definition
 
 HELD_OUT = Suite("held-out", (), "The images as they are.")
 SUITES: dict[str, Suite] = {
@@ -45,7 +44,6 @@ SUITES: dict[str, Suite] = {
 }
 ROWS_PER_CONDITION = 256
 ROOT = Path(__file__).resolve().parents[2]
-PRIMITIVES = ("definition", "photometric", "noise", "filters", "geometric", "overlays")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,33 +89,6 @@ def load(name: str | Path) -> Suite:
     return suite
 
 
-def definition(suite: Suite) -> str:
-    """Hex checksum of what the suite does: its source, the operations it is made of, the versions of what runs it.
-
-    Two scores of one suite are comparable where this is equal; the cache is keyed by it.
-    """
-    folder = Path(__file__).parent / "corruptions"
-    own = suite.file or folder / f"{suite.name.replace('-', '_')}.py"
-    processes = [f"{corruption.process.rpartition('.')[2]}" for corruption in suite.corruptions if corruption.process]
-    files = [folder / f"{name}.py" for name in (*PRIMITIVES, *processes)] + [own]
-    digest = hashlib.sha256(cv2.__version__.encode())
-    for path in files if suite.corruptions else ():
-        digest.update(path.read_bytes())
-    for needed in sorted({corruption.needs for corruption in suite.corruptions if corruption.needs}):
-        if importlib.util.find_spec(needed) is not None:
-            digest.update(importlib.metadata.version(needed).encode())
-    return digest.hexdigest()
-
-
-def content(images: np.ndarray, labels: np.ndarray) -> str:
-    """Hex SHA-256 of the images and labels, read block by block."""
-    digest = hashlib.sha256(repr((images.shape, "uint8")).encode())
-    for start in range(0, len(images), 256):
-        digest.update(np.ascontiguousarray(images[start : start + 256]))
-    digest.update(np.ascontiguousarray(labels, dtype="<i8"))
-    return digest.hexdigest()
-
-
 def choose_rows(labels: np.ndarray, count: int | None, *, rng: np.random.Generator) -> np.ndarray:
     """About `count` rows, sorted, every class in its share of `labels` (largest remainders) and at least once.
 
@@ -152,7 +123,7 @@ def usable(path: Path, shape: tuple[int, ...]) -> bool:
     """Whether the cached file is there and whole."""
     try:
         stored = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+    except DAMAGED:
         return False
     return stored.shape == shape and stored.dtype == np.uint8
 
@@ -224,6 +195,18 @@ def fill(suite: Suite, corruption: Corruption, images, rows, folder: Path, seed:
     return ""
 
 
+def _load_all(names: Sequence[str | Path]) -> list[Suite]:
+    """Each suite once; UserError where two files call theirs alike."""
+    suites: dict[str, Suite] = {}
+    for name in dict.fromkeys(names):
+        suite = load(name)
+        known = suites.setdefault(suite.name, suite)
+        if (known.file and known.file.resolve()) != (suite.file and suite.file.resolve()):
+            files = " and ".join(str(one.file or "the kit") for one in (known, suite))
+            raise UserError(f"{files} both have a suite named {suite.name!r}; give one of them another name.")
+    return list(suites.values())
+
+
 def materialise(
     names: Sequence[str | Path],
     images: np.ndarray,
@@ -242,7 +225,7 @@ def materialise(
     """
     labels = np.asarray(labels)
     check(images, labels)
-    suites = [load(name) for name in dict.fromkeys(names)]
+    suites = _load_all(names)
     source, everything = content(images, labels), np.arange(len(images))
     labels = labels.astype(np.int64)
     conditions: list[Condition] = []

@@ -151,9 +151,13 @@ def compare(sets: list[VersionSet], answers: dict[str, Answer | str]) -> list[Ro
 
 
 def exit_code(rows: list[Row]) -> int:
-    """1 where a set's answer differs or fails, or where there is none at all; a set that is not installed does not count."""
+    """1 where a set's answer differs or fails, where there is none at all, or where the server's was asked for and is not installed."""
     verdicts = {row.verdict for row in rows}
-    return int(bool(verdicts & {FAILS, DIFFERS}) or REFERENCE not in verdicts)
+    return int(bool(verdicts & {FAILS, DIFFERS}) or REFERENCE not in verdicts or _lacks_server(rows))
+
+
+def _lacks_server(rows: list[Row]) -> bool:
+    return any(row.versions.server and row.verdict == NOT_INSTALLED for row in rows)
 
 
 def verdict(rows: list[Row]) -> str:
@@ -167,6 +171,8 @@ def verdict(rows: list[Row]) -> str:
         )
         if not any(row.versions.server and row.verdict == REFERENCE for row in rows):
             sentence += " The server's versions are NOT among them."
+    elif _lacks_server(rows) and not names.keys() & {FAILS, DIFFERS}:
+        sentence = "The server's versions were not asked: their environment needs uv (pip install uv) or the server's Python here."
     else:
         sentence = "The answers depend on the versions."
     return " ".join((sentence, *(f"{one.capitalize()}." for one in told)))

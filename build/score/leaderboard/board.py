@@ -52,9 +52,9 @@ def advice(
             except UserError as error:
                 passed_over.append(f"{line.id} takes no part in the advice: {error}")
     if not answered:
-        sentences = ["No entry with stored answers yet: judge a zip (`python -m build score ZIP`) to have one."]
+        sentences = ["No entry with stored answers yet: judge a zip (`nox -s score -- ZIP`) to have one."]
         if any(line.facts.get("synthetic") for line in ours):
-            sentences.append("Drawn cells forecast nothing: judge on real ones, `python -m build score ZIP --data D`.")
+            sentences.append("Drawn cells forecast nothing: judge on real ones, `nox -s score -- ZIP --data D`.")
     elif len(answered) == 1:
         sentences = [f"One entry to choose from, {next(iter(answered))}; a second one gives a comparison."]
     else:
@@ -91,6 +91,8 @@ def main(
     Raises UserError for an unknown entry, rule, phase, team or score.
     """
     if output is None:
+        if hasattr(sys.stdout, "reconfigure"):  # the name of a zip need not be text
+            sys.stdout.reconfigure(errors="backslashreplace")
         output = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     entries, rng = Store(store), np.random.default_rng(seed)
     if record is not None:
@@ -107,7 +109,7 @@ def main(
             raise UserError(
                 f"Under the rule {rule} nobody can {kind} an entry by hand; leave --{kind} out, or give --rule {' or '.join(rules)}."
             )
-        entries.act(name, kind)
+        entries.act(name, kind, phase=phase)
     chosen = [entries.find(name).id for name in compare or ()]
     if compare and len(set(chosen)) != 2:
         raise UserError(f"A comparison takes two different entries, got {', '.join(compare)}.")

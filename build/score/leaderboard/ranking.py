@@ -73,12 +73,16 @@ class Board:
         return tuple(line for line in self.lines if line.position)
 
 
-def own_submission(entry: Entry, phase: str, forecast: dict | None) -> Submission:
-    """An entry as a submission of a phase."""
+def own_submission(entry: Entry, phase: str, forecast: dict | None, *, by_hand: bool) -> Submission:
+    """An entry as a submission of a phase: of the time at which its score was recorded, else of the one at which it was judged here.
+
+    by_hand: under a rule by which its owner puts it on the board, which may be before its score is recorded.
+    """
     score = entry.server.get(phase, forecast["score"] if forecast else None)
     # What the server scored has finished there, whatever became of it here.
     status = FINISHED if phase in entry.server else entry.facts["status"]
-    return Submission(entry.id, entry.facts["team"], entry.when, {"score": score}, phase, status)
+    created = entry.when if by_hand else entry.recorded.get(phase, entry.when)
+    return Submission(entry.id, entry.facts["team"], created, {"score": score}, phase, status)
 
 
 def own_line(entry: Entry, row: Row | None, phase: str, forecast: dict | None) -> Line:
@@ -150,21 +154,26 @@ def build(
         entry.id: forecaster.predict(entry.suites) if entry.suites and not entry.facts.get("synthetic") else None
         for entry in entries
     }
-    actions = [Action(*action) for action in store.actions()]
+    actions = {name: [Action(*action) for action in store.actions(name)] for name in PHASES}
+    by_hand = RULES[rule].manual
 
-    history = [own_submission(entry, PHASES[0], forecasts[entry.id]) for entry in entries]
+    history = [own_submission(entry, PHASES[0], forecasts[entry.id], by_hand=by_hand) for entry in entries]
     # Without a forecast an entry has no score, and the server would rank a missing value first: such an entry would take the board's
     # only place of its team, and show nothing there.
     history = [one for one in history if one.scores["score"] is not None]
-    ours = standing(history, rule=rule, columns=COLUMNS, actions=actions)
+    ours = standing(history, rule=rule, columns=COLUMNS, actions=actions[PHASES[0]])
     if phase == "final":
         moved = migrate(ours, phase=phase, when=now or datetime.now(UTC))
         # What was sent in this phase itself has its score there, whether or not it stood on the first one's board.
         kept = {one.id.partition("@")[0] for one in moved} | {entry.id for entry in entries if phase in entry.server}
-        ours = [own_submission(entry, phase, forecasts[entry.id]) for entry in entries if entry.id in kept]
-        if not RULES[rule].manual:  # by hand, nobody knows which of these their owner has put on the board
-            known = [one for one in ours if one.scores["score"] is not None]
-            ours = standing(known, rule=rule, columns=COLUMNS)
+        ours = [
+            own_submission(entry, phase, forecasts[entry.id], by_hand=by_hand) for entry in entries if entry.id in kept
+        ]
+        known = {one.id: one for one in ours if one.scores["score"] is not None}
+        # By hand, the board begins with what was moved to it.
+        begun = [one.id.partition("@")[0] for one in moved] if by_hand else []
+        put = [Action(name, "add", known[name].created) for name in begun if name in known]
+        ours = standing(list(known.values()), rule=rule, columns=COLUMNS, actions=[*put, *actions[phase]])
     public = {f"reported-{i}": row for i, row in enumerate(REPORTED) if reported and row.phase in (phase, "")}
     theirs = [Submission(key, row.team, REPORTED_ON, {"score": row.score}, phase) for key, row in public.items()]
     scored = [one for one in ours if one.scores["score"] is not None]

@@ -10,6 +10,7 @@ line but the one it was writing. Lines that do not read are moved to `damaged.tx
 Not covered: file systems without flock (some network mounts), and deletion, which an append-only store does not have.
 """
 
+import errno
 import json
 import os
 import zlib
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from build.console import console
 from build.errors import UserError
-from build.files import atomic, locked
+from build.files import atomic, explained, locked
 from build.score.leaderboard.lines import decode, encode
 from build.score.leaderboard.predictions import Predictions, load_predictions, save_predictions
 
@@ -88,10 +89,10 @@ class Store:
 
     def lines(self) -> tuple[list[dict], list[bytes]]:
         """Readable lines in order, and the damaged ones."""
-        try:
-            raw = self.path.read_bytes().split(b"\n")
-        except FileNotFoundError:
+        if not self.path.exists():
             return [], []
+        with explained(self.path, "read"):
+            raw = self.path.read_bytes().split(b"\n")
         decoded = [(line, decode(line)) for line in raw if line.strip()]
         return [body for _, body in decoded if body is not None], [line for line, body in decoded if body is None]
 
@@ -123,7 +124,7 @@ class Store:
         try:
             written = os.write(descriptor, data)
             if written != len(data):
-                raise OSError(f"only {written} of {len(data)} bytes of an entry fitted on the disk of {self.path}")
+                raise OSError(errno.ENOSPC, f"only {written} of {len(data)} bytes of an entry fitted", str(self.path))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -159,13 +160,13 @@ class Store:
             self.append({"kind": "server", "format": FORMAT, "id": name, "when": now(), "phase": phase, "score": score})
         return name
 
-    def act(self, entry: str, kind: str) -> str:
-        """Append an owner's "add" to or "remove" from the board, for the rules that leave it to the owner."""
+    def act(self, entry: str, kind: str, *, phase: str = "dev") -> str:
+        """Append an owner's "add" to or "remove" from the board of a phase, for the rules that leave it to the owner."""
         assert kind in ("add", "remove"), kind
         name = self.find(entry).id
         with self.locked():
             self.set_aside()
-            self.append({"kind": kind, "format": FORMAT, "id": name, "when": now()})
+            self.append({"kind": kind, "format": FORMAT, "id": name, "when": now(), "phase": phase})
         return name
 
     def entries(self) -> list[Entry]:
@@ -211,12 +212,12 @@ class Store:
                 found.append((entry.suites, scores[-1]))
         return found
 
-    def actions(self) -> list[tuple[str, str, datetime]]:
-        """(entry's id, "add" or "remove", when) in order."""
+    def actions(self, phase: str) -> list[tuple[str, str, datetime]]:
+        """(entry's id, "add" or "remove", when) of a phase's board, in order."""
         return [
             (body["id"], body["kind"], datetime.fromisoformat(body["when"]))
             for body in self.lines()[0]
-            if body["kind"] in ("add", "remove")
+            if body["kind"] in ("add", "remove") and body.get("phase", PHASES[0]) == phase
         ]
 
     def find(self, name: str) -> Entry:
@@ -237,7 +238,7 @@ class Store:
             raise UserError(
                 f"Several entries begin with {name!r}: {', '.join(entry.id for entry in found)}; give more of the id."
             )
-        known = ", ".join(entry.id for entry in entries[-5:]) or "none yet; `python -m build score ZIP` adds one"
+        known = ", ".join(entry.id for entry in entries[-5:]) or "none yet; `nox -s score -- ZIP` adds one"
         raise UserError(f"There is no entry {name!r} in {self.path}; the latest are: {known}.")
 
     def predictions_path(self, entry: str) -> Path:

@@ -25,16 +25,32 @@ def mentioned(tree: ast.Module) -> set[str]:
 
 
 def _guarded(tree: ast.Module) -> set[ast.AST]:
-    """Nodes that run where the name is there: within a `try`, or under a question for a version or for type checkers."""
+    """Nodes that do not surely run, or only where the name is there.
+
+    Within a `try` or its `except`, under a question for a version, for type checkers or for what something has, and in what only runs
+    where the file is the program.
+    """
     bodies: list[ast.AST] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Try):
-            bodies += node.body
+            bodies += [*node.body, *node.handlers]
         elif isinstance(node, ast.If | ast.IfExp):
             asked = [getattr(inner, "id", getattr(inner, "attr", "")) for inner in ast.walk(node.test)]
-            if any("version" in name.lower() or name == "TYPE_CHECKING" for name in asked):
+            if any("version" in name.lower() or name in ("TYPE_CHECKING", "hasattr") for name in asked):
                 bodies += [*node.body, *node.orelse] if isinstance(node, ast.If) else [node.body, node.orelse]
+            elif isinstance(node, ast.If) and "__name__" in asked:
+                bodies += node.body
     return {inner for body in bodies for inner in ast.walk(body)}
+
+
+def _arguments(tree: ast.Module) -> set[ast.Name]:
+    """Names within functions that are their arguments, whatever the module imports under the same name."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            given = {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
+            found |= {inner for inner in ast.walk(node) if isinstance(inner, ast.Name) and inner.id in given}
+    return found
 
 
 def _looked_for(tree: ast.Module) -> set[str]:
@@ -79,7 +95,7 @@ def look(path: str, tree: ast.Module, environment: ServerEnvironment, used: Set[
             remedy = "Do without it, or write it yourself."
             found[node.lineno, name] = Finding("newer-api", severity, sentence, remedy, path, node.lineno)
 
-    nodes = list(ast.walk(tree))
+    nodes, arguments = list(ast.walk(tree)), _arguments(tree)
     for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -94,7 +110,7 @@ def look(path: str, tree: ast.Module, environment: ServerEnvironment, used: Set[
     for node in nodes:
         if isinstance(node, ast.Attribute) and (name := dotted(node)):
             first, _, rest = name.partition(".")
-            if first in aliases and _rooted(node):
+            if first in aliases and (root := _root(node)) and root not in arguments:
                 say(node, _plain(f"{aliases[first]}.{rest}"))
     return list(found.values())
 
@@ -113,8 +129,8 @@ def _plain(name: str) -> str:
     return name.removeprefix("tensorflow.") if name.startswith("tensorflow.keras.") else name
 
 
-def _rooted(node: ast.AST) -> bool:
-    """Whether an attribute chain starts with a plain name."""
+def _root(node: ast.AST) -> ast.Name | None:
+    """The plain name that an attribute chain starts with, None where it starts otherwise."""
     while isinstance(node, ast.Attribute):
         node = node.value
-    return isinstance(node, ast.Name)
+    return node if isinstance(node, ast.Name) else None

@@ -15,6 +15,8 @@ from build.score.unpack import STREAM_ERRORS, extracted
 SUFFIXES = (".keras", ".h5", ".hdf5", ".npz", ".npy", ".tflite", ".pb", ".pt", ".pth", ".pkl", ".onnx")
 LFS = b"version https://git-lfs.github.com/spec/"
 MOST_CONFIG = 20 * 2**20
+NUMPY_2 = re.compile(rb"numpy\._core\.(\w+)")
+STAND_INS = frozenset((b"multiarray", b"_multiarray_umath", b"umath", b"_internal", b"_dtype", b"_dtype_ctypes"))
 HEAD = 2**16
 """Bytes within which a pickle names the modules that it needs first."""
 
@@ -63,7 +65,7 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment, named: Names)
         if head.startswith(LFS):
             sentence = f"{name} is a Git LFS pointer, not the weights."
             findings.append(Finding("lfs-pointer", "error", sentence, "Run `git lfs pull` before packaging.", name))
-        elif b"numpy._core" in head and version(environment.certain.get("numpy", "2")) < (2,):
+        elif _pickled_by_a_newer_numpy(head, version(environment.certain.get("numpy", "2"))):
             sentence = (
                 f"{name} is pickled by numpy 2, which the server's numpy {environment.certain['numpy']} cannot read."
             )
@@ -72,6 +74,16 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment, named: Names)
         elif name.lower().endswith(".keras"):
             findings += _keras(archive, member, environment, name in named)
     return findings
+
+
+def _pickled_by_a_newer_numpy(head: bytes, server: tuple[int, ...]) -> bool:
+    """Whether the start of a file names modules of numpy 2 that the server's numpy has not.
+
+    numpy 1.26 has stand-ins for those that arrays are pickled by, unless it is by pickle's protocol 5 (tried with 1.26.4).
+    """
+    if server >= (2,):
+        return False
+    return any(server < (1, 26) or found[1] not in STAND_INS for found in NUMPY_2.finditer(head))
 
 
 def _part(archive: zipfile.ZipFile, name: str) -> bytes:

@@ -57,5 +57,6 @@ class Plain:
             "PYTHONDONTWRITEBYTECODE": "1",  # the bundle's folders are the user's own
             "CUDA_VISIBLE_DEVICES": "-1",
         } | {name: moved(value) for name, value in command.env.items()}
-        argv = tuple(moved(word) for word in self.interpreter.run_by(command.argv))
+        # The interpreter's own path stays as it is: it may lie below a folder /app of this machine.
+        argv = self.interpreter.run_by(tuple(moved(word) for word in command.argv))
         return launch(command, limits, argv, env=env, cwd=cwd)

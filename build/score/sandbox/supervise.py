@@ -11,6 +11,7 @@ that end what is no descendant, a container).
 
 import ctypes
 import json
+import math
 import os
 import resource
 import select
@@ -94,7 +95,7 @@ def oom_killed(events: str) -> bool:
         return False
 
 
-def written(folders: list[str], most_bytes: float) -> tuple[int, int]:
+def written(folders: list[str], most_bytes: float, most_files: float) -> tuple[int, int]:
     """(bytes, files) below the folders; stops counting beyond the limits. Links are not followed."""
     size = files = 0
     queue = list(folders)
@@ -110,7 +111,7 @@ def written(folders: list[str], most_bytes: float) -> tuple[int, int]:
                             size += entry.stat(follow_symlinks=False).st_size
                     except OSError:
                         continue
-                    if size > most_bytes or files > MOST_FILES:
+                    if size > most_bytes or files > most_files:
                         return size, files
         except OSError:
             continue
@@ -199,11 +200,12 @@ def supervise(spec: dict) -> dict:
     """Run the command of `spec` to its end or to a limit."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     began = time.monotonic()
+    size_before, files_before = written(spec["watched"], math.inf, math.inf)
     main, errors = start(spec)
     with os.fdopen(errors, "rb") as pipe:
         detail = pipe.read().decode(errors="replace")  # ends when exec closes the other end
     memory_limit = None if spec["memory_mib"] is None else spec["memory_mib"] * 2**20
-    output_limit = spec["output_mib"] * 2**20
+    output_limit, most_files = size_before + spec["output_mib"] * 2**20, files_before + MOST_FILES
     peak, cause, status, usage = 0, "exit", None, None
     processes: list[int] = [main]
     look_for_processes = look_at_output = 0.0
@@ -242,9 +244,9 @@ def supervise(spec: dict) -> dict:
             cause = "memory"
             break
         if now >= look_at_output:
-            size, files = written(spec["watched"], output_limit)
+            size, files = written(spec["watched"], output_limit, most_files)
             look_at_output = now + OUTPUT_TICK
-            if size > output_limit or files > MOST_FILES:
+            if size > output_limit or files > most_files:
                 cause = "output"
                 break
     seconds = time.monotonic() - began
@@ -253,8 +255,8 @@ def supervise(spec: dict) -> dict:
     survivors = end_everything({"on_kill": [] if cause == "exit" else spec["on_kill"]}, main)
     if usage is not None:
         peak = max(peak, usage.ru_maxrss * 1024)
-    size, files = written(spec["watched"], output_limit)
-    if cause == "exit" and (size > output_limit or files > MOST_FILES):
+    size, files = written(spec["watched"], output_limit, most_files)
+    if cause == "exit" and (size > output_limit or files > most_files):
         cause = "output"
     code = None if detail else 137 if status is None else os.waitstatus_to_exitcode(status)
     return {

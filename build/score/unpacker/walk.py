@@ -20,7 +20,11 @@ class Walk:
         """The path of a file that the YAML names, None where it is no text or leads out of the bundle."""
         if not isinstance(name, str) or not name:
             return None
-        path = (self.folder / name).resolve()
+        try:
+            path = (self.folder / name).resolve()
+            path.exists()
+        except (OSError, ValueError):  # longer than a name may be, or with a null byte
+            return None
         return path if path.is_relative_to(self.folder.resolve()) else None
 
     def text_file(self, rule: str, what: str, name: object) -> None:
