@@ -72,7 +72,7 @@ def step(gradients):
     strategy.run(lambda gradient: optimizer.apply([gradient], [variable]), args=(gradients,))
 
 def value(of):
-    return float(strategy.experimental_local_results(of.value)[0])
+    return strategy.experimental_local_results(of.value)[0].numpy().item()
 
 for infinite in (float("inf"), 1.0):
     scale = value(optimizer.dynamic_scale)

@@ -194,7 +194,8 @@ def provenance(table: Mapping) -> str:
     results = [result for line in table["rows"] for result in line["results"]]
     commits = sorted({result["facts"]["commit"][:9] for result in results if result["facts"].get("commit")})
     devices = sorted({result["facts"]["device"] for result in results if result["facts"].get("device")})
-    judges = sorted({result["measures"]["device"] for result in results if result["measures"]}) or [table["device"]]
+    judged = [result["measures"].get("device") for result in results if result["measures"]]
+    judges = sorted({device or table["device"] for device in judged or [None]})
     parts = [
         f"Data: {table['data']['source']} (sha256 {table['data']['sha256'][:12]})",
         f"trained on {', '.join(devices)}" if devices else "",
