@@ -33,6 +33,12 @@ def explained(path: Path | str, done: str, remedy: str = "check its name and per
         raise UserError(f"{path} cannot be {done} ({reason}); {remedy}.") from error
 
 
+def make_folder(path: Path, remedy: str = "check its name and permissions") -> None:
+    """Make a folder, and those above it, where there is none; UserError where it cannot be made."""
+    with explained(path, "written", remedy):
+        path.mkdir(parents=True, exist_ok=True)
+
+
 def check_writable(path: Path) -> None:
     """UserError unless `path` can be written: asked before long work, not after it. Makes its folder."""
     if Path(path).is_dir():

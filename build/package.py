@@ -19,7 +19,7 @@ from build import attention, views
 from build.compress.command import staged_weights
 from build.console import console, muffled
 from build.errors import UserError
-from build.files import explained, sha256, write_zip
+from build.files import make_folder, sha256, write_zip
 from build.members import open_members, operations_of
 from build.recipe import Recipe
 from build.runs import Run, provenance
@@ -142,8 +142,7 @@ def package(
     known = dataclasses.asdict(recipe) | {"name": " + ".join(member.recipe.name for member in (run, *others))}
     known["operations"] = sorted({operation for member in (run, *others) for operation in operations_of(member)})
     held = held_out.of_run(run)
-    with explained(dist, "written"):
-        dist.mkdir(parents=True, exist_ok=True)
+    make_folder(dist)
     with tempfile.TemporaryDirectory(dir=dist, prefix=".staged-") as scratch:
         staged, candidate = Path(scratch) / "zip", Path(scratch) / "submission.zip"
         staged.mkdir()

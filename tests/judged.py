@@ -1,9 +1,13 @@
 """Made-up judged submissions for the tests of the scorecard and the leaderboard: no image is drawn, no network asked."""
 
+import io
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 
+from build.score.leaderboard import board as door
+from build.score.leaderboard.store import Store
 from build.score.scorecard import assemble
 from build.score.suites import Condition
 
@@ -64,3 +68,29 @@ def card(asked: list[Condition], given: dict, *, outcome=None, **changes) -> dic
         recipe=recipe,
         device="a test",
     )
+
+
+SKILLS = {"atto": 0.93, "plain": 0.6, "nano": 0.8}
+
+
+def filled(store: Store) -> Store:
+    """Three scored entries and a failed one; the server said something about `nano`."""
+    asked = conditions()
+    for seed, (run, share) in enumerate(SKILLS.items()):
+        given = answers(asked, share, seed=seed)
+        made = card(asked, given, run=run, file=f"{run}.zip", zip_sha256=f"{seed}" * 64)
+        store.add(made, asked, given)
+    outcome = {"status": "failed", "reason": "It fell over."}
+    store.add(card([], {}, outcome=outcome, run="broken", file="broken.zip", zip_sha256="f" * 64))
+    store.record("nano", 0.91)
+    return store
+
+
+def printed(store: Store, page, **given) -> str:
+    output = Console(file=io.StringIO(), width=190, highlight=False)
+    door.main(store=store.folder, path=page, output=output, **given)
+    return output.file.getvalue()
+
+
+def lines_of(board) -> dict:
+    return {line.id: line for line in board.lines}

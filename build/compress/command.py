@@ -28,6 +28,7 @@ from build.files import arrays as read_arrays
 from build.files import atomic, sha256, write_text, write_zip
 from build.members import open_network
 from build.runs import Run
+from build.score.reports import read_json
 from submission import weights
 
 ROWS, STEPS = 128, 200
@@ -103,7 +104,7 @@ def _candidate(method: Method, material: Material, conditions, baseline) -> tupl
     judged = hashlib.sha256(
         json.dumps([c.key + c.definition + str(len(c.labels)) for c in conditions]).encode()
     ).hexdigest()
-    known = _known(marker)
+    known = read_json(marker)
     if known.get("key") != made["key"] or not _is_whole(path):
         candidates.make(method, material, path)
         known = made
@@ -131,14 +132,6 @@ def _candidate(method: Method, material: Material, conditions, baseline) -> tupl
         {suite: round(float(margin), 4) for suite, (_, margin) in changes.items()},
     )
     return row, right
-
-
-def _known(path: Path) -> dict:
-    """What an earlier call noted; nothing where it noted nothing, or the file is damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
 
 
 def _is_whole(path: Path) -> bool:
@@ -175,7 +168,7 @@ def zip_bytes(path: Path) -> int:
 def reference_bytes(run: Run, material: Material) -> int:
     """What sizes are measured against: the network as keras saves it (.keras, float32, no optimizer), zipped."""
     path = run.folder / "compress" / "reference.json"
-    known = _known(path)
+    known = read_json(path)
     digest = sha256(run.weights_path)
     if known.get("weights_sha256") != digest:
         from build.compress.sensitivity import load  # imports the framework
@@ -248,7 +241,7 @@ def staged_weights(run: Run) -> Path | None:
     """
     target, report = compressed_path(run), run.folder / "compression.json"
     if target.exists():
-        outdated = _known(report).get("weights_sha256") != sha256(run.weights_path)
+        outdated = read_json(report).get("weights_sha256") != sha256(run.weights_path)
         if outdated or not _is_whole(target):
             why = "were made before its training went on" if outdated else "are damaged"
             raise UserError(

@@ -17,7 +17,7 @@ import numpy as np
 from build.console import bar
 from build.data.cells import Cells, class_counts
 from build.errors import UserError
-from build.files import DAMAGED, FULL, explained
+from build.files import DAMAGED, FULL, explained, make_folder
 from submission import contract
 
 LAYOUT = 2
@@ -88,8 +88,8 @@ def write(
     Raises UserError where a class of the contract has no image, and where the cache cannot be written or its disk is
     full. An error or an interrupt in `pieces` leaves nothing behind.
     """
+    make_folder(cache, "work in a folder that can")
     with explained(cache, "written", "work in a folder that can"):
-        cache.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=cache, prefix=f".cells-{name}."))
     try:
         labels, digest = _write_rows(scratch / "images.npy", count, pieces, f"{verb} {source}")

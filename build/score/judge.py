@@ -17,7 +17,7 @@ import numpy as np
 
 from build.console import bar
 from build.errors import UserError
-from build.files import explained
+from build.files import make_folder
 from build.recipe import Recipe
 from build.score import probe, reports, sandbox
 from build.score.bundle import scoring_bundle
@@ -127,8 +127,7 @@ def judge(
     environment = environment or ServerEnvironment.read()
     # A bundle names its own image.
     chosen = engine if bundle is not None else sandbox.engine(engine, image=image or environment.image)
-    with explained(scratch, "written", "work in a folder that can"):
-        scratch.mkdir(parents=True, exist_ok=True)
+    make_folder(scratch, "work in a folder that can")
     # Absolute, because a container's start has a working directory of its own; before Python 3.12 mkdtemp keeps a relative folder.
     work = Path(tempfile.mkdtemp(dir=scratch.resolve()))
     try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from build.console import console
-from build.files import explained, sha256
+from build.files import make_folder, sha256
 from build.machine import machine
 from build.score import scorecard, transcript
 from build.score.held_out import HeldOut
@@ -43,8 +43,7 @@ class Rehearsal:
 
     def write(self, folder: Path, explain: Callable | None = None) -> None:
         """Write scorecard.json and scorecard.html; `explain` gives heat maps for (images, labels)."""
-        with explained(folder, "written"):
-            folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         scorecard.write_json(self.card, folder / "scorecard.json")
         scorecard.write_html(self.card, folder / "scorecard.html", images=self.held.images, explain=explain)
 

@@ -215,7 +215,7 @@ class Learner:
             try:
                 # shuffle=False: the order is ours; keras would draw another one from Python's global generator.
                 history = self.model.fit(feed(batches), epochs=1, verbose=0, shuffle=False, callbacks=[watch]).history
-            except Exception as error:
+            except Exception as error:  # the backends' own classes have nothing in common
                 if is_out_of_memory(error):
                     raise UserError(
                         f"The device's memory does not hold a batch of {self.batch} images; halve it (--set batch=N), or take a smaller "
