@@ -16,6 +16,7 @@ from rich.table import Table
 from scipy.stats import bootstrap
 
 from build.console import bar, console
+from build.score.metrics import redrawn
 from build.score.suites import Condition
 from submission.contract import CLASSES
 
@@ -193,8 +194,7 @@ def difference_interval(
     if has.sum(axis=1).min() < 2:
         return None, None
     drawn = []
-    for _ in range(0, RESAMPLES, 200):
-        times = rng.multinomial(len(images), np.full(len(images), 1 / len(images)), size=200)
+    for times in redrawn(len(images), draws=RESAMPLES, rng=rng):
         with np.errstate(invalid="ignore"):
             means = (times @ values.T) / (times @ has.T)
         drawn.append(means[:, 0] - means[:, 1])

@@ -3,6 +3,7 @@
 Every metric declares which direction is better and its bounds; ranking never guesses.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -95,6 +96,12 @@ def clustered(correct: np.ndarray, image: np.ndarray, confidence: float = CONFID
     effective = float(np.clip(effective, len(counts) / counts.max(), len(correct)))
     low, high = wilson(share * effective, effective, confidence)
     return min(low, float(share)), max(high, float(share))
+
+
+def redrawn(images: int, *, draws: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """How often each of `images` is in each of `draws` bootstrap samples, (at most 100, images) int64 at a time: images drawn as wholes."""
+    for start in range(0, draws, 100):
+        yield rng.multinomial(images, np.full(images, 1 / images), size=min(100, draws - start))
 
 
 def measure(labels: np.ndarray, predictions: np.ndarray, classes: tuple[str, ...]) -> Metrics:

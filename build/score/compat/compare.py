@@ -146,10 +146,11 @@ def _read(request: dict, submission: Path) -> Answer:
         return answer
     for key, array in arrays(Path(request["answers"])).items():
         kind, _, images = key.partition(" ")
-        count = len(np.load(request["images"][images], mmap_mode="r"))
-        if kind == "labels" and array.shape != (count,):
-            answer.problem = f"Model.predict returned shape {array.shape} for {count} images, expected ({count},)."
-            return answer
+        if kind == "labels":
+            count = len(np.load(request["images"][images], mmap_mode="r"))
+            if array.shape != (count,):
+                answer.problem = f"Model.predict returned shape {array.shape} for {count} images, expected ({count},)."
+                return answer
         (answer.labels if kind == "labels" else answer.logits)[images] = array
     return answer
 

@@ -17,6 +17,7 @@ from scipy.stats import binomtest
 from build.errors import UserError
 from build.recipe import Recipe
 from build.score.leaderboard.predictions import Predictions
+from build.score.metrics import redrawn
 
 HIDDEN = Recipe.hidden_images
 """Images in a hidden set, for the chances: a recipe's default; the real number is not public."""
@@ -122,10 +123,7 @@ def bootstrap(
     """95 % percentile bootstrap of the mean of `gain` (m,), the images in `row` (m,) being drawn anew as wholes."""
     _, inverse, counts = np.unique(row, return_inverse=True, return_counts=True)
     sums, images = np.bincount(inverse, gain), len(counts)
-    means = np.empty(draws)
-    for start in range(0, draws, 100):
-        times = rng.multinomial(images, np.full(images, 1 / images), size=min(100, draws - start))
-        means[start : start + 100] = (times @ sums) / (times @ counts)
+    means = np.concatenate([(times @ sums) / (times @ counts) for times in redrawn(images, draws=draws, rng=rng)])
     low, high = np.quantile(means, (0.025, 0.975))
     return float(low), float(high)
 
