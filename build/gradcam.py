@@ -38,13 +38,12 @@ def explainer(weights_path: Path) -> "GradCam":
     """The Grad-CAM of the network in a weights file, of its first one if it holds several; WeightsError where it cannot be read."""
     from submission import contract
     from submission.inference import read
-    from submission.network import build, variables
+    from submission.network import assign, build
 
     members, _ = read(weights_path)
     spec, arrays = members[0]
     model = build(spec, initialize=False)
-    for name, variable in variables(model).items():
-        variable.assign(arrays[name])
+    assign(model, arrays)
     return GradCam(model, contract.IMAGE_SHAPE, crop=spec["crop"])
 
 

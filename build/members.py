@@ -14,7 +14,7 @@ from pathlib import Path
 from build.data.split import Split
 from build.errors import UserError
 from build.runs import Run
-from build.score.seen import operations_trained_with
+from build.trained_operations import operations_trained_with
 from submission import weights
 
 
@@ -72,7 +72,7 @@ def split_of(run: Run) -> Split:
 
 
 def operations_of(run: Run) -> tuple[str, ...]:
-    """The operations that a run trained with, or any ingredient of a soup (build/score/seen.py)."""
+    """The operations that a run trained with, or any ingredient of a soup (build/trained_operations.py)."""
     return run.facts.get("operations") or operations_trained_with(dataclasses.asdict(run.recipe))
 
 

@@ -39,15 +39,3 @@ def check_images(images: np.ndarray) -> np.ndarray:
             f"Model.predict expects uint8 or float pixels in 0..{PIXEL_MAX}, got {images.dtype}; convert them first."
         )
     return images
-
-
-def check_labels(labels: np.ndarray, count: int) -> np.ndarray:
-    """Return `labels` as the competition wants them, (count,) int64 in 0..len(CLASSES)-1, or raise ValueError."""
-    labels = np.asarray(labels)
-    if labels.shape != (count,):
-        raise ValueError(f"Expected one label an image, shape ({count},), got {labels.shape}.")
-    if labels.dtype.kind not in "ui":
-        raise ValueError(f"Expected integer labels, got dtype {labels.dtype}.")
-    if count and (labels.min() < 0 or labels.max() >= len(CLASSES)):
-        raise ValueError(f"Expected labels in 0..{len(CLASSES) - 1}, got {labels.min()}..{labels.max()}.")
-    return labels.astype(np.int64)

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from . import contract, convnext, efficientnet_lite, ensemble
-from .network import build, complete, variables
+from .network import assign, build, complete, variables
 from .views import COUNTS, SYMMETRIES, Deadline
 from .views import views as views_of
 from .weights import WeightsError, load
@@ -135,8 +135,7 @@ def forward(spec: dict, arrays: dict[str, np.ndarray], path: str | Path) -> Call
     model = build(spec, initialize=False)
     targets = variables(model)
     _check_names(arrays, {name: tuple(target.shape) for name, target in targets.items()}, path)
-    for name, target in targets.items():
-        target.assign(arrays[name])
+    assign(model, arrays)
     model.trainable = False
     return model
 

@@ -10,7 +10,7 @@ Runs on the TensorFlow and the JAX backend (KERAS_BACKEND), and with Keras 3.4.1
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import keras
@@ -126,6 +126,12 @@ def variables(model: keras.Model) -> dict[str, keras.Variable]:
     named = {f"{layer.name}/{weight.name}": weight for layer in _leaves(model) for weight in layer.weights}
     assert len(named) == len(model.weights), "two weights share one name"
     return named
+
+
+def assign(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
+    """Give every weight the array of its name in `variables`, of the same shape."""
+    for name, variable in variables(model).items():
+        variable.assign(arrays[name])
 
 
 def kernels(model: keras.Model) -> dict[str, keras.Variable]:

@@ -13,6 +13,7 @@ from build.recipes import find
 from build.train.classifier import HEAD_LAYERS, set_learning, spec_of
 from build.train.hardware import Machine, decide
 from build.train.schedule import BODY, HEAD
+from submission import network as networks
 from submission.applications import APPLICATIONS, scaled
 from submission.network import build, complete, kernels, variables
 
@@ -189,3 +190,25 @@ def test_a_custom_cnn_that_flattens_has_a_weight_for_each_position():
     assert variables(build(spec))["logits/kernel"].shape == (8 * 8 * 16, 3)
     with pytest.raises(ValueError, match="images of one size"):
         build(spec | {"image_shape": [None, None, 3]})
+
+
+@pytest.mark.parametrize("network", ["convnext", "efficientnet-lite", "custom-cnn"])
+def test_every_setting_that_network_and_recipe_share_reaches_the_spec(network):
+    changed = {
+        "stochastic_depth": 0.3,
+        "layer_scale": 0.5,
+        "stem_patch": 2,
+        "upsample": 1.5,
+        "dropout": 0.2,
+        "crop": 0.8,
+        "edge_blur": 2.0,
+        "edge_radius": 0.7,
+        "l1": 1e-4,
+        "l2": 1e-3,
+        "depth": 4,
+        "filters": 5,
+    }
+    own = {name: value for name, value in changed.items() if name in networks.NETWORKS[network]}
+    assert len(own) > 3
+    spec = settings("podium", network=network, size="auto", weights="none", **own)
+    assert {name: spec[name] for name in own} == own

@@ -8,8 +8,9 @@ import pytest
 
 from build.augment.pipeline import Augmentation
 from build.recipes import find
-from build.train.batches import PERTURB, TRAIN, Batches, Plain, generator
+from build.train.batches import Batches, Plain
 from build.train.feed import MADE
+from build.train.streams import PERTURB, TRAIN, generator
 
 COUNT, CLASSES = 70, 8
 

@@ -132,6 +132,17 @@ def test_the_cost_of_a_training_is_counted_from_the_network(monkeypatch):
     assert cost.multiplications(atto) == pytest.approx(0.55e9, rel=0.01)  # timm, at 224 pixels
 
 
+def test_the_cost_of_a_training_counts_the_copies_that_balance_its_classes():
+    from build.bench import cost
+
+    podium = cost.RECIPES["podium"]
+    assert cost.images_an_epoch(dataclasses.replace(podium, balance="none")) == cost.TRAINING_CELLS
+    wanted = sum(max(count, round(podium.balance_share * 2330)) for count in cost.CLASS_COUNTS) / 11_959
+    assert cost.images_an_epoch(podium) == pytest.approx(wanted * cost.TRAINING_CELLS, rel=1e-3)
+    half, whole = (cost.cost(dataclasses.replace(podium, balance=way))["pflop"] for way in ("none", "augment"))
+    assert whole / half == pytest.approx(wanted, rel=0.02)
+
+
 def test_a_training_is_counted_for_each_card_at_the_size_that_it_trains(monkeypatch):
     from build.bench import cost
 

@@ -2,10 +2,12 @@
 
 import dataclasses
 import errno
+import io
 import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +142,13 @@ def test_a_competition_bundle_is_accepted_by_the_unpacker_s_rules(capsys, tmp_pa
     )
     assert capsys.readouterr().out.strip() == "b.zip"
     assert [finding for finding in check(Path("b.zip"), tmp_path / "scratch") if finding.severity == "error"] == []
+    with zipfile.ZipFile("b.zip") as archive:
+        development, final = (
+            {image.tobytes() for image in np.load(io.BytesIO(archive.read(f"input_data_{phase}/held-out.none.0.npy")))}
+            for phase in ("development", "final")
+        )
+    assert len(development) > 10 < len(final)
+    assert not development & final
 
 
 @pytest.fixture

@@ -14,11 +14,13 @@ from build.compress.candidates import METHODS, Material
 from build.compress.command import compress
 from build.compress.fine_tune import fine_tune
 from build.compress.learning import lessons_of
+from build.compress.measure import validation_conditions
 from build.compress.sensitivity import log_softmax, sensitivities
 from build.errors import UserError
 from build.files import sha256
 from build.recipes import find
 from build.runs import Run
+from build.score.held_out import cells_of_run
 from submission import weights
 from submission.inference import Predictor
 
@@ -177,3 +179,12 @@ def test_a_palette_holds_every_kernel_whatever_its_network_calls_it_and_depthwis
     assert made["stem_conv/bias"] is arrays["stem_conv/bias"]
     counts = {name: len(made[name].codebook) for name in (*depthwise, *others)}
     assert counts == dict.fromkeys(depthwise, 256) | dict.fromkeys(others, 16)
+
+
+def test_lessons_are_training_cells_and_candidates_are_judged_on_validation_cells(here, monkeypatch):
+    cells, split = cells_of_run(here)
+    assert np.isin(lessons_of(here).rows, split.train).all()
+    monkeypatch.setattr("build.compress.measure.SUITES", ("held-out",))
+    (one,) = validation_conditions(here, 8)
+    np.testing.assert_array_equal(np.load(one.images_path), cells.images[split.validation])
+    np.testing.assert_array_equal(one.labels, cells.labels[split.validation])

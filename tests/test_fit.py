@@ -17,8 +17,8 @@ from build.data.split import Split
 from build.errors import UserError
 from build.runs import Run
 from build.train import checkpoint, fit, learner, progress, record
-from build.train.batches import TRAIN
 from build.train.fit import train
+from build.train.streams import TRAIN
 from submission import contract, weights
 from submission import network as networks
 

@@ -11,8 +11,9 @@ import pytest
 from build.augment.pipeline import Augmentation
 from build.errors import UserError
 from build.recipes import find
-from build.train.batches import PERTURB, TRAIN, Batches, parts_of
+from build.train.batches import Batches, parts_of
 from build.train.hosts import Hosts, declared, is_loss
+from build.train.streams import PERTURB, TRAIN
 
 TWO = {
     "KERAS_DISTRIBUTION_JOB_ADDRESSES": "10.0.0.1:4711,10.0.0.2:4711",

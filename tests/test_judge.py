@@ -13,6 +13,7 @@ from build.errors import UserError
 from build.score import transcript
 from build.score.held_out import HeldOut, Rows
 from build.score.judge import judge
+from build.score.leaderboard.forecast import Forecaster
 from build.score.leaderboard.store import Store
 from build.score.rehearsal import rehearse
 from submission.contract import IMAGE_SHAPE
@@ -246,3 +247,12 @@ def test_rows_are_read_when_they_are_asked_for():
     np.testing.assert_array_equal(rows[np.array([2, 0])], images[[3, 4]])
     np.testing.assert_array_equal(Rows(rows, np.array([2]))[0], images[3])
     np.testing.assert_array_equal(np.stack(list(rows)), images[[4, 1, 3]])
+
+
+def test_the_next_scorecard_s_forecast_learns_from_a_recorded_score(tmp_path, held, monkeypatch):
+    taught = []
+    monkeypatch.setattr("build.score.scorecard.Forecaster", lambda own: taught.append(list(own)) or Forecaster(own))
+    first = rehearsed(good(tmp_path / "s.zip"), held, tmp_path, probes=False)
+    Store(tmp_path / "store").record(first.entry, 0.6)
+    rehearsed(good(tmp_path / "t.zip"), held, tmp_path, probes=False)
+    assert [[score for _, score in own] for own in taught] == [[], [0.6]]

@@ -133,3 +133,7 @@ def test_in_the_final_phase_too_an_owner_adds_and_removes_by_hand(tmp_path, rule
     store.act("a", "remove", phase="final")
     stand = [line.id for line in build(store, rule=rule, phase="final").standing if line.kind != "reported"]
     assert stand == ["b" * 8]
+
+
+def test_the_board_forecasts_from_what_was_recorded(filled):
+    assert [server for _, server in build(filled).forecaster.own] == [0.91]

@@ -15,6 +15,7 @@ from build import package as packaging
 from build.errors import UserError
 from build.recipes import find
 from build.runs import Run
+from build.score.held_out import cells_of_run
 from build.score.judge import Verdict
 from build.score.outcome import Failure, Outcome
 from submission import weights
@@ -130,8 +131,10 @@ def test_the_judge_gets_the_test_side_of_the_run_s_split(here, monkeypatch):
     calls = judged(monkeypatch, card())
     make()
     _, held, options = calls[0]
-    with np.load(Run.open("latest").split_path) as split:
-        assert len(held.labels) == len(split["test"]) == len(held.images)
+    run = Run.open("latest")
+    cells, split = cells_of_run(run)
+    np.testing.assert_array_equal(held.labels, cells.labels[split.test])
+    np.testing.assert_array_equal(held.images[:], cells.images[split.test])
     assert held.seed == 3
     assert options["recipe"]["name"] == "smoke"
     assert {"held-out", "basic"} <= set(options["suites"])

@@ -250,3 +250,13 @@ def test_another_competitions_contract_is_prepared_from_drawn_cells(tmp_path, mo
     prepared = made("synthetic:90", tmp_path)
     assert prepared.cells.images.shape == (90, 32, 32, 3)
     assert {len(np.unique(prepared.cells.labels[getattr(prepared.split, side)])) for side in SIDES} == {3}
+
+
+def test_a_recipe_s_fold_and_validation_share_decide_about_the_split(source, tmp_path):
+    first, second = (
+        made(source, tmp_path, recipe=replace(RECIPE, folds=3, fold=number)).split.test for number in (0, 1)
+    )
+    assert len(first) == len(second) == 32
+    assert not np.intersect1d(first, second).size
+    more = made(source, tmp_path, recipe=replace(RECIPE, validation_share=0.3)).split
+    assert len(more.validation) > 2 * len(made(source, tmp_path).split.validation)

@@ -41,7 +41,6 @@ def test_a_model_that_does_as_asked_has_no_finding_and_is_measured(tmp_path, ima
     assert found.findings == []
     assert found.recorded
     assert found.failure is None
-    assert found.images_per_second > 10
     # The sum over int64 copies every pixel in eight bytes.
     assert found.growth_bytes_per_image == pytest.approx(96 * 96 * 3 * 8, rel=0.5)
     assert found.seconds > 0

@@ -23,7 +23,6 @@ BORDERS = {
 BORDER_SHARES = {"constant": 0.4, "reflect": 0.35, "replicate": 0.15, "wrap": 0.1}
 """How often border "any" draws each mode: nobody knows what a hidden set fills its corners with."""
 
-IDENTITY = np.array([[1, 0, 0], [0, 1, 0]], np.float64)
 
 Place = tuple[float, float]
 """Where something lies in an image: pixels to the right of the middle, and below it."""

@@ -1,5 +1,7 @@
 """Which values the augmentation settings of a recipe may take."""
 
+import dataclasses
+
 from build.augment import augmix, geometry, randaugment
 from build.errors import UserError
 from build.recipe import DEFECTS, Recipe
@@ -23,6 +25,11 @@ _SHARES = (
     "grid_probability",
     "mix_probability",
 )
+
+
+def unmixed(recipe: Recipe) -> Recipe:
+    """The recipe without what mixes images or makes views of them: each image by itself."""
+    return dataclasses.replace(recipe, mixup_alpha=0.0, cutmix_alpha=0.0, jsd_weight=0.0)
 
 
 def check(recipe: Recipe) -> None:

@@ -221,7 +221,8 @@ def trainer_speed(recipe, images: np.ndarray, labels: np.ndarray, *, batches: in
     """Images a second of wall time that the trainer's PyDataset hands out with two threads; of five epochs the fastest,
     which the machine's other work disturbed least.
     """
-    from build.train.batches import TRAIN, Batches
+    from build.train.batches import Batches
+    from build.train.streams import TRAIN
 
     rows = np.resize(np.arange(len(images)), batches * BATCH)
     copy = np.arange(len(rows)) % 3 == 0 if recipe.balance in ("augment", "both") else None

@@ -1,7 +1,7 @@
 """What a recipe's training costs: `python -m build.bench cost`.
 
-Counted, not measured: multiplications of the network's convolutions and products for an image, times the images of all epochs (two
-operations each, and three times a forward pass for a step). From that an ESTIMATE of the minutes on a GPU, at a share of its
+Counted, not measured: multiplications of the network's convolutions and products for an image, times the images of all epochs, with the
+copies that balance classes (two operations each, three forward passes a step). From that an ESTIMATE of the minutes on a GPU, at a share of its
 peak in bfloat16: convolutional networks of this kind with depthwise layers are bound by memory and reach about 5 % of it (Liu et al. 2022,
 table 12: ConvNeXt-T predicts 1,944 images/s of 9 GFLOP on an A100, 6 %). Results also go to runs/bench/cost.json.
 """
@@ -9,8 +9,10 @@ table 12: ConvNeXt-T predicts 1,944 images/s of 9 GFLOP on an A100, 6 %). Result
 import math
 
 import keras
+import numpy as np
 from rich.table import Table
 
+from build.augment.balance import plan
 from build.bench import turns
 from build.console import console, muffled
 from build.recipe import Recipe
@@ -20,8 +22,10 @@ from build.train.hardware import Decision, Machine, decide
 from submission import contract
 from submission.network import build, kernels
 
-TRAINING_IMAGES = 9_563
+TRAINING_CELLS = 9_563
 """Of the replica's training side."""
+CLASS_COUNTS = (852, 2181, 1085, 2026, 849, 993, 2330, 1643)
+"""Of the competition's curated training set: what balancing starts from."""
 PEAKS = {"T4": 65e12, "A100": 312e12, "H100": 989e12}
 """Operations a second on tensor cores, without sparsity, by the makers' data sheets (T4: float16, others: bfloat16)."""
 SHARE = 0.05
@@ -81,7 +85,7 @@ def _count(recipe: Recipe, decision: Decision) -> dict:
     # A resolution costs as the area does; with a consistency loss every image passes three times.
     area = sum(share * (pixels / side) ** 2 for pixels, share in recipe.resolutions)
     passes = 3 if recipe.jsd_weight > 0 else 1
-    pflop = 3 * gflop * area * passes * recipe.epochs * TRAINING_IMAGES / 1e6
+    pflop = 3 * gflop * area * passes * recipe.epochs * images_an_epoch(recipe) / 1e6
     keras.utils.clear_session()
     return {
         "network": f"{recipe.network} {decision.size}" if "size" in spec else recipe.network,
@@ -91,6 +95,13 @@ def _count(recipe: Recipe, decision: Decision) -> dict:
         "epochs": recipe.epochs,
         "pflop": round(pflop, 2),
     }
+
+
+def images_an_epoch(recipe: Recipe) -> float:
+    """Training cells and the copies that balance their classes."""
+    labels = np.repeat(np.arange(len(CLASS_COUNTS)), CLASS_COUNTS)
+    shown = plan(labels, recipe, rng=np.random.default_rng(0), classes=len(CLASS_COUNTS))
+    return TRAINING_CELLS * len(shown.rows) / len(labels)
 
 
 def multiplications(network: keras.Model) -> int:

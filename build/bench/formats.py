@@ -27,7 +27,7 @@ from build.score.compat.environments import NEWEST, folder_of, provide, version_
 from submission import weights
 from submission.contract import CLASSES, IMAGE_SHAPE, PIXEL_MAX
 from submission.inference import read
-from submission.network import build, complete, variables
+from submission.network import assign, build, complete, variables
 
 IMAGES, ROUNDS = 64, 7
 OURS = "arrays, rebuilt in code (ours)"
@@ -146,8 +146,7 @@ def write(spec: dict, arrays: dict[str, np.ndarray], folder: Path) -> tuple[dict
         zips[name] = folder / f"{storage}.zip"
         write_zip(staged, zips[name])
     model = build(spec, initialize=False)
-    for name, variable in variables(model).items():
-        variable.assign(arrays[name])
+    assign(model, arrays)
     for name, (export, imports, load) in FORMATS.items():
         staged = folder / export.__name__
         staged.mkdir()

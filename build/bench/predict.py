@@ -32,7 +32,7 @@ from build.console import console, muffled
 from build.train.pretrained import convnext_arrays
 from submission import contract, weights
 from submission.convnext import SIZES
-from submission.network import build, complete, variables
+from submission.network import assign, build, complete
 
 ROUNDS = {"atto": 11, "tiny": 5}
 CALLS = 41
@@ -183,8 +183,7 @@ def contenders(size: str, folder: Path) -> tuple[dict[str, Batch], list[str]]:
             missing.append(f"{name}: not measured, since its process ended while it loaded or compiled.")
             runners.pop(name, None)
     depthwise = build(spec, initialize=False)
-    for name, variable in variables(depthwise).items():
-        variable.assign(arrays[name])
+    assign(depthwise, arrays)
     return {**runners, "our layers (DepthwiseConv2D), tf.function": traced(depthwise)}, missing
 
 

@@ -26,6 +26,7 @@ from build.compress.learning import Lessons, lessons_of
 from build.errors import UserError
 from build.runs import Run
 from build.score.held_out import cells_of_run
+from build.train.streams import COMPRESS
 from submission import weights
 from submission.weights import Palette
 
@@ -104,7 +105,7 @@ class Material:
 
     def batches(self, lessons: Lessons):
         """Training batches of a fine-tuning."""
-        from build.train.batches import COMPRESS, Batches  # imports the framework
+        from build.train.batches import Batches  # imports the framework
 
         return Batches(
             lessons.images,

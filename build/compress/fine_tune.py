@@ -18,10 +18,9 @@ from keras import ops
 
 from build.compress import values
 from build.compress.learning import TEMPERATURE
-from build.compress.sensitivity import load
 from build.console import bar
 from build.train.checkpoint import snapshot
-from submission.network import build, kernels, variables
+from submission.network import assign, build, kernels, variables
 from submission.weights import Palette
 
 
@@ -55,8 +54,8 @@ def fine_tune(
     """
     still = spec | {name: 0.0 for name in ("dropout", "stochastic_depth", "l1", "l2") if name in spec}
     teacher, student = build(spec, initialize=False), build(still, initialize=False)
-    load(teacher, arrays)
-    load(student, arrays)
+    assign(teacher, arrays)
+    assign(student, arrays)
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, max(1, len(batches)))
     student.compile(keras.optimizers.Adam(rate, clipnorm=1.0), loss=distance, jit_compile=False)
     targets = kernels(student)

@@ -3,24 +3,22 @@
 The uncompressed network's answers are the labels, so what mixes images or makes views of one is left out of the recipe.
 """
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
 from build.augment.balance import plan
 from build.augment.pipeline import Augmentation
-from build.recipe import Recipe
+from build.augment.settings import unmixed
 from build.runs import Run
 from build.score.held_out import cells_of_run
+from build.train.streams import PLAN, generator
 from submission import contract
 
 LEARNING_RATE_SHARE = 0.1
 """Of the recipe's learning rate: the fine-tuning begins where the training ended."""
 TEMPERATURE = 2.0
 """By which logits are divided before they are compared (Hinton et al. 2015, section 2)."""
-PLAN = 0
-"""The number that a training draws its plan with (build/train/batches.py): the same balancing copies."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +39,12 @@ class Lessons:
     learning_rate: float
 
 
-def lessons_of(run: Run, recipe: Recipe | None = None) -> Lessons:
-    """The lessons of `run`; UserError where its data is no longer the same."""
-    recipe = dataclasses.replace(recipe or run.recipe, mixup_alpha=0.0, cutmix_alpha=0.0, jsd_weight=0.0)
+def lessons_of(run: Run) -> Lessons:
+    """The lessons of `run`, with the balancing copies of a first epoch; UserError where its data is no longer the same."""
+    recipe = unmixed(run.recipe)
     cells, split = cells_of_run(run)
     classes, seed = len(contract.CLASSES), run.facts["seed"]
-    chosen = plan(cells.labels[split.train], recipe, rng=np.random.default_rng((seed, PLAN)), classes=classes)
+    chosen = plan(cells.labels[split.train], recipe, rng=generator(seed, PLAN), classes=classes)
     return Lessons(
         cells.images,
         cells.labels,

@@ -11,7 +11,7 @@ import numpy as np
 
 from build.compress import values
 from build.console import bar
-from submission.network import build, kernels
+from submission.network import assign, build, kernels
 
 PROBE_STEP = 0.25
 LEAST = 1e-9
@@ -24,7 +24,7 @@ def sensitivities(arrays: dict[str, np.ndarray], spec: dict, images: np.ndarray)
     arrays: all weights of the network of `spec` by name; images: (n, H, W, 3) uint8 of the training side, some dozen.
     """
     network = build(spec, initialize=False)
-    load(network, arrays)
+    assign(network, arrays)
     reference = log_softmax(network.predict_on_batch(images))
     targets = kernels(network)
     harm = {}
@@ -36,14 +36,6 @@ def sensitivities(arrays: dict[str, np.ndarray], spec: dict, images: np.ndarray)
             target.assign(arrays[name])
             progress.advance(progress.task_ids[0], 1)
     return harm
-
-
-def load(network, arrays: dict[str, np.ndarray]) -> None:
-    """Assign all weights by name (submission/network.py `variables`)."""
-    from submission.network import variables
-
-    for name, target in variables(network).items():
-        target.assign(arrays[name])
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

@@ -23,10 +23,9 @@ from build.compress.bridge import twin, weights_of
 from build.compress.learning import TEMPERATURE, Lessons, lessons_of
 from build.errors import UserError
 from build.runs import Run
+from build.train.streams import PRUNE, generator
 from submission import weights
 
-STREAM = 7
-"""Of the random numbers; build/train/batches.py has those below."""
 RAMP = 0.6
 """Share of the steps over which the zeros grow to their number."""
 FIRST_ZEROS = 0.3
@@ -49,11 +48,11 @@ def wrapped(model: tf_keras.Model, wrap: Callable) -> tf_keras.Model:
 
 def batches(lessons: Lessons, steps: int, stage: int) -> Iterator[np.ndarray]:
     """`steps` augmented batches, uint8 (B, H, W, 3); an epoch's order, begun anew where it ends."""
-    order = np.random.default_rng((lessons.seed, STREAM, stage)).permutation(len(lessons.rows))
+    order = generator(lessons.seed, PRUNE, stage).permutation(len(lessons.rows))
     for step in range(steps):
         chosen = order[np.arange(step * lessons.batch, (step + 1) * lessons.batch) % len(order)]
         rows = lessons.rows[chosen]
-        rng = np.random.default_rng((lessons.seed, STREAM, stage, step))
+        rng = generator(lessons.seed, PRUNE, stage, step)
         yield lessons.augmentation.batch(
             np.asarray(lessons.images[rows]), lessons.labels[rows], lessons.copy[chosen], rng=rng
         )[0]

@@ -18,6 +18,7 @@ from build.files import write_zip
 from build.score.bundle_data import Condition, divide, write_data
 from build.score.bundle_pages import pages
 from build.score.environment import ServerEnvironment
+from build.score.metrics import METRICS, Metric
 from build.score.unpacker.leaderboards import LONGEST
 from build.score.unpacker.phases import DEFAULT_TIME_LIMIT
 from submission.contract import CLASSES
@@ -29,12 +30,6 @@ SHARED = {
     "probe_program": ("podium_labels.py", "podium_loading.py"),
 }
 """Modules that a program folder gets beside its own files; named so that they hide no module of a submission in the same process."""
-METRICS = (
-    ("accuracy", "Accuracy"),
-    ("precision", "Precision (weighted)"),
-    ("recall", "Recall (weighted)"),
-    ("f1", "F1 (weighted)"),
-)
 PRECISION = 4
 
 
@@ -49,13 +44,19 @@ def write_program(name: str, folder: Path) -> Path:
 
 def _columns(suites: Sequence[str]) -> list[dict]:
     """Leaderboard columns: the metrics, and an accuracy for each suite where there are several."""
-    entries = [*METRICS, *((f"accuracy_{suite}", f"Accuracy: {suite}") for suite in suites if len(suites) > 1)]
-    for key, title in entries:
+    entries = METRICS | {f"accuracy_{suite}": Metric(f"Accuracy: {suite}", True) for suite in suites if len(suites) > 1}
+    for key, title in ((key, metric.title) for key, metric in entries.items()):
         if len(key) > LONGEST or len(title) > LONGEST:
             raise UserError(f"The suite name in {key!r} is too long: a column's name may have {LONGEST} characters.")
     return [
-        {"key": key, "title": title, "index": index, "sorting": "desc", "precision": PRECISION}
-        for index, (key, title) in enumerate(entries)
+        {
+            "key": key,
+            "title": metric.title,
+            "index": index,
+            "sorting": "desc" if metric.higher_is_better else "asc",
+            "precision": PRECISION,
+        }
+        for index, (key, metric) in enumerate(entries.items())
     ]
 
 

@@ -16,6 +16,7 @@ from build.data.prepare import prepare
 from build.data.read import is_synthetic, read
 from build.data.split import Split
 from build.errors import UserError
+from build.members import split_of
 from build.recipe import Recipe
 from build.runs import Run
 
@@ -82,10 +83,7 @@ def cells_of_run(run: Run, cache: Path = Path("data"), cells: Cells | None = Non
         raise UserError(
             f"The cells of {source} are not those that run {run.id} was trained on; put the old file back or train a new run."
         )
-    try:
-        return cells, Split.load(run.split_path)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"The split of run {run.id} cannot be read ({error}); train a new run.") from error
+    return cells, split_of(run)
 
 
 def of_data(source: str, seed: int = 0, cache: Path = Path("data")) -> HeldOut:

@@ -1,6 +1,6 @@
 """Labels and predictions -> metrics.
 
-Every metric declares which direction is better and its bounds; ranking never guesses.
+Every metric of the leaderboard declares which direction is better; a competition's columns never guess.
 """
 
 from collections.abc import Iterator
@@ -16,26 +16,19 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Metric:
-    """How a number is read: its title, whether more is better, its bounds, the digits to show."""
+    """How a number of 0..1 is read."""
 
     title: str
     higher_is_better: bool
-    low: float
-    high: float
-    digits: int = 3
 
 
 METRICS = {
-    "accuracy": Metric("Accuracy", True, 0, 1),
-    "precision": Metric("Precision (weighted)", True, 0, 1),
-    "recall": Metric("Recall (weighted)", True, 0, 1),
-    "f1": Metric("F1 (weighted)", True, 0, 1),
-    "mean_corruption_error": Metric("Mean corruption error", False, 0, float("inf")),
-    "relative_corruption_error": Metric("Relative corruption error", False, float("-inf"), float("inf")),
-    "seconds": Metric("Time (s)", False, 0, float("inf"), 1),
-    "peak_mib": Metric("Peak memory (MiB)", False, 0, float("inf"), 0),
-    "zip_bytes": Metric("Zip (bytes)", False, 0, float("inf"), 0),
+    "accuracy": Metric("Accuracy", True),
+    "precision": Metric("Precision (weighted)", True),
+    "recall": Metric("Recall (weighted)", True),
+    "f1": Metric("F1 (weighted)", True),
 }
+"""The columns of a competition's leaderboard, in their order; accuracy decides."""
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,6 @@ class Probed:
     """Where the very first call already fails, as it would in the prediction step."""
     growth_bytes_per_image: float | None = None
     """Working memory of one more image within a call; None where it was not measured."""
-    images_per_second: float | None = None
     seconds: float = 0.0
     logs: list[Log] = field(default_factory=list)
 
@@ -158,7 +157,6 @@ def judge_record(record: dict, *, adapts: bool) -> Probed:
             f"Without images Model.predict returns shape {tuple(shape)[:4]}, not (0,).",
             "Return an empty array.",
         )
-    found.images_per_second = reports.number(checks.get("repeat", {}).get("images_per_second"))
     found.growth_bytes_per_image = reports.number(checks.get("growth", {}).get("bytes_per_image"))
     return found
 

@@ -20,8 +20,8 @@ from build.files import write_text
 from build.score.leaderboard.forecast import Forecaster
 from build.score.metrics import clustered, measure, wilson
 from build.score.outcome import Outcome
-from build.score.seen import operations_trained_with, seen
 from build.score.suites import SUITES, Condition
+from build.trained_operations import operations_trained_with, seen
 
 FORMAT = 1
 WORST = 24

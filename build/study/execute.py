@@ -32,6 +32,7 @@ from build.runs import Run
 from build.score import held_out
 from build.score.leaderboard.store import Store
 from build.score.rehearsal import rehearse
+from build.standing import ENDED, FAILED, PRUNED
 
 Watch = Callable[[Run, list[dict]], bool]
 """Told a run and its history after every epoch; True ends the training there (build/train/fit.py)."""
@@ -40,8 +41,6 @@ RANDAUGMENT = "keras-cv-randaugment"
 """The corruption of the stacked suite whose accuracy lay closest to the server's."""
 FORMAT = 1
 MEASURES = "measures.json"
-ENDED, PRUNED = ("finished", "stopped early"), "pruned"
-"""What run.json calls a training that is over, or that was given up (build/train/record.py, which imports the framework)."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +183,7 @@ def _train(task: Task, prepared, run: Run | None, root: Path, watch: Watch | Non
     except UserError as error:
         broken = find(task, prepared.cells.sha256, root)
         ours = not isinstance(error.__cause__, OSError)  # a full disk is none of the training's faults
-        if ours and broken is not None and broken.facts.get("status") == "failed":
+        if ours and broken is not None and broken.facts.get("status") == FAILED:
             broken.update(failure=str(error))
         raise
     finally:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from build import standing
 from build.errors import UserError
 from build.files import locked, write_text
 from build.study.execute import Result
@@ -53,13 +54,13 @@ class Entry:
         """What came of a task."""
         facts = result.facts
         scores = [facts.get("validation"), facts.get("validation_perturbed")]
-        state = FAILED if result.failure else PRUNED if facts.get("status") == "pruned" else DONE
+        state = FAILED if result.failure else PRUNED if facts.get("status") == standing.PRUNED else DONE
         return cls(
             arm,
             *spot,
             state,
             result.run,
-            sum(scores) / 2 if None not in scores else None,
+            standing.score_of(*scores) if None not in scores else None,
             facts.get("validation"),
             facts.get("epochs"),
             facts.get("minutes"),

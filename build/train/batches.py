@@ -16,9 +16,8 @@ from build.errors import UserError
 from build.train.feed import ReadAhead
 from build.train.hosts import Hosts
 from build.train.losses import VIEWS
+from build.train.streams import SHUFFLE, generator
 
-# What a generator is for, so that no two purposes draw the same numbers.
-PLAN, SHUFFLE, TRAIN, PERTURB, TRIAL, COMPRESS, STATISTICS = range(7)
 PART_IMAGES = 32
 MOST_PARTS = 64
 """A training batch has as many parts as a power of two can, of at least so many images. Fixed, so that no number of hosts matters;
@@ -43,11 +42,6 @@ class Plain:
     def batch(self, images, labels, copy, *, rng, side):  # noqa: ARG002 - the interface of an augmentation
         """The images as they are, (B, H, W, 3) uint8, and one-hot labels (B, K) float32."""
         return images, np.eye(self.classes, dtype=np.float32)[labels]
-
-
-def generator(seed: int, stream: int, *numbers: int) -> np.random.Generator:
-    """The generator of one purpose: the same numbers, the same draws."""
-    return np.random.default_rng((seed, stream, *numbers))
 
 
 def parts_of(batch: int) -> int:

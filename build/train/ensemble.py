@@ -11,6 +11,7 @@ import dataclasses
 from collections import Counter
 from pathlib import Path
 
+from build import standing
 from build.console import console
 from build.errors import UserError
 from build.recipe import Recipe
@@ -73,19 +74,19 @@ def train(
         record.check_same(resume, recipe, prepared, seed)
     run = resume or record.create(root, recipe, prepared, seed, members=[])
     with run.locked():
-        run.update(status=record.RUNNING)
+        run.update(status=standing.RUNNING)
         try:
             for number, part in enumerate(asked):
                 _train_member(run, number, part, prepared, seed)
         except KeyboardInterrupt:
-            run.update(status=record.INTERRUPTED)
+            run.update(status=standing.INTERRUPTED)
             raise Interrupted(run) from None
         except Exception:  # passed on: a run that broke off must not go on as "running"
-            run.update(status=record.FAILED)
+            run.update(status=standing.FAILED)
             raise
         finally:
             run.become_latest()
-        run.update(status=record.FINISHED)
+        run.update(status=standing.FINISHED)
     return run
 
 
@@ -94,7 +95,7 @@ def _train_member(run: Run, number: int, part: Recipe, prepared, seed: int) -> N
     members = run.facts["members"]
     known = Run.open(run.folder.parent / members[number]) if number < len(members) else None
     told = f"Member {number + 1} of {len(run.recipe.ensemble)}: {part.name}"
-    if known and known.facts.get("status") in (record.FINISHED, record.EARLY):
+    if known and known.facts.get("status") in standing.ENDED:
         console.print(f"{told}, trained already as run {known.id}.", markup=False)
         return
     console.print(f"{told}.", style="bold", markup=False)

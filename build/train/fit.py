@@ -16,16 +16,18 @@ from pathlib import Path
 
 import keras
 
+from build import standing
 from build.console import console
 from build.errors import UserError
 from build.recipe import IMAGE_SIDE, Recipe
 from build.runs import Interrupted, Run
+from build.standing import merit
 from build.train import distillation, hardware, record, settings, unseen
-from build.train.batches import TRAIN, TRIAL
 from build.train.budget import Kind, Timetable
 from build.train.hosts import Hosts, is_loss
 from build.train.learner import Learner
 from build.train.progress import StopSignal, Watch, summary
+from build.train.streams import TRAIN, TRIAL
 from build.train.validation import Validation
 from submission import contract
 
@@ -91,11 +93,6 @@ def train(
         if hosts.chief and not resume:
             held.enter_context(run.locked())
         return training.run_all()
-
-
-def _merit(row: dict) -> tuple[float, float]:
-    """What the best epoch has most of: the score, and among equals (few validation cells) the smaller loss."""
-    return row["score"], -row["validation_loss"] - row["perturbed_loss"]
 
 
 class Training:
@@ -164,20 +161,20 @@ class Training:
             console.print(f"Run {self.run.id} is finished: nothing to go on with.")
             return self.run
         if self.hosts.chief:
-            self.run.update(status=record.RUNNING)
+            self.run.update(status=standing.RUNNING)
         try:
             if self.recipe.minutes and not self.state.done and not self._stop_wished():
                 self._try_kinds()
             while not self._stop_wished() and not self._is_over() and not self.pruned:
                 self._epoch(self.state.done)
         except Exception as error:  # passed on: a run that broke off must not go on as "running"
-            self._finish(record.INTERRUPTED if is_loss(error) else record.FAILED)
+            self._finish(standing.INTERRUPTED if is_loss(error) else standing.FAILED)
             raise
         if not self._is_over() and not self.pruned:
-            self._finish(record.INTERRUPTED)
+            self._finish(standing.INTERRUPTED)
             raise Interrupted(self.run)
         whole, early = self.state.done >= self.state.total, self._patience_is_over()
-        self._finish(record.FINISHED if whole else record.EARLY if early else record.PRUNED)
+        self._finish(standing.FINISHED if whole else standing.EARLY if early else standing.PRUNED)
         if self._stop_wished():  # after the last step; what the caller would begin next is not to begin
             raise Interrupted(self.run, over=not self.pruned)
         return self.run
@@ -221,7 +218,7 @@ class Training:
             )
         rate = float(keras.ops.convert_to_numpy(learner.optimizer.learning_rate))
         row = record.row(epoch, kind, logs, measured, learning_rate=rate, speed=1 / watch.seconds_an_image)
-        best = state.best is None or _merit(row) > _merit(state.best)
+        best = state.best is None or merit(row) > merit(state.best)
         if best:
             meta = {"spec": learner.spec, "recipe": self.recipe.name, "views": self.recipe.views}
             if self.hosts.chief:

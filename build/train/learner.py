@@ -16,7 +16,7 @@ from build.augment.pipeline import Augmentation
 from build.errors import UserError
 from build.recipe import IMAGE_SIDE, Recipe
 from build.train import checkpoint, schedule
-from build.train.batches import PLAN, Batches, generator
+from build.train.batches import Batches
 from build.train.classifier import Classifier, parts_of, precision, set_learning, spec_of, strategy_of, undecayed
 from build.train.distillation import Teacher
 from build.train.feed import feed
@@ -25,6 +25,7 @@ from build.train.hosts import Hosts, distribution
 from build.train.losses import Objective, accuracy
 from build.train.optimizers import LossScale, build_optimizer, check_optimizer
 from build.train.progress import StopSignal, Watch, bar
+from build.train.streams import PLAN, generator
 from submission import contract
 from submission import network as networks
 

@@ -24,16 +24,11 @@ from build.errors import UserError
 from build.members import split_of
 from build.recipe import Recipe
 from build.runs import Run
+from build.standing import FAILED, INTERRUPTED, RUNNING, SOUP, score_of
 from build.train import checkpoint, curves, hardware, pretrained, tensorboard
 from build.train.budget import Kind, Timetable
 from build.train.distillation import TeacherFile
 from submission import contract
-
-RUNNING, FINISHED, EARLY, INTERRUPTED, FAILED = "running", "finished", "stopped early", "interrupted", "failed"
-PRUNED = "pruned"
-"""Of a run that a sweep gave up; it can be gone on with."""
-SOUP = "soup"
-"""Of a run that is the mean of others (build/train/soup.py)."""
 
 
 @dataclass
@@ -169,7 +164,7 @@ def row(
         "validation_accuracy": measured["accuracy"],
         "perturbed_loss": measured["perturbed_loss"],
         "perturbed_accuracy": measured["perturbed_accuracy"],
-        "score": (measured["accuracy"] + measured["perturbed_accuracy"]) / 2,
+        "score": score_of(measured["accuracy"], measured["perturbed_accuracy"]),
         "learning_rate": learning_rate,
         "images_per_second": speed,
     }

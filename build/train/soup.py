@@ -20,6 +20,7 @@ from rich.table import Table
 
 from build.augment.balance import plan
 from build.augment.pipeline import Augmentation
+from build.augment.settings import unmixed
 from build.console import bar, console
 from build.data.prepare import Prepared
 from build.data.read import read
@@ -27,11 +28,12 @@ from build.errors import UserError
 from build.files import sha256
 from build.members import open_members, operations_of, split_of
 from build.runs import Run
-from build.train.batches import PLAN, STATISTICS, Batches, generator
+from build.standing import SOUP, merit, score_of
+from build.train.batches import Batches
 from build.train.classifier import Classifier
 from build.train.losses import Objective, accuracy
-from build.train.record import SOUP
-from build.train.validation import Validation, alone
+from build.train.streams import PLAN, STATISTICS, generator
+from build.train.validation import Validation
 from submission import contract, weights
 from submission import network as networks
 
@@ -65,7 +67,7 @@ def soup(names: Sequence[str | Path], *, greedy: bool, root: Path = Path("runs")
         for run in runs:
             scores.append(pot.score([run])[1])
             progress.advance(done)
-        order = sorted(range(len(runs)), key=lambda number: _merit(scores[number]), reverse=True)
+        order = sorted(range(len(runs)), key=lambda number: merit(scores[number]), reverse=True)
         kept = order[:1] if greedy else order
         arrays, measured = pot.score([runs[number] for number in kept])
         progress.advance(done)
@@ -75,10 +77,6 @@ def soup(names: Sequence[str | Path], *, greedy: bool, root: Path = Path("runs")
                 kept, arrays, measured = [*kept, number], tried, result
             progress.advance(done)
     return _write(root, runs, scores, kept, arrays, measured, pot, greedy=greedy)
-
-
-def _merit(measured: dict[str, float]) -> tuple[float, float]:
-    return measured["score"], -measured["validation_loss"] - measured["perturbed_loss"]
 
 
 class Pot:
@@ -123,7 +121,7 @@ class Pot:
                 measure_statistics(self.network, pixels, frozen=frozen_norms(paths))
         measured = self.validation.evaluate(self.model)
         measured["validation_accuracy"], measured["validation_loss"] = measured.pop("accuracy"), measured.pop("loss")
-        measured["score"] = (measured["validation_accuracy"] + measured["perturbed_accuracy"]) / 2
+        measured["score"] = score_of(measured["validation_accuracy"], measured["perturbed_accuracy"])
         return {name: np.array(keras.ops.convert_to_numpy(target)) for name, target in targets.items()}, measured
 
     def _batches(self) -> Batches:
@@ -136,7 +134,7 @@ class Pot:
             cells.labels,
             self.split.train[epoch.rows],
             copy=epoch.copy,
-            augmentation=Augmentation(alone(self.recipe), classes=classes),
+            augmentation=Augmentation(unmixed(self.recipe), classes=classes),
             batch=self.validation.batch,
             seed=self.seed,
             stream=STATISTICS,

@@ -9,22 +9,19 @@ import dataclasses
 import numpy as np
 
 from build.augment.pipeline import Augmentation
+from build.augment.settings import unmixed
 from build.recipe import Recipe
 from build.train import checkpoint
-from build.train.batches import PERTURB, Batches, Plain
+from build.train.batches import Batches, Plain
 from build.train.classifier import Classifier
 from build.train.feed import feed
 from build.train.hosts import Hosts
+from build.train.streams import PERTURB
 from submission import contract
 from submission import network as networks
 
 LEAST_BATCH = 64
 """Images a batch; validation keeps no activations, so it takes at least so many at once."""
-
-
-def alone(recipe: Recipe) -> Recipe:
-    """The recipe without what mixes images or makes views of them."""
-    return dataclasses.replace(recipe, mixup_alpha=0.0, cutmix_alpha=0.0, jsd_weight=0.0)
 
 
 class Validation:
@@ -46,7 +43,7 @@ class Validation:
         """
         self.hosts = hosts or Hosts()
         augmenter = "podium" if recipe.augmenter == "none" else recipe.augmenter
-        shown = dataclasses.replace(alone(recipe), augmenter=augmenter)
+        shown = dataclasses.replace(unmixed(recipe), augmenter=augmenter)
         self.prepared, self.seed, self.workers = prepared, seed, workers
         self.batch = max(LEAST_BATCH, recipe.batch)
         if replicas > 1:  # keras needs equal shares of the first batch

@@ -6,8 +6,8 @@ from build.augment.randaugment import POOL
 from build.recipe import Recipe
 from build.recipes import find
 from build.score.corruptions import stacked
-from build.score.seen import POOL_NAMES, TRAINED_WITH, operations_trained_with, seen
 from build.score.suites import SUITES
+from build.trained_operations import POOL_NAMES, TRAINED_WITH, operations_trained_with, seen
 
 NOTHING = {"augmenter": "podium", "balance": "none"}
 
