@@ -1,5 +1,7 @@
 """What the competition's server imports: `Model().predict(X)`. It needs `submission/` and `weights.npz` beside it."""
 
+from __future__ import annotations
+
 import hashlib
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""`python -m build COMMAND`: train, package, score, leaderboard, inspect, cam, bundle (each with --help)."""
+"""`python -m build COMMAND`; without a command it lists them, and each has --help."""
 
 import os
 import sys

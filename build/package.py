@@ -53,7 +53,6 @@ SHIPPED = (
 WEIGHTS = "weights.npz"
 ATTENTION = 1000
 """Images of each set, at most, whose class activation maps are measured: half a minute."""
-METADATA = "metadata"
 """An empty file of this name tells the worker that this is a code submission; without it the worker copies the whole
 submission, weights too, into the prediction's output, which counts against the team's storage (codabench#1438, #2007)."""
 
@@ -92,9 +91,8 @@ def stage(run: Run, recipe: Recipe, folder: Path, others: Sequence[Run] = (), *,
                 weights.save(path, *weights.load(member.weights_path), storage=recipe.storage)
             stored.append(path)
         ensemble.join(stored, folder / WEIGHTS, views.settings(recipe))
-    (folder / METADATA).write_bytes(b"")
     staged = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert staged == {*SHIPPED, WEIGHTS, METADATA}, staged
+    assert staged == {*SHIPPED, WEIGHTS}, staged
 
 
 def gates(verdict: Verdict, card: dict, recipe: Recipe, zip_bytes: int) -> list[Gate]:

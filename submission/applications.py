@@ -9,6 +9,8 @@ smaller images first pads as the final one does.
     model = application("resnet50", classes=8, image_shape=(96, 96, 3), width=0.25)
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

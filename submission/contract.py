@@ -4,6 +4,8 @@ This is the one file to change for another competition of the same kind. It impo
 a scorecard or a checker can read it without waiting for a framework.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 COMPETITION = "blood-cells"

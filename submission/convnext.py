@@ -9,6 +9,8 @@ from its spec.
     model = convnext(size="atto", classes=8, image_shape=(96, 96, 3))
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import keras
@@ -38,7 +40,7 @@ def weight_shapes(*, size: str, classes: int, stem_patch: int = 4) -> dict[str, 
     """Name -> shape of every weight, in the network's order; told without building it."""
     depths, widths = SIZES[size]
     shapes = _affine("stem_conv", stem_patch, stem_patch, 3, widths[0]) | _norm("stem_norm", widths[0])
-    for stage, (depth, width) in enumerate(zip(depths, widths, strict=True)):
+    for stage, (depth, width) in enumerate(zip(depths, widths)):
         if stage:
             shapes |= _norm(f"downsample_{stage}_norm", widths[stage - 1])
             shapes |= _affine(f"downsample_{stage}_conv", 2, 2, widths[stage - 1], width)
@@ -65,7 +67,7 @@ class PixelNormalization(layers.Layer):
     def __init__(self, mean: Sequence[float], deviation: Sequence[float], name: str):
         super().__init__(name=name, dtype="float32", trainable=False)
         self.scale = [1.0 / d for d in deviation]
-        self.offset = [-m / d for m, d in zip(mean, deviation, strict=True)]
+        self.offset = [-m / d for m, d in zip(mean, deviation)]
 
     def call(self, pixels):
         """(B, H, W, C) of any dtype -> float32 of the same shape."""
@@ -184,7 +186,7 @@ def convnext(
     )(x)
     x = parts.norm(epsilon=NORM_EPSILON, name="stem_norm")(x)
     number = 0
-    for stage, (depth, width) in enumerate(zip(depths, widths, strict=True)):
+    for stage, (depth, width) in enumerate(zip(depths, widths)):
         if stage:
             x = parts.norm(epsilon=NORM_EPSILON, name=f"downsample_{stage}_norm")(x)
             x = layers.Conv2D(

@@ -4,6 +4,8 @@ from submission.custom_cnn import custom_cnn
 model = custom_cnn(classes=8, image_shape=(96, 96, 3), depth=3)
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import keras

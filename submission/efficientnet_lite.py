@@ -8,6 +8,8 @@ every layer bears an explicit name and nothing is ever serialised: the network i
     model = efficientnet_lite(size="lite2", classes=8, image_shape=(96, 96, 3), upsample=4 / 3)
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,7 +52,7 @@ def weight_shapes(*, size: str, classes: int) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every weight, in the network's order; told without building it."""
     shapes = _shapes("stem", 3, 3, 3, STEM)
     width = STEM
-    for stage, (depth, wider) in enumerate(zip(SIZES[size].depths, SIZES[size].widths, strict=True)):
+    for stage, (depth, wider) in enumerate(zip(SIZES[size].depths, SIZES[size].widths)):
         for block in range(depth):
             name, side, inner = f"stage_{stage}_block_{block}", KERNELS[stage], width * EXPANSIONS[stage]
             if EXPANSIONS[stage] > 1:
@@ -136,7 +138,7 @@ def efficientnet_lite(
     x = PixelNormalization(PIXEL_MEAN, PIXEL_DEVIATION, name="normalize")(x)
     x = _convolution(x, STEM, "stem", kernel=3, strides=2)
     number = 0
-    for stage, (depth, width) in enumerate(zip(shape.depths, shape.widths, strict=True)):
+    for stage, (depth, width) in enumerate(zip(shape.depths, shape.widths)):
         for block in range(depth):
             rate = stochastic_depth * number / max(blocks - 1, 1)
             strides = STRIDES[stage] if block == 0 else 1

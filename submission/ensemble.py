@@ -8,6 +8,8 @@ that rules a class out is heard. The price is that a member of larger logits wei
     for arrays, meta in split(*weights.load("weights.npz")): ...
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,7 +41,7 @@ def split(arrays: dict[str, np.ndarray], meta: dict) -> list[Member]:
     prefixes = [_prefix(number) for number in range(len(meta[MEMBERS]))]
     return [
         ({name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}, member)
-        for prefix, member in zip(prefixes, meta[MEMBERS], strict=True)
+        for prefix, member in zip(prefixes, meta[MEMBERS])
     ]
 
 

@@ -7,6 +7,8 @@ runs on a CPU as two fused
 operations: product + bias + GELU, product + bias. It needs no Keras, so it does not depend on Keras' version either.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import numpy as np
@@ -76,7 +78,7 @@ def forward(arrays: dict[str, np.ndarray], spec: dict) -> Callable[[tf.Tensor], 
         x = enlarge(frame(pixels, tf, **framing), tf, spec["upsample"])
         x = convolve(x - mean, "stem_conv", spec["stem_patch"])
         x = norm(x, "stem_norm")
-        for stage, (depth, width) in enumerate(zip(depths, widths, strict=True)):
+        for stage, (depth, width) in enumerate(zip(depths, widths)):
             if stage:
                 x = convolve(norm(x, f"downsample_{stage}_norm"), f"downsample_{stage}_conv", 2)
             for number in range(depth):

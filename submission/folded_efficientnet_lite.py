@@ -5,6 +5,8 @@ float64, at load time, and the deviation of pixels into the stem's. What is left
 operation a layer: convolution + bias + ReLU6. It needs no Keras, so it does not depend on Keras' version either.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import numpy as np

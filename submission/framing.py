@@ -8,6 +8,8 @@ as in plain TensorFlow, where `frame` is called with `tf` instead of `keras.ops`
     x = inputs if layer is None else layer(inputs)
 """
 
+from __future__ import annotations
+
 from types import ModuleType
 
 import numpy as np

@@ -7,6 +7,8 @@
 Memory does not grow with n beyond the images and the logits: every batch is sliced, converted and forgotten.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -63,12 +65,15 @@ class Predictor:
     def logits(self, images: np.ndarray) -> np.ndarray:
         """(n, H, W, 3) pixels 0..255, uint8 or any float, contiguous or not, n >= 0 -> (n, classes) float32.
 
+        Floats of which none is above 1 are taken for pixels 0..1: of 0..255 they would all be black.
+
         Raises ValueError with one sentence if the shape or the dtype is another.
         """
         images = contract.check_images(images)
+        scale = self._scale(images)
         logits = np.zeros((len(images), self.spec["classes"]), np.float32)
         for start in range(0, len(images), self.batch):
-            pixels = self._prepare(images[start : start + self.batch])
+            pixels = self._prepare(images[start : start + self.batch], scale)
             rows = slice(start, min(start + self.batch, len(images)))
             count, before = self.deadline.views(len(images) - start), self.deadline.clock()
             for view in views_of(pixels, count):
@@ -84,7 +89,16 @@ class Predictor:
         """As `logits`, but the class of the largest logit: (n,) int64."""
         return np.argmax(self.logits(images), axis=1).astype(np.int64)
 
-    def _prepare(self, images: np.ndarray) -> np.ndarray:
+    def _scale(self, images: np.ndarray) -> float:
+        """What pixels are to be multiplied by to be 0..255; looks no further than the first batch that has one above 1."""
+        brightest = 0.0
+        for start in range(0, len(images) if images.dtype.kind == "f" else 0, self.batch):
+            brightest = max(brightest, float(np.fmax.reduce(images[start : start + self.batch], axis=None)))
+            if brightest > 1:
+                break
+        return float(contract.PIXEL_MAX) if 0 < brightest <= 1 else 1.0
+
+    def _prepare(self, images: np.ndarray, scale: float) -> np.ndarray:
         """One batch as the network takes it: uint8 as it is, else float32; padded with black images to a power of two.
 
         Padding keeps the shapes few, so that a GPU's tuning is not repeated for every n; powers of two keep one image
@@ -92,7 +106,7 @@ class Predictor:
         """
         count = min(self.batch, 1 << (len(images) - 1).bit_length())
         pixels = np.zeros((count, *images.shape[1:]), np.uint8 if images.dtype == np.uint8 else np.float32)
-        pixels[: len(images)] = images
+        pixels[: len(images)] = images if scale == 1 else images * scale
         return pixels
 
 
@@ -112,9 +126,9 @@ def read(path: str | Path) -> tuple[list[tuple[dict, dict[str, np.ndarray]]], di
         ) from error
     expected = len(contract.CLASSES), list(contract.IMAGE_SHAPE)
     for spec, _ in members:
-        if spec["classes"] != expected[0] or any(
-            a not in (None, b) for a, b in zip(spec["image_shape"], expected[1], strict=True)
-        ):
+        shape = spec["image_shape"]
+        fits = len(shape) == len(expected[1]) and all(a in (None, b) for a, b in zip(shape, expected[1]))
+        if spec["classes"] != expected[0] or not fits:
             raise WeightsError(
                 f"The weights file {path} holds a network for {spec['classes']} classes and images "
                 f"{spec['image_shape']}, the contract asks for {expected[0]} classes and images {expected[1]}; "

@@ -9,6 +9,8 @@ serialised.
 Runs on the TensorFlow and the JAX backend (KERAS_BACKEND), and with Keras 3.4.1 and TensorFlow 2.17: no newer calls.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Mapping
 from functools import partial

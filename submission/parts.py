@@ -4,6 +4,8 @@ network = build(spec)                # Keras' own layers: any backend, any versi
 network = build(spec, parts=FAST)    # build/train/fast_layers.py, on a CPU; or build/train/bfloat16_layers.py
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import NamedTuple
 

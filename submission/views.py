@@ -7,6 +7,8 @@
 Views are made with numpy alone, so that they are the same under every framework and version.
 """
 
+from __future__ import annotations
+
 import time
 from collections import deque
 from collections.abc import Callable, Iterator

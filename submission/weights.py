@@ -10,6 +10,8 @@ same arrays and meta give the same bytes.
     arrays, meta = load(path)
 """
 
+from __future__ import annotations
+
 import hashlib
 import io
 import json

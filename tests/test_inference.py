@@ -235,3 +235,17 @@ def test_memory_does_not_grow_with_the_images(small):
     assert len(grown) == 2
     # One copy of the 2500 images would take 66 MiB as uint8, 264 as float32.
     assert max(grown) < 40
+
+
+def test_floats_of_0_to_1_are_taken_for_normalised_pixels(predictor):
+    images = pictures(np.random.default_rng(5), 130)
+    whole = predictor.labels(images)
+    assert len(set(whole.tolist())) > 1
+    np.testing.assert_array_equal(predictor.labels((images / 255).astype(np.float32)), whole)
+    np.testing.assert_array_equal(predictor.labels(images.astype(np.float64) / 255), whole)
+    black = np.zeros((3, *IMAGE_SHAPE))
+    np.testing.assert_array_equal(predictor.logits(black), predictor.logits(black.astype(np.float32)))
+    mixed = images.astype(np.float32)
+    mixed[:-1] = 1  # one image above 1, in the last batch, is enough
+    np.testing.assert_allclose(predictor.logits(mixed)[-1:], predictor.logits(images[-1:]), atol=1e-3)
+    np.testing.assert_allclose(predictor.logits(mixed)[:1], predictor.logits(np.ones_like(images[:1])), atol=1e-3)

@@ -91,10 +91,9 @@ def test_the_zip_holds_the_repository_s_files_byte_for_byte_at_its_root(here, mo
     judged(monkeypatch, card())
     assert make() == 0
     with zipfile.ZipFile("dist/submission.zip") as archive:
-        assert archive.namelist() == sorted((*packaging.SHIPPED, "weights.npz", "metadata"))
+        assert archive.namelist() == sorted((*packaging.SHIPPED, "weights.npz"))
         for name in packaging.SHIPPED:
             assert archive.read(name) == (ROOT / name).read_bytes()
-        assert archive.read("metadata") == b""
 
 
 def test_the_same_run_gives_the_same_bytes(here, monkeypatch):

@@ -106,7 +106,7 @@ def test_a_row_is_trained_judged_and_kept_and_the_second_call_does_neither(place
     assert result.facts["epochs"] == 1
     assert result.facts["network"] == "custom-cnn"
     names, count, options = judged[0]
-    assert names == sorted((*package.SHIPPED, "weights.npz", "metadata"))
+    assert names == sorted((*package.SHIPPED, "weights.npz"))
     assert count == Run(tmp_path / "runs" / result.run).facts["images"]["test"]
     assert (options["rows"], options["probes"], options["suites"]) == (8, False, execute.SUITES)
     kept = json.loads((tmp_path / "runs" / result.run / "measures.json").read_text())

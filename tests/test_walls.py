@@ -137,3 +137,14 @@ def test_the_repository_is_not_installed():
         check=True,
     )
     assert done.stdout.strip() == "None"
+
+
+@pytest.mark.parametrize("path", sources("model.py", "submission"), ids=str)
+def test_what_ships_is_read_by_the_oldest_python_that_the_server_s_packages_take(path):
+    """TensorFlow 2.17 and Keras 3.4 have wheels for Python 3.9."""
+    tree = ast.parse((ROOT / path).read_text(), feature_version=(3, 9))
+    if len(tree.body) > 1:
+        assert "__future__.annotations" in imports(path), "X | Y in an annotation means nothing before 3.10"
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    assert not [call for call in calls if call.func.id == "zip" and call.keywords]
+    assert not [call for call in calls if call.func.id == "isinstance" and isinstance(call.args[1], ast.BinOp)]

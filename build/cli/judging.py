@@ -74,7 +74,10 @@ def score(zip: Path, bundle: Path | None, as_json: bool, **options) -> int:
     help="Keeps an environment a set, about 2 GB each; default: .nox of the repository.",
 )
 def compat(zip: Path, **options) -> int:
-    """Ask ZIP the same under several TensorFlows, the server's among them: 1 if an answer differs or the server's cannot be asked."""
+    """Ask ZIP the same under several TensorFlows, the server's among them: 1 if an answer differs or the server's cannot be asked.
+
+    The zip runs with your rights, not isolated: judge a foreign one with `score` first.
+    """
     from build.score.compat.command import compat as ask
 
     return ask(zip, **options)

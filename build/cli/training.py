@@ -37,8 +37,16 @@ OPTIONS = {"teachers": "teacher"}
 @click.option("--epochs", type=click.IntRange(min=1), help="Overrides the recipe's number of epochs.")
 @seed_option
 @click.option("--resume", metavar="RUN", help="Go on with a run, by its own settings: its ID, its folder, or latest.")
-@click.option("--weights", metavar="W", help="none, imagenet, or a file of weights; overrides the recipe's.")
-@click.option("--size", metavar="S", help="A ConvNeXt size, atto ... xlarge; overrides the recipe's.")
+@click.option(
+    "--weights",
+    metavar="W",
+    help="auto, none, imagenet, drawn (those that ship) or a file of weights; overrides the recipe's.",
+)
+@click.option(
+    "--size",
+    metavar="S",
+    help="A ConvNeXt size, atto ... xlarge, an EfficientNet-Lite size, lite0 ... lite2, or auto; overrides the recipe's.",
+)
 @click.option("--minutes", type=FiniteRange(min=0), help="Time budget of the training; overrides the recipe's.")
 @click.option(
     "--teacher",

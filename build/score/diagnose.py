@@ -46,6 +46,16 @@ def reserved_metadata(step: str) -> Failure:
     )
 
 
+def nothing_delivered() -> Failure:
+    """A prediction step without an output: the worker cannot send what was never made."""
+    return Failure(
+        "prediction",
+        "Nothing was copied and nothing ran: the zip's metadata names no command, and the task has no ingestion program in this step.",
+        "Status Failed: 'Problem fetching ... to put in input/res'.",
+        "Remove the file metadata from the zip.",
+    )
+
+
 def stopped(job, settings) -> Failure | None:
     """The failure of a job whose container was killed at a limit, or that the worker of 2024 refuses outright."""
     step, limits = job.step, settings.limits
@@ -81,6 +91,13 @@ def stopped(job, settings) -> Failure | None:
                 "The server has no limit; it would slow down until its time limit.",
                 "Predict in one process.",
             )
+    if job.crash:
+        return Failure(
+            step,
+            f"The worker cannot read {job.crash} and stops at it.",
+            "It stays in 'Running': the worker stops without a message.",
+            "Remove that file, or write `command: ...` into it, in UTF-8.",
+        )
     if job.refusals and settings.era == "2024-11":
         message = next(iter(job.refusals.values()))
         return Failure(

@@ -45,6 +45,10 @@ class Job:
     """Whether the program folder was copied into the output."""
     output: Path
     logs: list[Log]
+    crash: str = ""
+    """What of a metadata file the worker stumbles over without a word."""
+    delivers: bool = True
+    """Whether there is an output at all: the worker makes none where it copies nothing and runs nothing."""
     removed: list[str] = field(default_factory=list)
     """Links and special files that its output held."""
 
@@ -119,19 +123,23 @@ def run_job(
             job.copied = True
         elif found.action == "refuse":
             job.refusals[kind] = found.message
+        elif found.action == "crash":
+            job.crash = f"the file {found.file} of the {kind} ({found.message})"
         elif found.action == "run":
             wanted[kind] = (directory, found)
     output.mkdir(exist_ok=True)
     commands: dict[str, Command] = {}
     for kind, (directory, found) in wanted.items():
         mounts = [
-            Mount(directory, "/app/program"),
+            # The worker mounts the submission, here a copy of it, so that a program may write beside itself.
+            Mount(directory, "/app/program", writable=kind == "program" and not is_scoring),
             Mount(output, "/app/output", writable=True),
             Mount(empty, "/app/data"),
         ]
-        env = {"PYTHONUNBUFFERED": "1"}
+        # The second is ours: compiled modules beside the submission are no writing of its own, and a bundle's folders are the user's.
+        env = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         if kind == "ingestion" and ingested is not None:
-            mounts.append(Mount(ingested, "/app/ingested_program"))
+            mounts.append(Mount(ingested, "/app/ingested_program", writable=not is_scoring))
         if task.input_data is not None and (not is_scoring or task.ingestion_only_during_scoring):
             mounts.append(Mount(task.input_data, "/app/input_data"))
         if is_scoring:
@@ -159,6 +167,7 @@ def run_job(
             job.refusals[kind] = f"the command {found.command!r} cannot be split into words ({error})"
             continue
         commands[kind] = Command(kind, argv, tuple(mounts), folder / "containers", env=env)
+    job.delivers = job.copied or bool(commands)
     executions = run_together(settings.engine, list(commands.values()), settings.limits, tick=tick)
     job.removed = transfer(output)
     job.executions = dict(zip(commands, executions, strict=True))
@@ -196,6 +205,8 @@ def transfer(output: Path) -> list[str]:
 
 def push_output(job: Job) -> Failure | None:
     """What the worker does with a job's output at its end: it adds its own file `metadata`, a reserved name."""
+    if not job.delivers and job.step == "prediction":
+        return diagnose.nothing_delivered()
     reserved = job.output / "metadata"
     if reserved.exists():
         return diagnose.reserved_metadata(job.step)

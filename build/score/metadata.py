@@ -24,7 +24,8 @@ class Metadata:
     """What is to be done with a program folder."""
 
     action: str
-    """"run", "copy" (into the output), "skip" (nothing runs, nothing is copied) or "refuse" (SubmissionException)."""
+    """"run", "copy" (into the output), "skip" (nothing runs, nothing is copied), "refuse" (SubmissionException) or "crash" (an
+    exception that no worker catches)."""
     command: str = ""
     message: str = ""
     """What the worker says when it refuses or skips."""
@@ -48,10 +49,14 @@ def read(folder: Path | None, kind: str) -> Metadata:
             raise ValueError("too many brackets or merges")
         found = yaml.safe_load(text)
         command = found.get("command") if isinstance(found, dict) else None
-    except (yaml.YAMLError, OSError, UnicodeDecodeError, RecursionError, ValueError):
+    except UnicodeDecodeError:
+        return Metadata("crash", message="its bytes are no text", file=name)
+    except (yaml.YAMLError, OSError, RecursionError, ValueError):
         command = None
     if command and isinstance(command, str):
         return Metadata("run", command=command, file=name)
+    if command:
+        return Metadata("crash", message="its command is no text", file=name)
     if kind == "ingestion":
         return Metadata("refuse", message="Program directory missing 'command' in metadata", file=name)
     return Metadata("skip", message="no command in metadata, continuing anyway", file=name)

@@ -5,6 +5,7 @@ predicts about as many as the hidden set has, in a process of its own and under 
 """
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from build.score import diagnose, reports
 from build.score.competition import Task
 from build.score.job import Job, Settings, push_output, run_job
 from build.score.outcome import Failure, Finding, Log, Outcome
+from build.score.sandbox.launch import discard
 
 
 @dataclass
@@ -72,16 +74,22 @@ def predict(
 
 
 def _job(settings: Settings, task: Task, submission: Path, folder: Path, tick: Callable[[], None] | None) -> Job:
-    return run_job(
-        settings,
-        folder,
-        step="prediction",
-        program=submission,
-        ingestion=None if task.ingestion_only_during_scoring else task.ingestion_program,
-        task=task,
-        ingested=submission,
-        tick=tick,
-    )
+    """One job on a copy of the submission, as the server unpacks one for each: what it writes beside itself ends with the job."""
+    own = folder.with_name(f"{folder.name}-submission")
+    shutil.copytree(submission, own)
+    try:
+        return run_job(
+            settings,
+            folder,
+            step="prediction",
+            program=own,
+            ingestion=None if task.ingestion_only_during_scoring else task.ingestion_program,
+            task=task,
+            ingested=own,
+            tick=tick,
+        )
+    finally:
+        discard(own)
 
 
 def _measured(job: Job, outcome: Outcome) -> None:

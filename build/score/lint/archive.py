@@ -123,13 +123,24 @@ def _metadata(archive: zipfile.ZipFile, files: set[str], members: list[zipfile.Z
         if size < COPIED_MB * 1e6:
             return []
         sentence = f"Without metadata the worker copies all {size / 1e6:.0f} MB into the prediction output and uploads them again."
-        return [
-            Finding("copied-weights", "note", sentence, "Add an empty file called metadata to the root of the zip.")
-        ]
+        remedy = (
+            "Leave it so. An empty file called metadata at the root of the zip saves it where the competition predicts in its "
+            "prediction step; elsewhere the zip fails by it."
+        )
+        return [Finding("copied-weights", "note", sentence, remedy)]
     last = next(member for member in reversed(extracted(archive)) if "/".join(clean_parts(member.filename)) == name)
     with archive.open(last) as file:
         text = file.read(10_000)
     if b"command" not in text:
-        return []
+        sentence = f"By {name} nothing of the zip gets into the prediction output: a scoring step that wants model.py there finds none."
+        return [
+            Finding(
+                "keeps-weights",
+                "note",
+                sentence,
+                "Remove it unless the competition predicts in its prediction step.",
+                name,
+            )
+        ]
     sentence = f"{name} asks for a command, which the worker runs beside the ingestion program."
     return [Finding("own-command", "warning", sentence, "Remove it unless you mean it.", name)]

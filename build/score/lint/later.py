@@ -64,8 +64,17 @@ def _looked_for(tree: ast.Module) -> set[str]:
 
 
 def _never_called(tree: ast.Module, used: Set[str]) -> set[ast.AST]:
-    """Nodes of functions whose name is not in `used`; methods, which a framework may call, are not among them."""
-    methods = {child for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for child in node.body}
+    """Nodes of functions whose name is not in `used`; not what others may call: methods of a class with bases, `predict`, `__init__`."""
+    methods = {
+        child
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for child in node.body
+        if node.bases
+        or node.keywords
+        or getattr(child, "name", "").startswith("__")
+        or getattr(child, "name", "") == "predict"
+    }
     functions = [
         node
         for node in ast.walk(tree)

@@ -54,7 +54,6 @@ class Plain:
             "HOME": str(home),
             "TMPDIR": str(temporary),
             "PYTHONNOUSERSITE": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",  # the bundle's folders are the user's own
             "CUDA_VISIBLE_DEVICES": "-1",
         } | {name: moved(value) for name, value in command.env.items()}
         # The interpreter's own path stays as it is: it may lie below a folder /app of this machine.
