@@ -21,7 +21,8 @@ nox.options.stop_on_first_error = True  # `nox -s train package` packages nothin
 ROOT = Path(__file__).parent
 ENVIRONMENT = ROOT / ".nox" / "podium"
 PYTHON = ENVIRONMENT / "bin" / "python"
-CUDA = shutil.which("nvidia-smi") is not None and platform.machine() == "x86_64"
+WSL_TOOL = Path("/usr/lib/wsl/lib/nvidia-smi")  # not on the path of services there
+CUDA = (shutil.which("nvidia-smi") is not None or WSL_TOOL.is_file()) and platform.machine() == "x86_64"
 """Whether NVIDIA's driver is here, and its libraries for TensorFlow exist for this machine."""
 TRAINED: list[str] = []
 """Training sessions of this call of nox."""

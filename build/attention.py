@@ -5,7 +5,7 @@
 
 The share is that of the Grad-CAM's mass, for the class that the network calls an image, outside the central disc of half
 the image's area (an ellipse where sides differ). A map without preference gives 0.5. Perturbations that move a cell move
-the attention with it: look at the difference between wrong and right answers of the same set.
+the attention with it: look at the difference between wrong and right answers of the same condition.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +25,8 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 FINE = 512
 """Points along a map's side, at least, by which each element's part outside the disc is found."""
+LEAST = 10
+"""Images with wrong answers, and with right ones, below which nothing is said of their difference: intervals of fewer are too narrow."""
 EXAMPLES = 2
 """Images of each class, right and wrong ones each, that are kept to be shown."""
 BLOCK = 256
@@ -131,18 +133,13 @@ def summary(parts: Sequence[Looked], classes: Sequence[str], *, seed: int) -> di
         return {"images": len(means), "share": float(means.mean()) if len(means) else None, "low": low, "high": high}
 
     right = called == labels
-    both = [by_image(rows[seen & chosen], share[seen & chosen]) for chosen in (~right, right)]
-    low, high = difference_interval(rows[seen], share[seen], ~right[seen], rng=rng)
+    condition = np.repeat(np.arange(len(parts)), [len(part.share) for part in parts])
     return {
         "images": len(np.unique(rows)),
         "answers": len(rows),
         "blank": int(np.count_nonzero(~seen)),
         "all": {"right": of(seen & right), "wrong": of(seen & ~right)},
-        "wrong_minus_right": {
-            "share": float(both[0].mean() - both[1].mean()) if min(map(len, both)) else None,
-            "low": low,
-            "high": high,
-        },
+        "wrong_minus_right": difference(rows[seen], condition[seen], share[seen], ~right[seen], rng=rng),
         "classes": [
             {
                 "name": name,
@@ -177,30 +174,38 @@ def interval(values: np.ndarray, *, rng: np.random.Generator) -> tuple[float | N
     return float(found.low), float(found.high)
 
 
-def difference_interval(
-    rows: np.ndarray, share: np.ndarray, wrong: np.ndarray, *, rng: np.random.Generator
-) -> tuple[float | None, float | None]:
-    """Percentile bootstrap of the mean over images with wrong answers less that over images with right ones; (None, None) below two.
+def difference(
+    rows: np.ndarray, condition: np.ndarray, share: np.ndarray, wrong: np.ndarray, *, rng: np.random.Generator
+) -> dict:
+    """Mean share of wrong answers less that of right ones within the same condition: {share, low, high}, None each where it cannot be said.
 
-    Images are drawn as wholes: one that is right at one severity and wrong at another stands in both means.
+    Every condition (n,) counts by its wrong answers: over conditions together severe ones, which move the attention as they make answers
+    wrong, would pass for a difference. Percentile bootstrap over images, drawn as wholes; None below LEAST images of either kind.
     """
-    images, index = np.unique(rows, return_inverse=True)
-    # Of each image: the mean of its wrong and of its right answers, and whether it has any.
-    values, has = np.zeros((2, len(images))), np.zeros((2, len(images)))
-    for kind, chosen in enumerate((wrong, ~wrong)):
-        counts = np.bincount(index[chosen], minlength=len(images))
-        values[kind] = np.bincount(index[chosen], share[chosen], minlength=len(images)) / np.maximum(counts, 1)
-        has[kind] = counts > 0
-    if has.sum(axis=1).min() < 2:
-        return None, None
-    drawn = []
-    for times in redrawn(len(images), draws=RESAMPLES, rng=rng):
+    nothing = {"share": None, "low": None, "high": None}
+    images, image = np.unique(rows, return_inverse=True)
+    if min(len(np.unique(rows[wrong])), len(np.unique(rows[~wrong]))) < LEAST:
+        return nothing
+    shape = 2, len(images), int(condition.max()) + 1
+    place = np.ravel_multi_index((wrong.astype(int), image, condition), shape)
+    count = np.bincount(place, minlength=np.prod(shape)).reshape(shape).astype(float)
+    total = np.bincount(place, share, minlength=np.prod(shape)).reshape(shape)
+
+    def estimate(times: np.ndarray) -> np.ndarray:
+        """How often each image is drawn (d, images) -> (d,) differences."""
+        n, sums = times @ count, times @ total  # (2, d, conditions)
+        means = np.divide(sums, n, out=np.zeros_like(sums), where=n > 0)
+        weight = n[1] * (n > 0).all(0)
         with np.errstate(invalid="ignore"):
-            means = (times @ values.T) / (times @ has.T)
-        drawn.append(means[:, 0] - means[:, 1])
+            return ((means[1] - means[0]) * weight).sum(1) / weight.sum(1)
+
+    (share_found,) = estimate(np.ones((1, len(images))))
+    if np.isnan(share_found):
+        return nothing
     tail = 50 * (1 - CONFIDENCE)
-    low, high = np.nanpercentile(np.concatenate(drawn), (tail, 100 - tail))
-    return float(low), float(high)
+    drawn = np.concatenate([estimate(times) for times in redrawn(len(images), draws=RESAMPLES, rng=rng)])
+    low, high = np.nanpercentile(drawn, (tail, 100 - tail))
+    return {"share": float(share_found), "low": float(low), "high": float(high)}
 
 
 def examples(parts: Sequence[Looked], classes: int) -> list[dict]:

@@ -1,7 +1,6 @@
 """Where the program speaks: one console on standard error for progress, plain standard output for results."""
 
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +8,8 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from build.machine import nvidia_smi
 
 WIDTH = 120
 """Columns where there is no terminal to ask: rich's own 80 would break tables in a log."""
@@ -32,7 +33,7 @@ def muffled() -> Iterator[None]:
     Where an NVIDIA driver is installed they may say why a GPU is not found, so nothing is held back there; and an exception lets
     all of it out.
     """
-    if shutil.which("nvidia-smi"):
+    if nvidia_smi():
         yield
         return
     sys.stderr.flush()

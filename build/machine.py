@@ -1,7 +1,10 @@
 """What computer this is, in words, for results that depend on it."""
 
+import contextlib
+import ctypes
 import os
 import platform
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,6 +29,37 @@ def check_backend(name: str | None = None) -> None:
         raise UserError(
             f"Keras is to run on {name}, which is not installed here: nox -s install{group}; or set KERAS_BACKEND anew."
         )
+    if name == BACKENDS[0]:
+        load_cuda()
+
+
+WSL_TOOL = Path("/usr/lib/wsl/lib/nvidia-smi")
+CUDA_LIBRARIES = (
+    "nvjitlink/lib/libnvJitLink",
+    "cublas/lib/libcublasLt",
+    "cublas/lib/libcublas",
+    "cusparse/lib/libcusparse",
+)
+CUDA_LIBRARIES += ("cusolver/lib/libcusolver",)
+"""cuSOLVER below pip's folder `nvidia`, after what it needs."""
+
+
+def nvidia_smi() -> str | None:
+    """The path of NVIDIA's tool, which comes with the driver; None where there is none. WSL2 keeps it off the path of services."""
+    return shutil.which("nvidia-smi") or (str(WSL_TOOL) if WSL_TOOL.is_file() else None)
+
+
+def load_cuda() -> None:
+    """Load cuSOLVER from where pip puts it, before TensorFlow looks for it.
+
+    TensorFlow 2.21 does not look there itself and leaves every GPU unused without it (github.com/tensorflow/tensorflow/pull/112973).
+    """
+    package = find_spec("nvidia") if nvidia_smi() else None
+    for root in package.submodule_search_locations or () if package else ():
+        for library in CUDA_LIBRARIES:
+            for path in sorted(Path(root).glob(f"{library}.so.*")):
+                with contextlib.suppress(OSError):
+                    ctypes.CDLL(str(path))  # one that is loaded is found by its name, wherever it lies
 
 
 def cores() -> int:

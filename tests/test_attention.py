@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from build import attention
-from build.attention import Looked, by_image, difference_interval, interval, measure, outside, outside_share, summary
+from build.attention import Looked, by_image, difference, interval, measure, outside, outside_share, summary
 from build.score.suites import Condition
 
 CLASSES = ("red", "green")
@@ -74,22 +74,23 @@ def test_intervals_are_reproducible_and_absent_below_two_images():
     assert interval(values, rng=np.random.default_rng(3)) == interval(values, rng=np.random.default_rng(3))
     assert interval(values, rng=np.random.default_rng(3)) != interval(values, rng=np.random.default_rng(4))
     assert interval(values[:1], rng=np.random.default_rng(3)) == (None, None)
-    rows, wrong = np.arange(30), np.arange(30) < 1
-    assert difference_interval(rows, values, wrong, rng=np.random.default_rng(3)) == (None, None)
+    rows, wrong = np.arange(30), np.arange(30) < 9
+    few = difference(rows, 0 * rows, values, wrong, rng=np.random.default_rng(3))
+    assert few == {"share": None, "low": None, "high": None}
 
 
 def test_an_image_that_is_right_and_wrong_counts_against_itself(tmp_path):
     """Where it looks differs from image to image by much more than by .02 between its wrong and its right answer."""
     rng = np.random.default_rng(0)
-    labels, own = np.zeros(150, np.int64), rng.uniform(0.2, 0.8, 150)
+    labels, own, odd = np.zeros(150, np.int64), rng.uniform(0.2, 0.8, 150), np.arange(150) % 2
     parts = [
         Looked(
             condition(tmp_path / "x.npy", labels, suite="stacked", severity=severity),
             np.arange(150),
-            np.full(150, called),
-            own + more + rng.normal(0, 0.01, 150),
+            called,
+            own + 0.02 * called + rng.normal(0, 0.01, 150),
         )
-        for severity, called, more in ((1, 0, 0.0), (5, 1, 0.02))
+        for severity, called in ((1, odd), (5, 1 - odd))
     ]
     found = summary(parts, CLASSES, seed=0)["wrong_minus_right"]
     assert found["share"] == pytest.approx(0.02, abs=0.005)
@@ -167,3 +168,30 @@ def test_no_wrong_answer_is_no_figure_rather_than_a_zero(looked, capsys):
     assert part["wrong_minus_right"]["share"] is None
     attention.show(found)
     assert "too few" in capsys.readouterr().err
+
+
+def test_severe_perturbations_that_move_the_attention_are_no_difference_between_wrong_and_right(tmp_path):
+    """Where it looks and how often it is wrong both grow with the severity, and have nothing to do with each other."""
+    rng, inside, more = np.random.default_rng(7), 0, 0
+    labels = np.zeros(400, np.int64)
+    for world in range(40):
+        own = rng.normal(0, 0.05, 400)
+        called = [(rng.random(400) < 0.05 * severity).astype(np.int64) for severity in range(1, 6)]
+        for effect in (0.0, 0.08):
+            parts = [
+                Looked(
+                    condition(tmp_path / "x.npy", labels, suite="stacked", severity=severity),
+                    np.arange(400),
+                    wrong,
+                    0.2 + 0.02 * severity + own + effect * wrong,
+                )
+                for severity, wrong in enumerate(called, 1)
+            ]
+            found = summary(parts, CLASSES, seed=world)["wrong_minus_right"]
+            if effect:
+                more += found["low"] > 0
+                assert found["share"] == pytest.approx(0.08, abs=0.02)
+            else:
+                inside += found["low"] <= 0 <= found["high"]
+    assert inside >= 34
+    assert more == 40

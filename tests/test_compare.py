@@ -108,7 +108,12 @@ def test_suites_count_alike_and_where_they_disagree_it_is_said():
         right[: n // 10, 1 - better] = False
         suites.append(Suite(name, np.arange(n), right))
     advice = module.advise(("a", "b"), suites, np.array([0.5, 0.5]), 5000)
-    assert advice.startswith("The suites disagree: a against b is +10.0 on stacked, -10.0 on geometry (points)")
+    told = "a against b is +10.0 on stacked, -10.0 on geometry (points)"
+    assert advice.startswith(f"The suites disagree: {told}")
+    assert module.advise(("a", "b"), suites, np.array([0.15, 0.85]), 5000).startswith(f"The suites disagree: {told}")
+    sure = module.advise(("a", "b"), suites, np.array([0.03, 0.97]), 5000)
+    assert sure.startswith("Submit b: ")
+    assert sure.endswith(f"The suites disagree, though: {told}.")
 
 
 def test_a_probable_gain_is_said_to_be_probable(rng):
@@ -117,6 +122,10 @@ def test_a_probable_gain_is_said_to_be_probable(rng):
     advice = module.advise(("a", "b"), suites, np.array([0.15, 0.85]), 1000)
     assert advice.startswith("b is probably better (85%), not surely")
     assert module.advise(("a", "b"), suites, np.array([0.03, 0.97]), 1000).startswith("Submit b")
+    scored = {"b": 0.87}
+    advice = module.advise(("a", "b"), suites, np.array([0.15, 0.85]), 1000, scored)
+    assert advice.startswith("b is probably better (85%), not surely: b scored 0.87 already, so save the slot")
+    assert module.advise(("a", "b"), suites, np.array([0.97, 0.03]), 1000, scored).startswith("Submit a")
 
 
 def test_the_images_that_would_tell_are_those_of_two_standard_errors():

@@ -9,7 +9,7 @@ from build import console
 
 @pytest.fixture(autouse=True)
 def no_driver(monkeypatch):
-    monkeypatch.setattr(console.shutil, "which", lambda _: None)
+    monkeypatch.setattr(console, "nvidia_smi", lambda: None)
 
 
 def test_muffled_hides_what_is_written_to_standard_error_and_gives_it_back(capfd):
@@ -34,7 +34,7 @@ def test_an_exception_lets_all_of_it_out(capfd):
 
 
 def test_beside_an_nvidia_driver_nothing_is_held_back(capfd, monkeypatch):
-    monkeypatch.setattr(console.shutil, "which", lambda _: "/usr/bin/nvidia-smi")
+    monkeypatch.setattr(console, "nvidia_smi", lambda: "/usr/bin/nvidia-smi")
     with console.muffled():
         os.write(2, b"no GPU was found, since ...\n")
     assert capfd.readouterr().err == "no GPU was found, since ...\n"

@@ -106,7 +106,7 @@ CONVNEXT = {"network": "convnext", "size": "atto", "layer_scale": 0.1, "batch": 
     "changes",
     [
         {"precision": "mixed_float16", "decided": {"xla": True, "fast_layers": False, "steps_per_execution": 4}},
-        {"precision": "mixed_float16", "devices": 2, "decided": {"fast_layers": False, "steps_per_execution": 2}},
+        {"precision": "mixed_float16", "devices": 2, "decided": {"fast_layers": False}},
         {"precision": "mixed_bfloat16", "devices": 2, "decided": {"fast_layers": False}},
     ],
 )

@@ -136,3 +136,16 @@ def test_the_public_scores_are_shares_of_known_phases():
     assert {row.phase for row in REPORTED} == {"dev", "final", ""}
     assert all(0 < value < 1 for row in PAIRS for value in (row.perturbed, row.server))
     assert all(0.9 < clean < 1 for clean, _ in CLEAN)
+
+
+def test_a_suite_that_an_entry_was_not_judged_on_moves_its_forecast_nowhere():
+    """Held-out cells are always far above stacked ones: that they were left out is no news about the hidden set."""
+    full = suites(0.891, held_out=0.982, basic=0.941, microscopy=0.968)
+    for server in (0.7, 0.95):
+        model = Forecaster([(full, server)])
+        expected = model.predict(full)["score"]
+        assert model.predict(suites(0.891))["score"] == pytest.approx(expected)
+        assert model.predict(suites(0.891, held_out=0.982))["score"] == pytest.approx(expected)
+    assert model.predict(full | {"basic": 0.99})["score"] == pytest.approx(
+        expected
+    )  # one record says nothing of weights

@@ -62,16 +62,17 @@ def test_memory_is_that_of_the_cards_that_the_framework_sees(monkeypatch):
     assert hardware._gpu_gib(("NVIDIA RTX A6000",)) == pytest.approx(48, abs=0.1)
     assert hardware._gpu_gib(("NVIDIA RTX A6000", "NVIDIA T400 4GB")) == 4
     assert hardware._gpu_gib(("another name",)) == 4
+    assert hardware._gpu_gib(("NVIDIA H100 80GB HBM3 MIG 1g.10gb",)) == 0  # a slice of a card
 
 
 def test_a_gpu_that_the_framework_does_not_see_is_told_with_what_to_do(monkeypatch):
-    monkeypatch.setattr(hardware.shutil, "which", lambda _: "/usr/bin/nvidia-smi")
+    monkeypatch.setattr(hardware, "nvidia_smi", lambda: "/usr/bin/nvidia-smi")
     machine = dataclasses.replace(hardware.find(), gpus=())
     assert machine.unseen_gpu
     said = describe(AUTO, machine, decide(AUTO, machine))
     assert "NVIDIA's driver is here, but tensorflow sees no GPU" in said
     assert "nox -s install -- gpu" in said
-    monkeypatch.setattr(hardware.shutil, "which", lambda _: None)
+    monkeypatch.setattr(hardware, "nvidia_smi", lambda: None)
     assert "NVIDIA" not in describe(AUTO, hardware.find(), decide(AUTO, machine))
 
 
@@ -116,3 +117,38 @@ def test_another_backend_is_refused(monkeypatch):
     monkeypatch.setattr(hardware.keras.backend, "backend", lambda: "torch")
     with pytest.raises(UserError, match=r"TensorFlow and the JAX.*'torch'.*KERAS_BACKEND"):
         hardware.find()
+
+
+def test_several_gpus_take_one_step_a_call():
+    """keras' loop of several steps breaks under MirroredStrategy."""
+    assert decide(AUTO, H100).steps_per_execution > 1
+    assert decide(AUTO, dataclasses.replace(H100, gpus=H100.gpus * 2)).steps_per_execution == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (RuntimeError("failed call: CUDA_ERROR_OUT_OF_MEMORY: out of memory"), "memory does not suffice"),
+        (RuntimeError("RESOURCE_EXHAUSTED: no room"), "memory does not suffice"),
+        (RuntimeError("DNN library initialization failed"), "cuDNN does not start"),
+        (
+            RuntimeError("INTERNAL: 'cuLaunchKernel(...)' failed with 'CUDA_ERROR_INVALID_HANDLE'"),
+            "has no kernels for this GPU",
+        ),
+    ],
+)
+def test_what_a_gpu_refuses_is_a_sentence_wherever_it_comes_up(error, says):
+    with pytest.raises(UserError, match=says), hardware.troubles_told():
+        raise error
+
+
+def test_other_errors_stay_what_they_are():
+    for error in (UserError("DNN library"), ValueError("a fault of ours")):
+        with pytest.raises(type(error), match=str(error)), hardware.troubles_told():
+            raise error
+
+
+def test_a_run_that_goes_on_elsewhere_says_what_it_keeps():
+    theirs, here = decide(AUTO, H100), decide(AUTO, CPU)
+    assert hardware.other_machine(here, here) == ""
+    assert "goes on as it began, in mixed_bfloat16 with XLA on" in hardware.other_machine(theirs, here)

@@ -48,7 +48,7 @@ def test_a_good_zip_would_score_and_leaves_no_scratch(tmp_path):
     assert verdict.exit_code == 0
     assert verdict.probed
     assert verdict.outcome.scores["accuracy"] == pytest.approx(7 / 12)
-    assert verdict.sentence.startswith("It would score: accuracy 0.5833")
+    assert "would get a score; on this rehearsal's images, all suites together: accuracy 0.5833" in verdict.sentence
     assert list((tmp_path / "scratch").iterdir()) == []
     assert verdict.timing["largest_set"] > 12
     assert json.loads(json.dumps(verdict.to_dict()))["exit_code"] == 0

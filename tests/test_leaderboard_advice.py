@@ -4,6 +4,7 @@ import judged
 import pytest
 
 from build.errors import UserError
+from build.score.leaderboard.page import tiles
 from build.score.leaderboard.ranking import build
 from build.score.leaderboard.store import Store
 
@@ -56,3 +57,60 @@ def test_of_drawn_cells_nothing_is_forecast_and_nobody_is_advised_to_submit_them
     assert "Drawn cells forecast nothing: judge on real ones" in said
     store.record(name, 0.9)
     assert store.pairs() == []
+
+
+def judged_twice(tmp_path, shares):
+    store = Store(tmp_path / "board")
+    for letter, share in shares:
+        given = judged.answers(ASKED, share, seed=ord(letter))
+        store.add(judged.card(ASKED, given, zip_sha256=letter * 64), ASKED, given)
+    return store
+
+
+def test_what_the_server_scored_needs_no_slot_and_is_what_others_have_to_beat(tmp_path):
+    store = judged_twice(tmp_path, [("a", 0.9), ("b", 0.8)])
+    store.record("aaaaaaaa", 0.7)
+    store.record("bbbbbbbb", 0.9)
+    said = judged.printed(store, tmp_path / "p.html")
+    assert "Every zip here was sent already; the best of them, bbbbbbbb, scored 0.9." in said
+    given = judged.answers(ASKED, 0.6, seed=9)
+    store.add(judged.card(ASKED, given, zip_sha256="c" * 64), ASKED, given)
+    said = judged.printed(store, tmp_path / "p.html")
+    assert "cccccccc against bbbbbbbb" in said
+    assert "Save the slot: bbbbbbbb scored 0.9 already" in said
+    assert "aaaaaaaa is" not in said
+    given = judged.answers(ASKED, 0.97, seed=10)
+    store.add(judged.card(ASKED, given, zip_sha256="d" * 64), ASKED, given)
+    assert "Submit dddddddd" in judged.printed(store, tmp_path / "p.html")
+
+
+def test_bytes_that_the_server_scored_have_its_score_under_every_entry(tmp_path):
+    store = judged_twice(tmp_path, [("a", 0.9), ("a", 0.9)])
+    store.record("aaaaaaaa", 0.6)
+    board = build(store)
+    lines = judged.lines_of(board)
+    assert [(lines[name].kind, lines[name].score) for name in ("aaaaaaaa", "aaaaaaaa-2")] == [("recorded", 0.6)] * 2
+    assert board.quotas["us"].used == 1
+    assert len(store.pairs()) == 1
+    (best,) = (tile for tile in tiles(board) if tile["name"].startswith("Best of yours"))
+    assert (best["name"], best["value"]) == ("Best of yours, recorded", "0.60")
+
+
+def test_a_zip_that_was_judged_on_its_own_training_cells_is_passed_over(tmp_path):
+    store = judged_twice(tmp_path, [("a", 0.8)])
+    given = judged.answers(ASKED, 0.97, seed=2)
+    name = store.add(judged.card(ASKED, given, zip_sha256="b" * 64, seen=1070), ASKED, given)
+    assert judged.lines_of(build(store))[name].kind == "none"
+    said = judged.printed(store, tmp_path / "p.html")
+    assert "bbbbbbbb was judged on 1,070 cells that it was trained on and takes no part in the advice." in said
+    assert "One entry to choose from, aaaaaaaa" in said
+    store.record(name, 0.9)
+    assert store.pairs() == []
+
+
+def test_zips_of_other_seeds_are_not_sent_to_be_judged_on_their_training_cells(tmp_path):
+    store = judged_twice(tmp_path, [("a", 0.8)])
+    other = judged.conditions(definition="other")
+    given = judged.answers(other, 0.9)
+    store.add(judged.card(other, given, zip_sha256="b" * 64), other, given)
+    assert "so train again with one --seed" in judged.printed(store, tmp_path / "p.html")

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from build.errors import UserError
 from build.score.leaderboard import board as door
-from build.score.leaderboard.page import embed, write
+from build.score.leaderboard.page import embed, tiles, write
 from build.score.leaderboard.ranking import build
 from build.score.leaderboard.reported import REPORTED
 from build.score.leaderboard.store import Store
@@ -159,3 +159,26 @@ def test_chromium_draws_the_page(page, tmp_path):
     _, console, asked = browser.run(tmp_path, page, f"--screenshot={shot}", "--window-size=1280,1600")
     assert (console, asked) == ([], [])
     assert shot.stat().st_size > 50_000
+
+
+def test_the_place_is_one_among_teams_and_a_forecast_s_reaches_from_place_to_place(tmp_path):
+    asked = judged.conditions()
+    given = judged.answers(asked, 0.93)
+    store = Store(tmp_path / "board")
+    name = store.add(judged.card(asked, given), asked, given)
+
+    def place(phase: str) -> tuple[str, str]:
+        (tile,) = (one for one in tiles(build(store, phase=phase)) if one["name"] == "Place")
+        return tile["value"], tile["range"]
+
+    value, reach = place("dev")
+    first, last = (int(word) for word in re.match(r"(\d+) to (\d+) by the forecast's interval", reach).groups())
+    assert first < int(value) < last
+    store.record(name, 0.93, phase="final")
+    public = {}
+    for row in REPORTED:
+        if row.phase in ("final", ""):
+            public[row.team] = max(row.score, public.get(row.team, 0))
+    better = sum(score > 0.93 for score in public.values())
+    assert place("final") == (str(1 + better), f"of {1 + len(public)} teams")
+    assert 1 + better < sum(row.score > 0.93 for row in REPORTED if row.phase in ("final", "")) + 1

@@ -37,17 +37,20 @@ def test_a_zip_is_judged_on_the_test_cells_of_the_run_that_it_was_packaged_from(
     monkeypatch.setattr(command.held_out, "default", lambda: held("r3"))
     monkeypatch.setattr(command.Run, "open", run)
     monkeypatch.setattr(command, "split_of", lambda run: parts[run.id])
-    known = {sha256(zip_path): "r1"}
+    known, seen = {sha256(zip_path): "r1"}, []
     monkeypatch.setattr(command.Store, "run_of", lambda _, zip_sha256: known.get(zip_sha256))
 
     def said(*given) -> tuple[str, str]:
-        return command._held(zip_path, *given).source, " ".join(capsys.readouterr().err.split())
+        judged, counted = command._held(zip_path, *given)
+        seen.append(counted)
+        return judged.source, " ".join(capsys.readouterr().err.split())
 
     assert said(None, None) == ("cells of r1", "")
     for given in (("r2", None), (None, "r2")):
         source, warned = said(*given)
         assert source == "cells of r2"
         assert "r1, which this zip was packaged from, was trained on 2 of these cells" in warned
+    assert seen == [0, 2, 2]
     known.clear()
     source, warned = said(None, None)
     assert source == "cells of r3"

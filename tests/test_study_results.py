@@ -130,3 +130,12 @@ def test_a_study_of_which_nothing_is_done_has_its_files_too(tmp_path):
 
 def test_the_plot_is_a_picture_that_grows_with_the_rows(table):
     assert page.plot(table).startswith(b"\x89PNG")
+
+
+def test_the_best_row_is_named_on_the_seeds_that_all_rows_have(table):
+    """A row that has its lucky seed only is not ahead of one that is better there and has others, too."""
+    one = made([result(BASE, 0, 0.7), result(BASE, 1, 0.95)], [result(OTHER, 1, 0.94)])
+    best = {tile["name"]: tile for tile in page.tiles(one)}["Best on the local test"]
+    assert (best["value"], best["range"]) == ("95.0 %", f"{one['rows'][0]['label']}, 1 of 2 seeds")
+    apart = made([result(BASE, 0, 0.7)], [result(OTHER, 1, 0.94)])
+    assert not [tile for tile in page.tiles(apart) if tile["name"].startswith("Best")]

@@ -17,6 +17,7 @@ from build.cli.options import (
 )
 from build.cli.showing import show_data
 from build.console import console, muffled
+from build.machine import nvidia_smi
 
 SYNTHETIC_NOTICE = (
     "No --data given: training on synthetic cells drawn by this kit. They show that everything works; "
@@ -212,9 +213,7 @@ def _refuse_others(run, given: dict, set_fields: Collection[str]) -> None:
 
 def _gpu() -> bool:
     """Whether the framework sees a GPU; it is asked only where the driver is there, as that takes seconds."""
-    import shutil
-
-    if not shutil.which("nvidia-smi"):
+    if not nvidia_smi():
         return False
     with muffled():
         from build.train import hardware

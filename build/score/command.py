@@ -62,7 +62,7 @@ def score(
     if run and data:
         raise UserError("Test cells come from a run or from a data source: give one of --run and --data.")
     check_writable(JUDGED / zip_path.stem / "scorecard.json")  # before minutes of judging
-    held = _held(zip_path, run, data)
+    held, seen = _held(zip_path, run, data)
     console.print(f"Judging {zip_path} on {held.source}.", markup=False)
     compared = scorecard.read_json(baseline) if baseline else None
     names = tuple(dict.fromkeys(("held-out", *(suites or DEFAULT_SUITES))))
@@ -71,7 +71,7 @@ def score(
         held,
         suites=names,
         rows=rows,
-        submission={"team": team},
+        submission={"team": team, "seen": seen},
         baseline=compared,
         baseline_name=str(baseline or ""),
         **options,
@@ -83,10 +83,10 @@ def score(
     return _end(rehearsal.verdict, {"scorecard": rehearsal.card, "entry": rehearsal.entry}, as_json)
 
 
-def _held(zip_path: Path, run: str | None, data: str | None) -> HeldOut:
+def _held(zip_path: Path, run: str | None, data: str | None) -> tuple[HeldOut, int]:
     """The test cells that were asked for; without a wish those of the run that the zip was packaged from, where that is known.
 
-    Says so where the zip may have been trained on some of them.
+    Says so where the zip may have been trained on some of them; returns how many for certain, too.
     """
     with explained(zip_path, "read"):
         digest = sha256(zip_path)
@@ -100,13 +100,21 @@ def _held(zip_path: Path, run: str | None, data: str | None) -> HeldOut:
         held = held_out.of_run(Run.open(run) if run else own)
     else:
         held = held_out.default()
-    if warning := _seen(held, own, named=bool(run)):
+    seen = _seen(held, own)
+    if warning := _warning(held, own, seen, named=bool(run)):
         console.print(warning, style="yellow", markup=False)
-    return held
+    return held, seen
 
 
-def _seen(held: HeldOut, own: Run | None, *, named: bool) -> str:
-    """What there is to say about test cells that the zip, packaged from the run `own`, was trained on; `named`: its user chose the run."""
+def _seen(held: HeldOut, own: Run | None) -> int:
+    """How many of the test cells the run `own`, which the zip was packaged from, was trained on; 0 where that is not known."""
+    if own is None or held.split is None or own.facts["data"]["sha256"] != held.cells_sha256:
+        return 0
+    return held.split.tests_seen_by(split_of(own))
+
+
+def _warning(held: HeldOut, own: Run | None, seen: int, *, named: bool) -> str:
+    """What there is to say about test cells that the zip may have been trained on; `named`: its user chose the run."""
     if own is None:
         if held.synthetic or named:
             return ""
@@ -114,12 +122,12 @@ def _seen(held: HeldOut, own: Run | None, *, named: bool) -> str:
             f"Which cells this zip was trained on is not known here. If any of the {held.source} were among them, its accuracy comes "
             "out too good; --run names its run."
         )
-    if held.split is None or own.facts["data"]["sha256"] != held.cells_sha256:
-        return ""
-    seen = held.split.tests_seen_by(split_of(own))
     if not seen:
         return ""
-    return f"Run {own.id}, which this zip was packaged from, was trained on {seen} of these cells: its accuracy comes out too good."
+    return (
+        f"Run {own.id}, which this zip was packaged from, was trained on {seen} of these cells: its accuracy comes out too good. It gets "
+        "no forecast and takes no part in the advice."
+    )
 
 
 def _end(verdict: Verdict, more: dict, as_json: bool) -> int:

@@ -49,6 +49,8 @@ class Verdict:
     """Whether the zip was also called in the unusual ways of build/score/probe.py and a record of it was left."""
     growth_bytes_per_image: float | None = None
     """Working memory of one more image within one call of predict; None where it was not measured."""
+    on_suites: bool = False
+    """Whether the scores are of our suites together, and not those of a bundle's own images."""
 
     @property
     def exit_code(self) -> int:
@@ -61,6 +63,8 @@ class Verdict:
         outcome = self.outcome
         if outcome.status == "scored":
             scores = ", ".join(f"{name} {value:.4f}" for name, value in outcome.scores.items())
+            if self.on_suites:
+                return f"It runs and would get a score; on this rehearsal's images, all suites together: {scores}."
             return f"It would score: {scores}."
         return " ".join(filter(None, ("It would fail:", outcome.reason, outcome.remedy)))
 
@@ -155,7 +159,7 @@ def judge(
                 environment=environment,
                 tick=progress,
             )
-        verdict = Verdict(outcome, findings + outcome.findings)
+        verdict = Verdict(outcome, findings + outcome.findings, on_suites=bool(conditions))
         if conditions:
             verdict.timing = probe.forecast(
                 outcome.seconds.get("startup", 0.0),

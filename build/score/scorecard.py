@@ -26,8 +26,8 @@ from build.trained_operations import operations_trained_with, seen
 FORMAT = 1
 WORST = 24
 GATE_SUITE = "basic"
-SUBMISSION = ("file", "zip_sha256", "zip_bytes", "weights_sha256", "commit", "run", "team")
-"""Facts of a zip that every card has, null where they are not known."""
+SUBMISSION = ("file", "zip_sha256", "zip_bytes", "weights_sha256", "commit", "run", "team", "seen")
+"""Facts of a zip that every card has, null where they are not known; seen: how many of the test cells it was trained on."""
 
 
 def answers(condition: Condition, predictions: Mapping) -> np.ndarray:

@@ -7,6 +7,7 @@ import base64
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 
 from jinja2 import ChoiceLoader, FileSystemLoader
 
@@ -72,11 +73,22 @@ def tiles(table: Mapping) -> list[dict]:
         }
     ]
     for name, title in (("accuracy", "Best on the local test"), ("stacked", "Best on stacked perturbations")):
-        known = [line for line in lines if line["mean"][name] is not None]
-        if known:
-            best = max(known, key=lambda line: line["mean"][name])
-            rows.append({"name": title, "value": percent(best["mean"][name]) + " %", "range": best["label"]})
+        known = {line["label"]: by_seed(line, name) for line in lines}
+        known = {label: values for label, values in known.items() if values}
+        # A seed has test cells of its own, and those differ by more than rows do: only what all rows have is compared.
+        common = set.intersection(*(set(values) for values in known.values())) if known else set()
+        if common:
+            means = {label: fmean(values[seed] for seed in common) for label, values in known.items()}
+            best = max(means, key=means.get)
+            fewer = f", {len(common)} of {table['seeds']} seeds" if len(common) < table["seeds"] else ""
+            rows.append({"name": title, "value": percent(means[best]) + " %", "range": best + fewer})
     return rows
+
+
+def by_seed(line: Mapping, name: str) -> dict[int, float]:
+    """Seed -> the figure `name` of a row, where it has one."""
+    figures = {result["seed"]: result["figures"] for result in line["results"] if result["figures"]}
+    return {seed: values[name] for seed, values in figures.items() if values[name] is not None}
 
 
 def write_html(table: Mapping, path: Path, picture: bytes) -> None:

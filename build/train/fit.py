@@ -78,12 +78,15 @@ def train(
     teachers = distillation.find(recipe, prepared, root)
     unseen.check_beginning(recipe.weights, prepared.split)
     known = record.decision_of(resume, recipe, prepared, seed, teachers) if resume else None
-    decision = known or hardware.decide(recipe, machine)
+    here = hardware.decide(recipe, machine)
+    decision = known or here
+    if told := hardware.other_machine(decision, here):
+        console.print(told, style="yellow")
     hardware.prepare(machine, decision, deterministic=recipe.deterministic)
     console.print(hardware.describe(recipe, machine, decision))
     if teachers:
         console.print(distillation.describe(recipe), markup=False)
-    with contextlib.ExitStack() as held:
+    with hardware.troubles_told(), contextlib.ExitStack() as held:
         stop = held.enter_context(StopSignal("step" if hosts.count == 1 else "epoch"))
         if resume and hosts.chief:
             held.enter_context(resume.locked())
@@ -279,7 +282,9 @@ class Training:
             first = next(epoch for epoch in range(total) if self.timetable.kind(epoch, total)[0] == name)
             with learner.trial(self.timetable.phase(first, total)):
                 for kind in (kind for kind in kinds if kind[0] == name):
-                    _, watch = self._steps(TRIAL, 0, kind, f"trying {kind[1]} px", limit=TRIAL_STEPS)
+                    # Where several steps are one call, the first call compiles and says nothing of the speed.
+                    limit = TRIAL_STEPS if learner.together == 1 else 3 * learner.together
+                    _, watch = self._steps(TRIAL, 0, kind, f"trying {kind[1]} px", limit=limit)
                     rates[kind], start = watch.seconds_an_image, watch.start_seconds
         self.timetable.costs = dataclasses.replace(self.timetable.costs, rates=rates, start=start)
 

@@ -6,15 +6,14 @@ console.print(describe(machine, decision))
 """
 
 import contextlib
-import shutil
 import subprocess
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import keras
 
 from build.errors import UserError
-from build.machine import check_backend, cores, multiplies_bfloat16
+from build.machine import check_backend, cores, multiplies_bfloat16, nvidia_smi
 from build.pretrain import shipped
 from build.recipe import Recipe
 from submission.applications import APPLICATIONS
@@ -83,6 +82,27 @@ class Decision:
         return "float32" if self.precision == BFLOAT16_PRODUCTS else self.precision
 
 
+MEMORY = ("CUDA_ERROR_OUT_OF_MEMORY",)
+ON_CPU = "on the CPU with CUDA_VISIBLE_DEVICES=-1"
+TROUBLES = (
+    (
+        MEMORY,
+        "The device's memory does not suffice; close other programs on it (nvidia-smi lists them), or take --set batch=32 or --size tiny.",
+    ),
+    (
+        ("CUDNN_STATUS", "DNN library"),
+        "cuDNN does not start on this GPU: its memory is taken (nvidia-smi tells), or LD_LIBRARY_PATH names another cuDNN; correct that, "
+        f"or train {ON_CPU}.",
+    ),
+    (
+        ("CUDA_ERROR_INVALID", "no kernel image"),
+        'This TensorFlow has no kernels for this GPU; train under JAX (nox -s install -- jax, pip install "jax[cuda12]", '
+        f"KERAS_BACKEND=jax) or {ON_CPU}.",
+    ),
+)
+"""Words of an error -> what to do."""
+
+
 def find() -> Machine:
     """Look at the machine through the backend in use."""
     backend = keras.backend.backend()
@@ -108,7 +128,7 @@ def find() -> Machine:
         _gpu_gib(names) if names else 0.0,
         tuple(capability or (0, 0)),
         multiplies_bfloat16(),
-        unseen_gpu=not names and shutil.which("nvidia-smi") is not None,
+        unseen_gpu=not names and nvidia_smi() is not None,
     )
 
 
@@ -117,7 +137,9 @@ def _gpu_gib(names: Collection[str]) -> float:
 
     The tool also shows cards that CUDA_VISIBLE_DEVICES hides from the framework; where no name fits, all count.
     """
-    command = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
+    if any("MIG" in name for name in names):  # a slice of a card, whose memory this tool shows as the whole card's
+        return 0.0
+    command = (nvidia_smi() or "nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
     with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
         cards = [line.rpartition(",") for line in done.stdout.splitlines() if line.strip()]
@@ -129,6 +151,21 @@ def _gpu_gib(names: Collection[str]) -> float:
 def is_out_of_memory(error: Exception) -> bool:
     """Whether a GPU's memory did not suffice: TensorFlow has a class of its own for it, JAX a word in the message."""
     return type(error).__name__ == "ResourceExhaustedError" or "RESOURCE_EXHAUSTED" in str(error)
+
+
+@contextlib.contextmanager
+def troubles_told() -> Iterator[None]:
+    """What a GPU and its libraries can refuse, wherever they are first used, is a UserError with one sentence."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # the backends' own classes have nothing in common
+        told = str(error)
+        for words, sentence in TROUBLES:
+            if any(word in told for word in words) or (words is MEMORY and is_out_of_memory(error)):
+                raise UserError(sentence) from error
+        raise
 
 
 def decide(recipe: Recipe, machine: Machine) -> Decision:
@@ -166,8 +203,9 @@ def decide(recipe: Recipe, machine: Machine) -> Decision:
         weights=weights,
         precision=recipe.precision if recipe.precision != "auto" else _precision(machine, has_products),
         xla=xla,
-        # On a CPU a step takes long enough; on a GPU Python would be seen between short steps.
-        steps_per_execution=GPU_STEPS_PER_EXECUTION if gpu else 1,
+        # On a CPU a step takes long enough; on a GPU Python would be seen between short steps. Keras' loop of several steps breaks under
+        # MirroredStrategy ("You must feed a value for placeholder tensor", github.com/keras-team/keras/issues/19246).
+        steps_per_execution=GPU_STEPS_PER_EXECUTION if gpu and replicas == 1 else 1,
         workers=max(2, machine.cores - 1) if gpu else 2,
         threads=machine.cores,
         replicas=replicas,
@@ -181,6 +219,16 @@ def _precision(machine: Machine, has_products: bool) -> str:
     if machine.capability >= BFLOAT16_CAPABILITY:
         return "mixed_bfloat16"
     return "mixed_float16" if machine.capability >= FLOAT16_CAPABILITY else "float32"
+
+
+def other_machine(known: Decision, here: Decision) -> str:
+    """A sentence where a run goes on as another machine decided; else ""."""
+    if (known.precision, known.xla) == (here.precision, here.xla):
+        return ""
+    return (
+        f"The run goes on as it began, in {known.precision} with XLA {'on' if known.xla else 'off'}; a new one would take "
+        f"{here.precision} with XLA {'on' if here.xla else 'off'} here."
+    )
 
 
 def describe(recipe: Recipe, machine: Machine, decision: Decision) -> str:
@@ -204,7 +252,7 @@ def describe(recipe: Recipe, machine: Machine, decision: Decision) -> str:
     if machine.unseen_gpu:
         command = 'pip install "jax[cuda12]"' if machine.backend == "jax" else "nox -s install -- gpu"
         told += (
-            f" NVIDIA's driver is here, but {machine.backend} sees no GPU: its CUDA libraries are missing ({command}), "
+            f" NVIDIA's driver is here, but {machine.backend} sees no GPU: a CUDA library is missing ({command}) or cannot be loaded, "
             "or CUDA_VISIBLE_DEVICES hides the card."
         )
     return told

@@ -98,6 +98,11 @@ class Learner:
         return self.steps_per_epoch * self.batch
 
     @property
+    def together(self) -> int:
+        """Steps that one call of the device makes."""
+        return max(1, min(self.decision.steps_per_execution, self.steps_per_epoch // 4))
+
+    @property
     def variables(self) -> tuple[list[keras.Variable], list[keras.Variable]]:
         """Of the network (weights, statistics, random generators) and of the present phase's optimizer."""
         return self.network.variables, self.model.optimizer.variables
@@ -114,7 +119,7 @@ class Learner:
                 loss=self._objective(),
                 metrics=[accuracy],
                 jit_compile=self.decision.xla,
-                steps_per_execution=max(1, min(self.decision.steps_per_execution, self.steps_per_epoch // 4)),
+                steps_per_execution=self.together,
             )
             # The wrapper that scales the loss has variables of its own.
             self.model.optimizer.build(self.model.trainable_variables)

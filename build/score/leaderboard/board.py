@@ -33,7 +33,7 @@ def advice(
     """Which of a team's entries to submit next, from their answers to the same images; sentences.
 
     team: None for the team of the latest entry. A zip that was judged several times is one entry here: it would share its own
-    chances. Raises UserError for a team without entries.
+    chances. Of those that the server scored already only the best takes part, to be beaten. Raises UserError for a team without entries.
     """
     team = team or next((entry.facts["team"] for entry in reversed(store.entries())), None)
     ours = [line for line in board.lines if line.team == team and line.kind != "reported"]
@@ -41,24 +41,37 @@ def advice(
         raise UserError(
             f"The team {team!r} has no entry here; expected one of {', '.join(board.quotas) or 'none yet'}."
         )
-    scored = sorted((line for line in ours if line.kind in ("recorded", "forecast")), key=lambda line: -line.score)
-    answered, passed_over, zips = {}, [], set()
-    for line in scored:
+    fresh, sent = (
+        sorted((line for line in ours if line.kind == kind), key=lambda line: -line.score)
+        for kind in ("forecast", "recorded")
+    )
+    passed_over = [
+        f"{line.id} was judged on {line.facts['seen']:,} cells that it was trained on and takes no part in the advice."
+        for line in ours
+        if line.facts.get("seen")
+    ]
+    best = next((line for line in sent if store.has_predictions(line.id)), None)
+    answered, zips = {}, set()
+    for line in [*fresh, *([best] if best else [])]:
         zip_sha256 = line.facts.get("zip_sha256") or line.id
-        if len(answered) < CONTENDERS and zip_sha256 not in zips and store.has_predictions(line.id):
+        full = len(answered) == (CONTENDERS if line is best or not best else CONTENDERS - 1)
+        if not full and zip_sha256 not in zips and store.has_predictions(line.id):
             try:
                 answered[line.id] = store.predictions(line.id)
                 zips.add(zip_sha256)
             except UserError as error:
                 passed_over.append(f"{line.id} takes no part in the advice: {error}")
-    if not answered:
+    if sent and not fresh:
+        sentences = [f"Every zip here was sent already; the best of them, {sent[0].id}, scored {sent[0].score:.4g}."]
+    elif not answered:
         sentences = ["No entry with stored answers yet: judge a zip (`nox -s score -- ZIP`) to have one."]
         if any(line.facts.get("synthetic") for line in ours):
             sentences.append("Drawn cells forecast nothing: judge on real ones, `nox -s score -- ZIP --data D`.")
     elif len(answered) == 1:
         sentences = [f"One entry to choose from, {next(iter(answered))}; a second one gives a comparison."]
     else:
-        sentences = choose(answered, rng=rng, hidden=hidden)
+        scored = {best.id: best.score} if best else {}
+        sentences = choose(answered, rng=rng, hidden=hidden, scored=scored)
     whose = [f"Of the entries of {team} (--team for another):"] if len(board.quotas) > 1 else []
     return [*whose, *passed_over, *sentences]
 

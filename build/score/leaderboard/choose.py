@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from build.errors import UserError
-from build.score.leaderboard.compare import HIDDEN, align, chances_of_first, compare, named
+from build.score.leaderboard.compare import HIDDEN, OTHER_SEEDS, align, chances_of_first, compare, named
 from build.score.leaderboard.predictions import Predictions
 
 
@@ -27,11 +27,18 @@ def _alike(answered: Mapping[str, Predictions], wanted: set[str]) -> tuple[list[
     return names, lost
 
 
-def choose(answered: Mapping[str, Predictions], *, rng: np.random.Generator, hidden: int = HIDDEN) -> list[str]:
+def choose(
+    answered: Mapping[str, Predictions],
+    *,
+    rng: np.random.Generator,
+    hidden: int = HIDDEN,
+    scored: Mapping[str, float] | None = None,
+) -> list[str]:
     """Which of several entries to submit: everyone's chance of ranking first, then the two likeliest side by side.
 
     answered: entry -> its answers, the best entry first; entries that were not judged on the first one's images, or not on those
-    of all its suites, are named and passed over. Returns sentences for the terminal and the page.
+    of all its suites, are named and passed over. scored: entry -> the server's score, of those that need no slot any more. Returns
+    sentences for the terminal and the page.
     """
     first = next(iter(answered))
     wanted = {suite.name for suite in align([answered[first]], [first])}
@@ -46,7 +53,7 @@ def choose(answered: Mapping[str, Predictions], *, rng: np.random.Generator, hid
         images = "images" if suites == wanted else f"images of {', '.join(sorted(suites))}"
         sentences.append(f"{name} was judged on other {images} than {first} and is not compared.")
     if len(names) == 1:
-        return [*sentences, "Judge both zips with the same data, seed and suites to compare them."]
+        return [*sentences, f"Judge both zips with the same data and suites to compare them; {OTHER_SEEDS}."]
     if len(names) > 2:
         suites = align([answered[name] for name in names], names)
         chances = chances_of_first(suites, rng=rng, hidden=hidden)
@@ -57,5 +64,5 @@ def choose(answered: Mapping[str, Predictions], *, rng: np.random.Generator, hid
         sentences.append(chance)
         names = [names[i] for i in order[:2]]
     first, second = names
-    result = compare(answered[first], answered[second], names=(first, second), rng=rng, hidden=hidden)
+    result = compare(answered[first], answered[second], names=(first, second), rng=rng, hidden=hidden, scored=scored)
     return [*sentences, *result.lines()]

@@ -8,7 +8,7 @@ exact test holds; over a suite, where an image is asked about several times, ima
 covered: training again with another seed, which often moves a score more than the choice of images does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,10 @@ HIDDEN = Recipe.hidden_images
 """Images in a hidden set, for the chances: a recipe's default; the real number is not public."""
 DRAWS = 2000
 SURE, LIKELY = 0.95, 0.8
+OTHER_SEEDS = (
+    "zips of different --seed were trained on each other's test cells, so train again with one --seed and tell the runs apart by recipe or "
+    "--member"
+)
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def align(entries: Sequence[Predictions], names: Sequence[str]) -> list[Suite]:
     if not shared:
         raise UserError(
             f"{' and '.join(names)} were not judged on the same images (another split, seed or suite definition); "
-            "judge both zips again with the same data and seed."
+            f"judge both zips again with the same data; {OTHER_SEEDS}."
         )
     groups: dict[str, list] = {}
     for key in shared:
@@ -191,31 +195,46 @@ def chances_of_first(
     return wins / draws
 
 
-def advise(names: tuple[str, str], suites: Sequence[Suite], chances: np.ndarray, hidden: int) -> str:
-    """One plain sentence: which entry is worth a slot, or that the images cannot tell."""
-    perturbed = deciding(suites)
+def advise(
+    names: tuple[str, str],
+    suites: Sequence[Suite],
+    chances: np.ndarray,
+    hidden: int,
+    scored: Mapping[str, float] | None = None,
+) -> str:
+    """One plain sentence: which entry is worth a slot, or that the images cannot tell.
+
+    scored: entry -> the server's score, of those that have it already.
+    """
+    perturbed, scored = deciding(suites), scored or {}
     # Suites count alike, as in the chances, however many conditions each has.
     gaps = [float(suite.right[:, 0].mean() - suite.right[:, 1].mean()) for suite in perturbed]
     gap = float(np.mean(gaps))
     disagreement = float(np.mean([(suite.right[:, 0] != suite.right[:, 1]).mean() for suite in perturbed]))
     better = int(chances[1] > chances[0])
+    known = next((f"{name} scored {scored[name]:.4g} already" for name in names if name in scored), "")
     if disagreement == 0:
-        return f"No difference at all: {names[0]} and {names[1]} give the same answers; submit either."
-    if chances[better] >= SURE:
-        return (
-            f"Submit {names[better]}: it ranks first in {chances[better]:.0%} of the hidden sets that our images allow."
-        )
+        use = f"{known}, so save the slot" if known else "submit either"
+        return f"No difference at all: {names[0]} and {names[1]} give the same answers; {use}."
     # Images at which a gap of this size would stand out of its own noise (two standard errors of a paired difference).
     spread = max(disagreement - gap**2, 1e-9)
     needed = int(np.ceil(4 * spread / gap**2)) if gap else None
     visible = 2 * np.sqrt(spread / hidden)
-    if chances[better] >= LIKELY:
+    disagree = min(gaps) < -visible and max(gaps) > visible
+    leads = ", ".join(f"{100 * one:+.1f} on {suite.name}" for one, suite in zip(gaps, perturbed, strict=True))
+    if chances[better] >= SURE:
+        but = f" The suites disagree, though: {names[0]} against {names[1]} is {leads} (points)." if disagree else ""
+        first = f"ranks first in {chances[better]:.0%} of the hidden sets that our images allow."
+        if names[better] in scored:
+            return f"Save the slot: {known}, and it {first}{but}"
+        return f"Submit {names[better]}: it {first}{but}"
+    if chances[better] >= LIKELY and not disagree:
+        use = f"{known}, so save the slot" if names[better] in scored else "worth a slot where one is to spare"
         return (
-            f"{names[better]} is probably better ({chances[better]:.0%}), not surely: worth a slot where one is to "
-            f"spare; {hidden:,} images show differences from about {100 * visible:.1f} points on."
+            f"{names[better]} is probably better ({chances[better]:.0%}), not surely: {use}; "
+            f"{hidden:,} images show differences from about {100 * visible:.1f} points on."
         )
-    if min(gaps) < -visible and max(gaps) > visible:
-        leads = ", ".join(f"{100 * one:+.1f} on {suite.name}" for one, suite in zip(gaps, perturbed, strict=True))
+    if disagree:
         return (
             f"The suites disagree: {names[0]} against {names[1]} is {leads} (points), so it depends on what the hidden set is like; "
             f"{names[better]} is ahead in {chances[better]:.0%} of the mixtures."
@@ -244,8 +263,9 @@ def compare(
     rng: np.random.Generator,
     hidden: int = HIDDEN,
     draws: int = DRAWS,
+    scored: Mapping[str, float] | None = None,
 ) -> Comparison:
-    """Compare two entries; UserError where they share no condition."""
+    """Compare two entries; UserError where they share no condition. scored: as `advise` takes it."""
     suites = align((first, second), names)
     chances = chances_of_first(suites, rng=rng, hidden=hidden, draws=draws)
     return Comparison(
@@ -253,6 +273,6 @@ def compare(
         differences(suites, rng=rng),
         (float(chances[0]), float(chances[1])),
         hidden,
-        advise(names, suites, chances, hidden),
+        advise(names, suites, chances, hidden, scored),
         named(suites),
     )

@@ -59,11 +59,25 @@ def public_point(pair: Pair) -> Point:
     return Point(log_odds(pair.perturbed), log_odds(pair.server), pair.repository, (0.0,) * len(OTHERS))
 
 
-def own_point(suites: Mapping[str, float], server: float = 0.5) -> Point:
-    """An entry of this store."""
-    x = log_odds(suites[ANCHOR])
-    differences = tuple(log_odds(suites[name]) - x if name in suites else 0.0 for name in OTHERS)
-    return Point(x, log_odds(server), OWN_SOURCE, differences)
+def own_point(suites: Mapping[str, float], server: float = 0.5, usual: Mapping[str, float] | None = None) -> Point:
+    """An entry of this store. usual: suite -> the mean difference of the entries with a record.
+
+    Differences are counted from the usual one, so that a suite that an entry was not judged on says nothing; one that no record speaks
+    of says nothing either, as nothing is known of its weight.
+    """
+    x, usual = log_odds(suites[ANCHOR]), usual or {}
+    known = {name: log_odds(suites[name]) - x - usual[name] for name in OTHERS if name in suites and name in usual}
+    return Point(x, log_odds(server), OWN_SOURCE, tuple(known.get(name, 0.0) for name in OTHERS))
+
+
+def usual_differences(own: Sequence[tuple[Mapping[str, float], float]]) -> dict[str, float]:
+    """Suite beyond the anchor -> the mean difference in log-odds from it, over the entries that were judged on it."""
+    found = {}
+    for name in OTHERS:
+        gaps = [log_odds(suites[name]) - log_odds(suites[ANCHOR]) for suites, _ in own if name in suites]
+        if gaps:
+            found[name] = float(np.mean(gaps))
+    return found
 
 
 class Forecaster:
@@ -76,7 +90,8 @@ class Forecaster:
         points = [public_point(pair) for pair in self.pairs]
         self.middle = float(np.mean([point.x for point in points]))
         self.noise, self.source_spread, self.slope_spread = max(GRID, key=lambda s: self._likelihood(points, s))
-        self.points = points + [own_point(suites, server) for suites, server in self.own]
+        self.usual = usual_differences(self.own)
+        self.points = points + [own_point(suites, server, self.usual) for suites, server in self.own]
         self.sources = tuple(dict.fromkeys((*(point.source for point in self.points), OWN_SOURCE)))
         self._fit()
 
@@ -124,10 +139,7 @@ class Forecaster:
         """
         if ANCHOR not in suites:
             return None
-        # Nothing is known of the weight of a suite that no record of one's own speaks of: its difference would only widen the interval
-        # by the prior, and the public pairs, from which the interval's coverage is known, have none.
-        spoken = {name for known, _ in self.own for name in known} | {ANCHOR}
-        mean, deviation = self._predict(own_point({name: suites[name] for name in suites if name in spoken}))
+        mean, deviation = self._predict(own_point(suites, usual=self.usual))
         # Few pairs estimate the noise: Student's t with their number less the offset, the slope and the noise itself.
         reach = float(t.ppf(0.5 + confidence / 2, max(2, len(self.points) - 3))) * deviation
         pairs = f"{len(self.pairs)} public pairs" + (f" and {len(self.own)} of your own" if self.own else "")

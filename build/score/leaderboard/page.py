@@ -6,7 +6,7 @@ tested.
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,6 +36,15 @@ def embed(value: dict) -> Markup:
     return Markup(text)  # noqa: S704 - escaped just above
 
 
+def places(board: Board, team: str) -> tuple[Callable[[float], int], int]:
+    """(the place among teams that a score of `team` would have, how many teams there are): a team counts by its best entry."""
+    best: dict[str, float] = {}
+    for line in board.standing:
+        if line.team != team and line.score is not None:
+            best[line.team] = max(line.score, best.get(line.team, 0.0))
+    return lambda score: 1 + sum(other > score for other in best.values()), len(best) + 1
+
+
 def tiles(board: Board) -> list[dict]:
     """The headline numbers."""
     ours = [line for line in board.standing if line.kind in ("recorded", "forecast")]
@@ -50,13 +59,9 @@ def tiles(board: Board) -> list[dict]:
                 "range": f"{best.low:.2f} to {best.high:.2f}" if best.low is not None else f"{best.phase} phase",
             }
         )
-        rows.append(
-            {
-                "name": "Place on this board",
-                "value": str(best.position),
-                "range": f"of {len(board.standing)} that stand",
-            }
-        )
+        place, teams = places(board, best.team)
+        reach = f"{place(best.high)} to {place(best.low)} by the forecast's interval, " if best.low is not None else ""
+        rows.append({"name": "Place", "value": str(place(best.score)), "range": f"{reach}of {teams} teams"})
     if theirs:
         rows.append({"name": "Best reported", "value": f"{max(theirs):.4g}", "range": f"{board.phase} phase, public"})
     error, what = board.forecaster.error()

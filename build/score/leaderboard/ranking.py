@@ -6,7 +6,8 @@ An entry's score is what the server was recorded to have said, else the forecast
 stand: the rule is about our own submissions.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from build.errors import UserError
@@ -71,6 +72,22 @@ class Board:
     def standing(self) -> tuple[Line, ...]:
         """The lines that have a position."""
         return tuple(line for line in self.lines if line.position)
+
+
+def shared(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries, each with what the server said about the same bytes, under whichever entry that was recorded."""
+    server: dict[str, dict] = {}
+    recorded: dict[str, dict] = {}
+    for entry in entries:
+        if digest := entry.facts.get("zip_sha256"):
+            server.setdefault(digest, {}).update(entry.server)
+            recorded.setdefault(digest, {}).update(entry.recorded)
+    found = []
+    for entry in entries:
+        digest = entry.facts.get("zip_sha256")
+        said = server.get(digest, entry.server), recorded.get(digest, entry.recorded)
+        found.append(replace(entry, server=said[0], recorded=said[1]))
+    return found
 
 
 def own_submission(entry: Entry, phase: str, forecast: dict | None, *, by_hand: bool) -> Submission:
@@ -147,12 +164,12 @@ def build(
     for name, value, known in (("rule", rule, RULES), ("phase", phase, PHASES)):
         if value not in known:
             raise UserError(f"There is no {name} {value!r}; choose among {', '.join(known)}.")
-    entries = store.entries()
+    stored = store.entries()
+    entries = shared(stored)
     by_id = {entry.id: entry for entry in entries}
     forecaster = Forecaster(store.pairs())
     forecasts = {
-        entry.id: forecaster.predict(entry.suites) if entry.suites and not entry.facts.get("synthetic") else None
-        for entry in entries
+        entry.id: forecaster.predict(entry.suites) if entry.suites and not entry.misled else None for entry in entries
     }
     actions = {name: [Action(*action) for action in store.actions(name)] for name in PHASES}
     by_hand = RULES[rule].manual
@@ -188,7 +205,7 @@ def build(
     lines += [own_line(e, None, phase, forecasts[e.id]) for e in reversed(entries) if e.id not in on_board]
     assert len(lines) == len(entries) + len(public)
 
-    used = [Submission(e.id, e.facts["team"], when, {}, p) for e in entries for p, when in e.recorded.items()]
+    used = [Submission(e.id, e.facts["team"], when, {}, p) for e in stored for p, when in e.recorded.items()]
     moment = now or datetime.now(UTC)
     quotas = {
         team: quota(used, owner=team, phase=phase, now=moment, per_day=per_day, total=total)

@@ -48,6 +48,11 @@ class Entry:
     """Phase -> when a score of it was first recorded."""
 
     @property
+    def misled(self) -> bool:
+        """Whether its accuracies forecast nothing: of drawn cells, or of cells that the zip was trained on."""
+        return bool(self.facts.get("synthetic") or self.facts.get("seen"))
+
+    @property
     def suites(self) -> dict[str, float]:
         """Suite -> accuracy."""
         return {name: suite["accuracy"] for name, suite in self.facts["scores"].items()}
@@ -60,6 +65,7 @@ def facts_of(card: Mapping) -> dict:
     return {
         "team": submission.get("team") or "this team",
         **{key: submission.get(key) for key in ("file", "zip_sha256", "zip_bytes", "weights_sha256", "commit", "run")},
+        "seen": submission.get("seen") or 0,
         "recipe": (card.get("recipe") or {}).get("name"),
         "status": "Finished" if card["outcome"].get("status") == "scored" else "Failed",
         "reason": card["outcome"].get("reason") or "",
@@ -208,7 +214,7 @@ class Store:
         found = []
         for entry in self.entries():
             scores = [entry.server[phase] for phase in PHASES if phase in entry.server]
-            if scores and entry.suites and not entry.facts.get("synthetic"):
+            if scores and entry.suites and not entry.misled:
                 found.append((entry.suites, scores[-1]))
         return found
 
