@@ -6,7 +6,10 @@ import sys
 # Before the framework is imported: its notices about CPU features and absent CUDA libraries hide what we print.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from build.cli import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from build.cli import main
+
+        sys.exit(main())
+    except KeyboardInterrupt:  # while it is still importing
+        sys.exit(130)

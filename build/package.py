@@ -26,7 +26,7 @@ from build.runs import Run, provenance
 from build.score import held_out
 from build.score.judge import Verdict
 from build.score.rehearsal import CACHE, DEFAULT_SUITES, Rehearsal, rehearse
-from build.score.suites import materialise
+from build.score.suites import load, materialise
 from submission import ensemble, weights
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -139,6 +139,9 @@ def package(
     recipe = dataclasses.replace(run.recipe, **{name: value for name, value in given.items() if value is not None})
     known = dataclasses.asdict(recipe) | {"name": " + ".join(member.recipe.name for member in (run, *others))}
     known["operations"] = sorted({operation for member in (run, *others) for operation in operations_of(member)})
+    asked = tuple(dict.fromkeys((*(suites or DEFAULT_SUITES), "held-out", "basic")))
+    for name in asked:
+        load(name)  # before a minute of measuring views
     held = held_out.of_run(run)
     make_folder(dist)
     with tempfile.TemporaryDirectory(dir=dist, prefix=".staged-") as scratch:
@@ -160,11 +163,10 @@ def package(
             "commit": _commit(),
             "weights_sha256": sha256(staged / WEIGHTS),
         }
-        names = tuple(dict.fromkeys((*(suites or DEFAULT_SUITES), "held-out", "basic")))
         rehearsal = rehearse(
             candidate,
             held,
-            suites=names,
+            suites=asked,
             rows=rows,
             submission=submission,
             recipe=known,

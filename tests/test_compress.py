@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -188,3 +189,16 @@ def test_lessons_are_training_cells_and_candidates_are_judged_on_validation_cell
     (one,) = validation_conditions(here, 8)
     np.testing.assert_array_equal(np.load(one.images_path), cells.images[split.validation])
     np.testing.assert_array_equal(one.labels, cells.labels[split.validation])
+
+
+def test_a_run_whose_file_was_moved_goes_on_with_the_cells_in_the_cache(here, monkeypatch, capsys):
+    before, _ = cells_of_run(here)
+    facts = here.facts
+    moved = dataclasses.replace(here)
+    monkeypatch.setattr(Run, "facts", facts | {"data": facts["data"] | {"source": "moved.npz"}})
+    found, _ = cells_of_run(moved)
+    np.testing.assert_array_equal(found.images, before.images)
+    assert "moved.npz, which run" in capsys.readouterr().err
+    shutil.rmtree("data")
+    with pytest.raises(UserError, match=r"The data of run .* cannot be read: .*moved\.npz.* Put it back there\."):
+        cells_of_run(moved)

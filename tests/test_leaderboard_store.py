@@ -14,14 +14,17 @@ import numpy as np
 import pytest
 
 from build.errors import UserError
+from build.score.leaderboard import ranking
 from build.score.leaderboard.lines import decode, encode
 from build.score.leaderboard.store import Store
+from build.score.scorecard import assemble
 
 ROOT = Path(__file__).resolve().parent.parent
 WRITER = """
 import json, sys, types
 import numpy as np
 from build.score.leaderboard.store import Store
+from build.score.scorecard import assemble
 folder, letter, count, card = sys.argv[1:]
 store, card = Store(folder), json.loads(card)
 card["submission"]["zip_sha256"] = letter * 8
@@ -254,3 +257,30 @@ def test_a_line_is_one_json_object_with_its_checksum():
     body = json.loads(line)
     assert decode(json.dumps({**body, "n": 0.2}).encode()) is None
     assert decode(b"[" * 100_000) is None
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_nobody_s(tmp_path, name):
+    store = judged.filled(Store(tmp_path / "board"))
+    with pytest.raises(UserError, match="got an empty one"):
+        store.record(name, 0.5)
+
+
+def test_nothing_is_recorded_where_the_rule_is_none(tmp_path):
+    store = judged.filled(Store(tmp_path / "board"))
+    before = store.path.read_bytes()
+    with pytest.raises(UserError, match="There is no rule 'Foo'"):
+        judged.printed(store, tmp_path / "p.html", record=("atto", 0.5), rule="Foo")
+    assert store.path.read_bytes() == before
+
+
+def test_another_competition_has_no_forecast_and_none_of_the_public_scores(tmp_path, monkeypatch):
+    store = judged.filled(Store(tmp_path / "board"))
+    monkeypatch.setattr(ranking, "COMPETITION", "leaves")
+    board = ranking.build(store)
+    assert {line.kind for line in board.lines} == {"none", "recorded", "failed"}
+    asked = judged.conditions()
+    given = judged.answers(asked, 0.9)
+    about = {"classes": judged.CLASSES, "outcome": {}, "submission": {}, "seed": 0}
+    assert assemble(asked, given, **about, competition="leaves")["forecast"] is None
+    assert assemble(asked, given, **about, competition="blood-cells")["forecast"]

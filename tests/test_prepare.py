@@ -11,7 +11,7 @@ from build.console import console
 from build.data import cache as store
 from build.data import prepare as prepare_module
 from build.data.prepare import Prepared, prepare
-from build.data.split import SIDES
+from build.data.split import SIDES, CannotSplit
 from build.errors import UserError
 from build.recipe import Recipe
 from submission import contract
@@ -260,3 +260,21 @@ def test_a_recipe_s_fold_and_validation_share_decide_about_the_split(source, tmp
     assert not np.intersect1d(first, second).size
     more = made(source, tmp_path, recipe=replace(RECIPE, validation_share=0.3)).split
     assert len(more.validation) > 2 * len(made(source, tmp_path).split.validation)
+
+
+def test_a_class_that_lost_its_cells_says_to_what_and_can_be_looked_at(tmp_path):
+    images = np.stack([np.asarray(smooth((96, 96), seed)) for seed in range(ROWS)])
+    labels = some_labels(ROWS)
+    rows = np.flatnonzero(labels == 0)
+    both = npz(
+        tmp_path, images=np.concatenate([images, images[rows]]), labels=np.concatenate([labels, labels[rows] + 1])
+    )
+    with pytest.raises(CannotSplit) as caught:
+        made(both, tmp_path)
+    assert "keeps 0 images" in sentence(caught)
+    assert (
+        f"of all rows {len(rows)} as conflict, {len(rows)} as duplicate were dropped: look at them with inspect"
+        in sentence(caught)
+    )
+    prepared = prepare(str(both), RECIPE, seed=0, cache=tmp_path / "cache", progress=False, whole=True)
+    assert len(prepared.split.train) == len(prepared.curation.kept) == ROWS - len(rows)

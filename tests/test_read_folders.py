@@ -248,3 +248,12 @@ def test_real_cells_are_read_by_their_folders_names(real_cells_folder, tmp_path)
     cells = read(tmp_path / "few", seed=0, cache=tmp_path / "cache")
     np.testing.assert_array_equal(cells.labels, np.repeat(np.arange(K), 3))
     assert cells.notes == ()
+
+
+def test_a_folder_with_the_file_in_it_names_the_file_and_what_macos_adds_is_no_class(tmp_path):
+    (tmp_path / "training_set.npz").touch()
+    with pytest.raises(UserError, match=r"is a folder; give the file in it: .*training_set\.npz"):
+        read(tmp_path, seed=0, cache=tmp_path / "cache")
+    folder = folder_of(tmp_path / "cells", contract.CLASSES)
+    (folder / "__MACOSX").mkdir()
+    assert len(read(folder, seed=0, cache=tmp_path / "cache").labels) == 2 * len(contract.CLASSES)

@@ -135,7 +135,7 @@ def test_a_missing_source_is_refused_naming_the_formats(tmp_path):
 
 
 def test_reading_holds_no_second_copy_of_the_images_in_memory(tmp_path):
-    images = np.zeros((1500, *contract.IMAGE_SHAPE), np.uint8)
+    images = np.full((1500, *contract.IMAGE_SHAPE), 200, np.uint8)
     path = npz(tmp_path, images=images, labels=some_labels(1500), save=np.savez_compressed)
     size = images.nbytes
     del images
@@ -189,3 +189,19 @@ def test_no_flipped_byte_of_the_archives_directory_ends_in_a_traceback_or_in_oth
             continue
         assert cells.images[15, 95, 95, 2] == some_images(16)[15, 95, 95, 2]
         assert cells.labels.tolist() == some_labels(16).tolist()
+
+
+@pytest.mark.parametrize("top", [0, 1])
+def test_images_that_are_black_are_refused(tmp_path, top):
+    """Pixels of 0..1 that became uint8 before they were multiplied."""
+    path = npz(tmp_path, images=np.minimum(some_images(16), top))
+    with pytest.raises(UserError) as caught:
+        read(path, seed=0, cache=tmp_path / "cache")
+    assert f"no pixel is above {top}, so they are black" in sentence(caught)
+    assert not list((tmp_path / "cache").glob("cells-*"))
+
+
+@pytest.mark.parametrize("source", ["", "  "])
+def test_an_empty_source_is_not_the_working_directory(tmp_path, source):
+    with pytest.raises(UserError, match="Expected a data source, got an empty one"):
+        read(source, seed=0, cache=tmp_path / "cache")

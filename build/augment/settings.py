@@ -57,6 +57,11 @@ def check(recipe: Recipe) -> None:
             raise UserError(
                 f"Recipe field {name} must not be negative, got {getattr(recipe, name)}; correct the recipe."
             )
+    for name, most in (("zoom", 4), ("translation", 1), ("stain", 1)):
+        if getattr(recipe, name) > most:
+            raise UserError(
+                f"Recipe field {name} must be from 0 to {most}, got {getattr(recipe, name):g}; it is a share, not a percentage."
+            )
     if not 0 <= recipe.shear < 80:
         raise UserError(
             f"Recipe field shear is an angle from 0 to below 80 degrees, got {recipe.shear}; correct the recipe."

@@ -15,6 +15,7 @@ from build.cli.options import (
 )
 from build.errors import UserError
 from build.recipe import Recipe
+from submission.contract import COMPETITION
 
 
 @click.command()
@@ -29,9 +30,14 @@ from build.recipe import Recipe
 )
 @click.option("--data", metavar="SOURCE", help="Judge on the test cells of this source (as for train) instead.")
 @click.option(
-    "--time-limit", metavar="S", type=FiniteRange(min=1), help="Seconds a job may take; default: 600, or the bundle's."
+    "--time-limit",
+    metavar="S",
+    type=FiniteRange(min=1, max=10**7),
+    help="Seconds a job may take; default: 600, or the bundle's.",
 )
-@click.option("--memory-limit", metavar="GIB", type=FiniteRange(min=0.1), help="Memory a container may take.")
+@click.option(
+    "--memory-limit", metavar="GIB", type=FiniteRange(min=0.1, max=2**20), help="Memory a container may take."
+)
 @engine_option
 @click.option("--image", default="", help="Docker image; default: the bundle's, else the description's of the server.")
 @click.option(
@@ -139,7 +145,7 @@ def leaderboard(record: tuple[str, str] | None, **options) -> None:
 @click.option(
     "--days", type=click.IntRange(min=1), default=14, show_default=True, help="Days of the development phase."
 )
-@click.option("--title", default="Blood cells", show_default=True)
+@click.option("--title", default=COMPETITION.replace("-", " ").capitalize(), show_default=True)
 @rows_option
 def bundle(data: str, seed: int, out: Path, start, days: int, title: str, rows: int) -> None:
     """Write a competition bundle with a development and a final phase that Codabench's unpacker accepts."""

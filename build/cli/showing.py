@@ -13,6 +13,8 @@ from build.machine import check_backend
 
 def show_data(prepared) -> None:
     """Print the table of classes: found, kept, train, validation, test."""
+    from collections import Counter
+
     from rich.table import Table
 
     from build.data.report import ClassRow, summary
@@ -24,6 +26,10 @@ def show_data(prepared) -> None:
     for row in summary(prepared):
         table.add_row(*map(str, row))
     console.print(table)
+    counts = Counter(one.reason for one in prepared.curation.dropped) if prepared.curation else {}
+    if counts:
+        told = ", ".join(f"{count:,} as {reason}" for reason, count in counts.items())
+        console.print(f"Left out: {told} (`nox -s inspect` shows them).", markup=False)
 
 
 @click.command()
@@ -43,6 +49,7 @@ def inspect(data: str, seed: int, quick: bool, out: Path) -> None:
 
     from build.data.prepare import prepare
     from build.data.report import reasons
+    from build.data.split import CannotSplit
     from build.files import check_writable
     from build.inspection import embedding, page
     from build.inspection.inspector import inspect as find
@@ -57,7 +64,13 @@ def inspect(data: str, seed: int, quick: bool, out: Path) -> None:
 
     if not left_out:
         check_backend()
-    prepared = prepare(data, Recipe(name="inspect"), seed=seed)
+    try:
+        prepared = prepare(data, Recipe(name="inspect"), seed=seed)
+    except CannotSplit as error:  # the cells are what is to be looked at
+        prepared = prepare(data, Recipe(name="inspect"), seed=seed, whole=True)
+        if len(prepared.curation.kept) < 20:
+            raise
+        console.print(f"These cells cannot be trained on yet: {error}", style="yellow", markup=False)
     show_data(prepared)
     table = Table(title="What was found")
     for column, justify in (("reason", "left"), ("count", "right"), ("first example", "left")):
@@ -67,6 +80,14 @@ def inspect(data: str, seed: int, quick: bool, out: Path) -> None:
     if table.rows:
         console.print(table)
     found = find(prepared, cache=Path("data"), network=not left_out, left_out=left_out)
+    if found.network and found.network.resemblance.agreement_all < 0.5:
+        share = found.network.resemblance.agreement_all
+        console.print(
+            f"Only {share:.0%} of the labels are those that the most alike cells bear: the labels may belong to other images "
+            "(shuffled or sorted apart), or the pixels are damaged. Compare some rows on the page before you train.",
+            style="bold yellow",
+            markup=False,
+        )
     beside = page.write(found, prepared.cells, out)
     if left_out:
         console.print(f"The network's part is left out. {left_out}", markup=False)

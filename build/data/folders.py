@@ -46,7 +46,11 @@ def read(folder: Path, *, cache: Path) -> Cells:
     class, and folders and files that cannot be read or decoded whole.
     """
     with explained(folder, "read"):
-        given = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        given = sorted(
+            entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__MACOSX"))
+        )
+    if not given and (files := sorted(folder.glob("*.npz"))):
+        raise UserError(f"{folder} is a folder; give the file in it: {files[0]}.")
     if not given:
         raise UserError(
             f"{folder} holds no folders; expected one folder of images a class, like {contract.CLASSES[0]}/."

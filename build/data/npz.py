@@ -165,7 +165,8 @@ def _check_images(path: Path, header: Header, labels: int, *, any_size: bool) ->
         )
     if header.dtype != np.uint8:
         raise UserError(
-            f"Images in {path} must be uint8 in 0..255, but are {header.dtype}; convert them and save again."
+            f"Images in {path} must be uint8 in 0..255, but are {header.dtype}; convert them (0..1 times 255, 16 bits divided by 257, "
+            "then rounded) and save again."
         )
     if shape[0] != labels:
         raise UserError(f"{path} holds {shape[0]} images but {labels} labels; expected one label an image.")
@@ -200,10 +201,12 @@ def _rows(path: Path, header: Header, handle: IO[bytes]) -> Iterator[np.ndarray]
 
 
 def _pieces(path: Path, headers: Sequence[tuple[Header, np.ndarray]]) -> Iterator[store.Piece]:
+    brightest = 0
     for header, labels in headers:
         done = 0
         with _array(path, header.name) as (_, handle):
             for images in _rows(path, header, handle):
+                brightest = max(brightest, int(images.max(initial=0)))
                 fitted = (
                     images
                     if images.shape[1:] == contract.IMAGE_SHAPE
@@ -211,6 +214,11 @@ def _pieces(path: Path, headers: Sequence[tuple[Header, np.ndarray]]) -> Iterato
                 )
                 yield fitted, labels[done : done + len(images)]
                 done += len(images)
+    if brightest <= 1:
+        raise UserError(
+            f"Images in {path} are uint8, but no pixel is above {brightest}, so they are black; expected 0..{contract.PIXEL_MAX}: multiply "
+            f"pixels of 0..1 by {contract.PIXEL_MAX} before they become uint8, and save again."
+        )
 
 
 @contextlib.contextmanager

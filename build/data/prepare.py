@@ -7,6 +7,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from build.data import curate as curation_module
 from build.data import features, foreign, near
 from build.data.cells import Cells
@@ -33,6 +35,7 @@ def prepare(
     cache: Path = Path("data"),
     progress: bool = True,
     cells: Cells | None = None,
+    whole: bool = False,
 ) -> Prepared:
     """Read, curate and split `source` with the shares of `recipe`, or for its fold; `cells`, where given, are the source's.
 
@@ -47,7 +50,10 @@ def prepare(
         "seed": seed,
         "stratified": "unstratified" not in recipe.defects,
     }
-    if recipe.folds:
+    if whole:
+        none = np.empty(0, np.int64)
+        parts = Split(curation.kept, none, none, curation.dropped, seed, cells.sha256)
+    elif recipe.folds:
         parts = fold(cells, curation, number=recipe.fold, folds=recipe.folds, **asked)
     else:
         parts = split(cells, curation, test_share=recipe.test_share, **asked)

@@ -37,6 +37,10 @@ def is_synthetic(source: str) -> bool:
 
 
 def _read(source: str, seed: int, cache: Path) -> Cells:
+    if not source.strip():
+        raise UserError(
+            "Expected a data source, got an empty one; give an npz file, a folder, medmnist:bloodmnist or synthetic."
+        )
     if is_synthetic(source):
         return synthetic.read(source, seed=seed, cache=cache)
     if source.startswith("medmnist:"):

@@ -8,6 +8,7 @@ parts = fold(cells, curation, number=0, folds=5, validation_share=0.1, seed=0)  
 import csv
 import dataclasses
 import io
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,10 @@ from submission import contract
 SIDES = ("train", "validation", "test")
 LEAST = 10
 """Fewest images a class may keep: below, a tenth of them is no image."""
+
+
+class CannotSplit(UserError):
+    """A class keeps too few cells to be split."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def split(
         )
     labels = cells.labels[curation.kept]
     group_class = labels[np.unique(curation.groups, return_index=True)[1]]
-    _check_enough(labels, group_class, cells.source)
+    _check_enough(labels, group_class, cells.source, curation.dropped)
     return _split(cells, curation, shares, seed, stratified=stratified)
 
 
@@ -144,9 +149,13 @@ def fold(
     starts, sizes = np.unique(curation.groups, return_index=True, return_counts=True)[1:]
     labels = cells.labels[curation.kept]
     group_class = labels[starts]
-    _check_enough(labels, group_class, cells.source)
+    _check_enough(labels, group_class, cells.source, curation.dropped)
     if not stratified:
         group_class = np.zeros_like(group_class)
+    if folds > len(starts):
+        raise UserError(
+            f"{cells.source} has {len(starts)} groups of near-duplicates, too few for {folds} folds; take fewer folds."
+        )
     fold_of_group = np.empty(len(starts), np.int64)
     for index in range(len(contract.CLASSES) if stratified else 1):
         members = np.flatnonzero(group_class == index)
@@ -172,14 +181,20 @@ def fold(
     return dataclasses.replace(parts, test=curation.kept[tested])
 
 
-def _check_enough(labels: np.ndarray, group_class: np.ndarray, source: str) -> None:
+def _check_enough(labels: np.ndarray, group_class: np.ndarray, source: str, dropped: tuple[Dropped, ...]) -> None:
     count = np.bincount(labels, minlength=len(contract.CLASSES))
     group_count = np.bincount(group_class, minlength=len(contract.CLASSES))
+    lost = ", ".join(f"{count} as {reason}" for reason, count in Counter(d.reason for d in dropped).items())
+    remedy = (
+        f"of all rows {lost} were dropped: look at them with inspect, correct the file or add images"
+        if lost
+        else "add images"
+    )
     for name, n, different in zip(contract.CLASSES, count, group_count, strict=True):
         if n < LEAST or different < len(SIDES):
-            raise UserError(
+            raise CannotSplit(
                 f"{name} keeps {n} images in {different} groups of near-duplicates from {source}; a split needs "
-                f"at least {LEAST} images in {len(SIDES)} groups a class; add images."
+                f"at least {LEAST} images in {len(SIDES)} groups a class; {remedy}."
             )
 
 

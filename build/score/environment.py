@@ -68,7 +68,7 @@ class ServerEnvironment:
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
-                f"{path} is no description of a server environment ({error!r}); take {DEFAULT.name} as a pattern."
+                f"{path} is no description of a server environment ({str(error)[:200]}); take {DEFAULT.name} as a pattern."
             ) from error
 
     @functools.cached_property

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from build.console import console
+from build.data import cache as store
 from build.data.cells import Cells
 from build.data.prepare import prepare
 from build.data.read import is_synthetic, read
@@ -77,13 +79,27 @@ def cells_of_run(run: Run, cache: Path = Path("data"), cells: Cells | None = Non
     facts = run.facts
     if "data" not in facts:
         raise UserError(f"Run {run.id} was stopped before its training began; train a new one.")
-    source, seed = facts["data"]["source"], facts["seed"]
-    cells = cells or read(source, seed=seed, cache=cache)
+    source = facts["data"]["source"]
+    cells = cells or _read(run, source, cache)
     if cells.sha256 != facts["data"]["sha256"]:
         raise UserError(
             f"The cells of {source} are not those that run {run.id} was trained on; put the old file back or train a new run."
         )
     return cells, split_of(run)
+
+
+def _read(run: Run, source: str, cache: Path) -> Cells:
+    """The cells of a run from its source, or, where that was moved since, from the cache."""
+    try:
+        return read(source, seed=run.facts["seed"], cache=cache)
+    except UserError as error:
+        if (kept := store.of_hash(Path(cache), run.facts["data"]["sha256"], source)) is None:
+            raise UserError(f"The data of run {run.id} cannot be read: {error} Put it back there.") from error
+        console.print(
+            f"{source}, which run {run.id} was trained on, cannot be read any more; its cells are in {cache}.",
+            markup=False,
+        )
+        return kept
 
 
 def of_data(source: str, seed: int = 0, cache: Path = Path("data")) -> HeldOut:

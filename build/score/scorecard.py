@@ -17,6 +17,7 @@ import numpy as np
 
 from build.errors import UserError
 from build.files import write_text
+from build.score.leaderboard import reported
 from build.score.leaderboard.forecast import Forecaster
 from build.score.metrics import clustered, measure, wilson
 from build.score.outcome import Outcome
@@ -261,7 +262,9 @@ def assemble(
         "gates": None,  # packaging fills them in
         "attention": None,  # and this, where the network is at hand (build/attention.py)
         "worst": worst_images(asked, answered) if asked else [],
-        "forecast": None if synthetic else Forecaster(own_pairs).predict(accuracies),
+        "forecast": None
+        if synthetic or competition not in ("", reported.COMPETITION)
+        else Forecaster(own_pairs).predict(accuracies),
     }
     if baseline is not None:
         card["baseline"] = compare_with(card, baseline, baseline_name or "baseline")

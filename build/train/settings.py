@@ -8,7 +8,13 @@ from build.runs import Run
 from submission.views import COUNTS
 from submission.weights import STORAGES
 
-_POSITIVE = ("teacher_temperature",)
+_POSITIVE = (
+    "teacher_temperature",
+    "time_limit",
+    "hidden_images",
+    "maximum_zip_mb",
+    "maximum_seconds_per_1000",
+)
 _NOT_NEGATIVE = (
     "learning_rate",
     "head_learning_rate",
@@ -54,6 +60,8 @@ def check(recipe: Recipe, seed: int) -> None:
             value = getattr(recipe, name)
             if not fits(value):
                 raise UserError(f"Recipe field {name} must be {expected}, got {value}; correct the recipe.")
+    if any(character.isspace() for character in recipe.name):
+        raise UserError(f"Recipe field name is part of commands: expected a name without spaces, got {recipe.name!r}.")
     if recipe.teachers and not recipe.teacher_weight:
         raise UserError(
             f"Recipe field teacher_weight is 0, so {', '.join(recipe.teachers)} would teach nothing; set it above 0 or name no teacher."

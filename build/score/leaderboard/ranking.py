@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from build.errors import UserError
 from build.score.leaderboard.forecast import Forecaster
+from build.score.leaderboard.reported import COMPETITION as REPORTED_COMPETITION
 from build.score.leaderboard.reported import REPORTED, Reported
 from build.score.leaderboard.rules import (
     FINISHED,
@@ -27,6 +28,7 @@ from build.score.leaderboard.rules import (
     standing,
 )
 from build.score.leaderboard.store import PHASES, Entry, Store
+from submission.contract import COMPETITION
 
 COLUMNS = (Column("score", "Score", precision=4),)
 REPORTED_ON = datetime(2024, 11, 24, tzinfo=UTC)
@@ -168,8 +170,11 @@ def build(
     entries = shared(stored)
     by_id = {entry.id: entry for entry in entries}
     forecaster = Forecaster(store.pairs())
+    known_here = COMPETITION == REPORTED_COMPETITION
+    reported &= known_here
     forecasts = {
-        entry.id: forecaster.predict(entry.suites) if entry.suites and not entry.misled else None for entry in entries
+        entry.id: forecaster.predict(entry.suites) if known_here and entry.suites and not entry.misled else None
+        for entry in entries
     }
     actions = {name: [Action(*action) for action in store.actions(name)] for name in PHASES}
     by_hand = RULES[rule].manual

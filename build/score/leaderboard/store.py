@@ -231,6 +231,8 @@ class Store:
 
         UserError where there is none or several.
         """
+        if not name.strip():
+            raise UserError("Expected the id, file or run of an entry, got an empty one.")
         entries = self.entries()
         exact = [entry for entry in entries if entry.id == name]
         found = exact or [

@@ -1,0 +1,40 @@
+"""Settings of a recipe that can never pass are refused before a training, by the field's name and with what it may be."""
+
+import dataclasses
+
+import pytest
+
+from build.augment import settings as augmentation
+from build.errors import UserError
+from build.recipes import RECIPES, find
+from build.train.settings import check
+
+PODIUM = find("podium")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_passes(name):
+    check(RECIPES[name], 0)
+    augmentation.check(RECIPES[name])
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("time_limit", 0, "must be above 0, got 0"),
+        ("hidden_images", -1, "must be above 0, got -1"),
+        ("maximum_zip_mb", -1.0, "must be above 0"),
+        ("maximum_seconds_per_1000", 0.0, "must be above 0"),
+        ("name", "my recipe", "a name without spaces"),
+    ],
+)
+def test_what_packaging_could_never_pass_is_said_before_the_training(field, value, says):
+    with pytest.raises(UserError, match=says) as caught:
+        check(dataclasses.replace(PODIUM, **{field: value}), 0)
+    assert field in str(caught.value)
+
+
+@pytest.mark.parametrize(("field", "value"), [("zoom", 25.0), ("translation", 20.0), ("stain", 30.0), ("zoom", 1e300)])
+def test_a_percentage_is_no_share(field, value):
+    with pytest.raises(UserError, match=f"{field} must be from 0 to .* it is a share, not a percentage"):
+        augmentation.check(dataclasses.replace(PODIUM, **{field: value}))
