@@ -154,13 +154,12 @@ def _key(method: Method, material: Material) -> str:
 
 def zip_bytes(path: Path) -> int:
     """Size of the whole submission's zip with this weights file."""
-    from build.package import METADATA, WEIGHTS, copy_code
+    from build.package import WEIGHTS, copy_code
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "zip"
         copy_code(folder)
         (folder / WEIGHTS).write_bytes(path.read_bytes())
-        (folder / METADATA).write_bytes(b"")
         write_zip(folder, Path(scratch) / "submission.zip")
         return (Path(scratch) / "submission.zip").stat().st_size
 
