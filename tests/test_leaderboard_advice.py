@@ -11,11 +11,17 @@ from build.score.leaderboard.store import Store
 ASKED = judged.conditions()
 
 
-def test_answers_that_cannot_be_read_are_passed_over_with_a_sentence(tmp_path):
+def zips(tmp_path, *shares: tuple[str, float]) -> Store:
+    """A board of zips, each named by the letter of its hash, with the share of its right answers."""
     store = Store(tmp_path / "board")
-    for letter, share in (("a", 0.9), ("b", 0.8), ("c", 0.6)):
+    for letter, share in shares:
         given = judged.answers(ASKED, share, seed=ord(letter))
         store.add(judged.card(ASKED, given, zip_sha256=letter * 64), ASKED, given)
+    return store
+
+
+def test_answers_that_cannot_be_read_are_passed_over_with_a_sentence(tmp_path):
+    store = zips(tmp_path, ("a", 0.9), ("b", 0.8), ("c", 0.6))
     store.predictions_path("aaaaaaaa").write_bytes(b"PK")
     said = judged.printed(store, tmp_path / "p.html")
     assert "aaaaaaaa takes no part in the advice: " in said
@@ -23,10 +29,7 @@ def test_answers_that_cannot_be_read_are_passed_over_with_a_sentence(tmp_path):
 
 
 def test_a_zip_that_was_judged_twice_is_one_entry_of_the_advice(tmp_path):
-    store = Store(tmp_path / "board")
-    for letter, share in (("a", 0.9), ("a", 0.9), ("b", 0.6)):
-        given = judged.answers(ASKED, share, seed=ord(letter))
-        store.add(judged.card(ASKED, given, zip_sha256=letter * 64), ASKED, given)
+    store = zips(tmp_path, ("a", 0.9), ("a", 0.9), ("b", 0.6))
     said = judged.printed(store, tmp_path / "p.html", hidden=700)
     assert "No difference at all" not in said
     assert "Submit aaaaaaaa" in said
@@ -59,16 +62,8 @@ def test_of_drawn_cells_nothing_is_forecast_and_nobody_is_advised_to_submit_them
     assert store.pairs() == []
 
 
-def judged_twice(tmp_path, shares):
-    store = Store(tmp_path / "board")
-    for letter, share in shares:
-        given = judged.answers(ASKED, share, seed=ord(letter))
-        store.add(judged.card(ASKED, given, zip_sha256=letter * 64), ASKED, given)
-    return store
-
-
 def test_what_the_server_scored_needs_no_slot_and_is_what_others_have_to_beat(tmp_path):
-    store = judged_twice(tmp_path, [("a", 0.9), ("b", 0.8)])
+    store = zips(tmp_path, ("a", 0.9), ("b", 0.8))
     store.record("aaaaaaaa", 0.7)
     store.record("bbbbbbbb", 0.9)
     said = judged.printed(store, tmp_path / "p.html")
@@ -85,7 +80,7 @@ def test_what_the_server_scored_needs_no_slot_and_is_what_others_have_to_beat(tm
 
 
 def test_bytes_that_the_server_scored_have_its_score_under_every_entry(tmp_path):
-    store = judged_twice(tmp_path, [("a", 0.9), ("a", 0.9)])
+    store = zips(tmp_path, ("a", 0.9), ("a", 0.9))
     store.record("aaaaaaaa", 0.6)
     board = build(store)
     lines = judged.lines_of(board)
@@ -97,7 +92,7 @@ def test_bytes_that_the_server_scored_have_its_score_under_every_entry(tmp_path)
 
 
 def test_a_zip_that_was_judged_on_its_own_training_cells_is_passed_over(tmp_path):
-    store = judged_twice(tmp_path, [("a", 0.8)])
+    store = zips(tmp_path, ("a", 0.8))
     given = judged.answers(ASKED, 0.97, seed=2)
     name = store.add(judged.card(ASKED, given, zip_sha256="b" * 64, seen=1070), ASKED, given)
     assert judged.lines_of(build(store))[name].kind == "none"
@@ -109,7 +104,7 @@ def test_a_zip_that_was_judged_on_its_own_training_cells_is_passed_over(tmp_path
 
 
 def test_zips_of_other_seeds_are_not_sent_to_be_judged_on_their_training_cells(tmp_path):
-    store = judged_twice(tmp_path, [("a", 0.8)])
+    store = zips(tmp_path, ("a", 0.8))
     other = judged.conditions(definition="other")
     given = judged.answers(other, 0.9)
     store.add(judged.card(other, given, zip_sha256="b" * 64), other, given)
