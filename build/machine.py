@@ -12,6 +12,15 @@ from build.errors import UserError
 
 BACKENDS = ("tensorflow", "jax")
 """Of keras, that the kit trains on."""
+WSL_TOOL = Path("/usr/lib/wsl/lib/nvidia-smi")
+CUDA_LIBRARIES = (
+    "nvjitlink/lib/libnvJitLink",
+    "cublas/lib/libcublasLt",
+    "cublas/lib/libcublas",
+    "cusparse/lib/libcusparse",
+    "cusolver/lib/libcusolver",
+)
+"""cuSOLVER below pip's folder `nvidia`, after what it needs."""
 
 
 def check_backend(name: str | None = None) -> None:
@@ -31,17 +40,6 @@ def check_backend(name: str | None = None) -> None:
         )
     if name == BACKENDS[0]:
         load_cuda()
-
-
-WSL_TOOL = Path("/usr/lib/wsl/lib/nvidia-smi")
-CUDA_LIBRARIES = (
-    "nvjitlink/lib/libnvJitLink",
-    "cublas/lib/libcublasLt",
-    "cublas/lib/libcublas",
-    "cusparse/lib/libcusparse",
-)
-CUDA_LIBRARIES += ("cusolver/lib/libcusolver",)
-"""cuSOLVER below pip's folder `nvidia`, after what it needs."""
 
 
 def nvidia_smi() -> str | None:

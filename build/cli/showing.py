@@ -13,8 +13,6 @@ from build.machine import check_backend
 
 def show_data(prepared) -> None:
     """Print the table of classes: found, kept, train, validation, test."""
-    from collections import Counter
-
     from rich.table import Table
 
     from build.data.report import ClassRow, summary
@@ -26,10 +24,6 @@ def show_data(prepared) -> None:
     for row in summary(prepared):
         table.add_row(*map(str, row))
     console.print(table)
-    counts = Counter(one.reason for one in prepared.curation.dropped) if prepared.curation else {}
-    if counts:
-        told = ", ".join(f"{count:,} as {reason}" for reason, count in counts.items())
-        console.print(f"Left out: {told} (`nox -s inspect` shows them).", markup=False)
 
 
 @click.command()

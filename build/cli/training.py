@@ -86,6 +86,7 @@ def train(
     """Train a recipe; leaves runs/ID/ with the recipe as used, split, history and weights."""
     import dataclasses
 
+    from build.data.curate import counted
     from build.data.prepare import prepare
     from build.data.read import is_synthetic
     from build.recipe_fields import read_settings
@@ -126,6 +127,8 @@ def train(
         console.print(SYNTHETIC_NOTICE)
     prepared = prepare(data, chosen, seed=seed)
     show_data(prepared)
+    if left_out := counted(prepared.curation.dropped):
+        console.print(f"Left out: {left_out} (`nox -s inspect` shows them).", markup=False)
 
     with muffled():  # imports the framework: where it can, after the data was found to be good
         from build.train import ensemble, fit, hardware

@@ -8,7 +8,6 @@ parts = fold(cells, curation, number=0, folds=5, validation_share=0.1, seed=0)  
 import csv
 import dataclasses
 import io
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from build import files
 from build.data.cells import Cells
-from build.data.curate import Curation, Dropped
+from build.data.curate import Curation, Dropped, counted
 from build.errors import UserError
 from submission import contract
 
@@ -184,7 +183,7 @@ def fold(
 def _check_enough(labels: np.ndarray, group_class: np.ndarray, source: str, dropped: tuple[Dropped, ...]) -> None:
     count = np.bincount(labels, minlength=len(contract.CLASSES))
     group_count = np.bincount(group_class, minlength=len(contract.CLASSES))
-    lost = ", ".join(f"{count} as {reason}" for reason, count in Counter(d.reason for d in dropped).items())
+    lost = counted(dropped)
     remedy = (
         f"of all rows {lost} were dropped: look at them with inspect, correct the file or add images"
         if lost

@@ -45,8 +45,8 @@ def write_program(name: str, folder: Path) -> Path:
 def _columns(suites: Sequence[str]) -> list[dict]:
     """Leaderboard columns: the metrics, and an accuracy for each suite where there are several."""
     entries = METRICS | {f"accuracy_{suite}": Metric(f"Accuracy: {suite}", True) for suite in suites if len(suites) > 1}
-    for key, title in ((key, metric.title) for key, metric in entries.items()):
-        if len(key) > LONGEST or len(title) > LONGEST:
+    for key, metric in entries.items():
+        if len(key) > LONGEST or len(metric.title) > LONGEST:
             raise UserError(f"The suite name in {key!r} is too long: a column's name may have {LONGEST} characters.")
     return [
         {

@@ -1,7 +1,8 @@
 """One job of a Codabench worker: its folders, its one or two containers side by side, and what it does with their output."""
 
+import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,6 +94,16 @@ def _hiding(settings: Settings, folder: Path) -> tuple[list[Mount], dict[str, st
     shutil.copytree(SERVER_ENVIRONMENT, hide, ignore=shutil.ignore_patterns("__pycache__"))
     reports.write_json(hide / "present.json", {"present": sorted(settings.environment.present)})
     return [Mount(hide, "/app/.server")], {"PYTHONPATH": "/app/.server"}
+
+
+@contextlib.contextmanager
+def own_copy(submission: Path, folder: Path) -> Iterator[Path]:
+    """A copy of the unpacked submission in the new `folder`, for one job, as the server unpacks one for each: it may write there."""
+    shutil.copytree(submission, folder)
+    try:
+        yield folder
+    finally:
+        discard(folder)
 
 
 def run_job(

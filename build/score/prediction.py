@@ -5,16 +5,14 @@ predicts about as many as the hidden set has, in a process of its own and under 
 """
 
 import dataclasses
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from build.score import diagnose, reports
 from build.score.competition import Task
-from build.score.job import Job, Settings, push_output, run_job
+from build.score.job import Job, Settings, own_copy, push_output, run_job
 from build.score.outcome import Failure, Finding, Log, Outcome
-from build.score.sandbox.launch import discard
 
 
 @dataclass
@@ -74,10 +72,7 @@ def predict(
 
 
 def _job(settings: Settings, task: Task, submission: Path, folder: Path, tick: Callable[[], None] | None) -> Job:
-    """One job on a copy of the submission, as the server unpacks one for each: what it writes beside itself ends with the job."""
-    own = folder.with_name(f"{folder.name}-submission")
-    shutil.copytree(submission, own)
-    try:
+    with own_copy(submission, folder.with_name(f"{folder.name}-submission")) as own:
         return run_job(
             settings,
             folder,
@@ -88,8 +83,6 @@ def _job(settings: Settings, task: Task, submission: Path, folder: Path, tick: C
             ingested=own,
             tick=tick,
         )
-    finally:
-        discard(own)
 
 
 def _measured(job: Job, outcome: Outcome) -> None:

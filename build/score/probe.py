@@ -5,7 +5,6 @@ A property that a recipe declares (it adapts to the batch it sees) is a note, no
 """
 
 import math
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,9 +13,8 @@ import numpy as np
 from build.score import diagnose, reports
 from build.score.bundle import write_program
 from build.score.competition import Task
-from build.score.job import Job, Settings, run_job
+from build.score.job import Job, Settings, own_copy, run_job
 from build.score.outcome import Failure, Finding, Log
-from build.score.sandbox.launch import discard
 from build.score.scores import last_line
 
 SAMPLE = 32
@@ -78,10 +76,10 @@ def probe(
     reports.write_json(data / "probes.json", {"classes": classes, "working_directory": place})
     program = write_program("probe_program", work / "program")
     task = Task(0, "probe", program, program, data, None)
-    own = work / "submission"  # a copy: the zip may write beside itself, as on the server
-    shutil.copytree(submission, own)
-    job = run_job(settings, work / "job", step="prediction", program=None, ingestion=program, task=task, ingested=own)
-    discard(own)
+    with own_copy(submission, work / "submission") as own:
+        job = run_job(
+            settings, work / "job", step="prediction", program=None, ingestion=program, task=task, ingested=own
+        )
     record = reports.read_json(job.output / "probes.json")
     found = judge_record(record, adapts=adapts)
     found.seconds, found.logs = job.seconds, job.logs

@@ -82,11 +82,12 @@ class Decision:
         return "float32" if self.precision == BFLOAT16_PRODUCTS else self.precision
 
 
-MEMORY = ("CUDA_ERROR_OUT_OF_MEMORY",)
+OUT_OF_MEMORY = ("ResourceExhaustedError", "RESOURCE_EXHAUSTED")
+"""TensorFlow has a class of its own for it, JAX a word in the message."""
 ON_CPU = "on the CPU with CUDA_VISIBLE_DEVICES=-1"
 TROUBLES = (
     (
-        MEMORY,
+        (*OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY"),
         "The device's memory does not suffice; close other programs on it (nvidia-smi lists them), or take --set batch=32 or --size tiny.",
     ),
     (
@@ -100,7 +101,7 @@ TROUBLES = (
         f"KERAS_BACKEND=jax) or {ON_CPU}.",
     ),
 )
-"""Words of an error -> what to do."""
+"""Words of an error, its class among them -> what to do."""
 
 
 def find() -> Machine:
@@ -149,8 +150,12 @@ def _gpu_gib(names: Collection[str]) -> float:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether a GPU's memory did not suffice: TensorFlow has a class of its own for it, JAX a word in the message."""
-    return type(error).__name__ == "ResourceExhaustedError" or "RESOURCE_EXHAUSTED" in str(error)
+    """Whether a GPU's memory did not suffice."""
+    return any(word in _named(error) for word in OUT_OF_MEMORY)
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 @contextlib.contextmanager
@@ -161,9 +166,8 @@ def troubles_told() -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # the backends' own classes have nothing in common
-        told = str(error)
         for words, sentence in TROUBLES:
-            if any(word in told for word in words) or (words is MEMORY and is_out_of_memory(error)):
+            if any(word in _named(error) for word in words):
                 raise UserError(sentence) from error
         raise
 

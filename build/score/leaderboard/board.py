@@ -17,9 +17,9 @@ from build.score.leaderboard import page
 from build.score.leaderboard.choose import choose
 from build.score.leaderboard.compare import HIDDEN
 from build.score.leaderboard.forecast import report
-from build.score.leaderboard.ranking import Board, build
+from build.score.leaderboard.ranking import Board, build, check_names
 from build.score.leaderboard.rules import RULES
-from build.score.leaderboard.store import DEFAULT, PHASES, Store
+from build.score.leaderboard.store import DEFAULT, Store
 from build.score.leaderboard.table import WIDE, table
 
 PAGE = Path("dist/leaderboard.html")
@@ -108,9 +108,7 @@ def main(
             sys.stdout.reconfigure(errors="backslashreplace")
         output = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     entries, rng = Store(store), np.random.default_rng(seed)
-    for name, value, known in (("rule", rule, RULES), ("phase", phase, PHASES)):
-        if value not in known:  # before anything is recorded
-            raise UserError(f"There is no {name} {value!r}; choose among {', '.join(known)}.")
+    check_names(rule, phase)  # before anything is recorded
     if record is not None:
         name, score = record
         output.print(

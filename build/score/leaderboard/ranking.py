@@ -148,6 +148,13 @@ def reported_line(reported: Reported, row: Row) -> Line:
     )
 
 
+def check_names(rule: str, phase: str) -> None:
+    """UserError for an unknown rule or phase."""
+    for name, value, known in (("rule", rule, RULES), ("phase", phase, PHASES)):
+        if value not in known:
+            raise UserError(f"There is no {name} {value!r}; choose among {', '.join(known)}.")
+
+
 def build(
     store: Store,
     *,
@@ -163,9 +170,7 @@ def build(
     The final phase starts with what stood on the development board (auto-migration). Raises UserError for an unknown
     rule or phase.
     """
-    for name, value, known in (("rule", rule, RULES), ("phase", phase, PHASES)):
-        if value not in known:
-            raise UserError(f"There is no {name} {value!r}; choose among {', '.join(known)}.")
+    check_names(rule, phase)
     stored = store.entries()
     entries = shared(stored)
     by_id = {entry.id: entry for entry in entries}

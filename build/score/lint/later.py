@@ -70,10 +70,7 @@ def _never_called(tree: ast.Module, used: Set[str]) -> set[ast.AST]:
         for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef)
         for child in node.body
-        if node.bases
-        or node.keywords
-        or getattr(child, "name", "").startswith("__")
-        or getattr(child, "name", "") == "predict"
+        if node.bases or node.keywords or (name := getattr(child, "name", "")).startswith("__") or name == "predict"
     }
     functions = [
         node
