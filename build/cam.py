@@ -15,9 +15,7 @@ from build.members import open_network
 from build.runs import Run
 from build.score import held_out
 from build.score.drawing import heat_over
-from build.score.suites import Condition, materialise
-
-CACHE = Path("data/suites")
+from build.score.suites import CACHE, Condition, materialise
 
 
 def cam(name: str, *, data: str | None, out: Path, rows: int) -> None:

@@ -25,8 +25,8 @@ from build.recipe import Recipe
 from build.runs import Run, provenance
 from build.score import held_out
 from build.score.judge import Verdict
-from build.score.rehearsal import CACHE, DEFAULT_SUITES, Rehearsal, rehearse
-from build.score.suites import load, materialise
+from build.score.rehearsal import DEFAULT_SUITES, Rehearsal, rehearse
+from build.score.suites import CACHE, load, materialise
 from submission import ensemble, weights
 
 ROOT = Path(__file__).resolve().parent.parent

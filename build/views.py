@@ -13,8 +13,7 @@ from build.console import console
 from build.recipe import Recipe
 from build.score.held_out import HeldOut, Rows
 from build.score.judge import Verdict, judge
-from build.score.rehearsal import CACHE
-from build.score.suites import choose_rows, materialise
+from build.score.suites import CACHE, choose_rows, materialise
 from submission.contract import IMAGE_SHAPE
 from submission.views import COUNTS, SYMMETRIES
 

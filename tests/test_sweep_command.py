@@ -20,6 +20,12 @@ def test_a_run_that_failed_is_an_exit_code_also_where_others_were_packed(tmp_pat
     assert cli.main(["sweep", "--data", "synthetic:160", "--recipes", "smoke", "--pack", "1"]) == code
 
 
+def test_recipes_without_a_name_are_not_taken_for_the_default(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["sweep", "--data", "synthetic:160", "--recipes", " ,"]) == 2
+    assert "Expected names of recipes" in capsys.readouterr().err
+
+
 @pytest.fixture
 def ray(monkeypatch) -> list[dict]:
     """Stands in for the package; returns what its `init` was given."""

@@ -122,6 +122,12 @@ def test_a_failure_is_counted_shown_and_tried_again_by_the_next_call(tmp_path, c
     assert [task.recipe.name for task in again.performed] == ["tiny"]
 
 
+def test_more_folds_than_a_class_has_images_are_refused_before_any_run(tmp_path, cache):
+    with pytest.raises(UserError) as caught:
+        sweep_of(Asked((TINY,), "synthetic:160", folds=21), tmp_path, cache)
+    assert "in synthetic:160, too few for 21 folds" in sentence(caught)
+
+
 def test_two_drivers_of_one_sweep_are_refused(tmp_path, cache):
     asked = Asked((TINY,), "synthetic:160")
     first, second = sweep_of(asked, tmp_path, cache), sweep_of(asked, tmp_path, cache)

@@ -91,6 +91,8 @@ def sweep(
     if options["search"]:
         parse(options["search"])  # refused before the data is read
     names = [name.strip() for name in recipes.split(",") if name.strip()]
+    if recipes and not names:
+        raise UserError(f"Expected names of recipes after --recipes, such as podium,podium-lite, got {recipes!r}.")
     names = names or [default(synthetic=is_synthetic(options["data"]), gpu=False)]
     given = {"epochs": epochs, "minutes": minutes}
     changes = {name: value for name, value in given.items() if value is not None}

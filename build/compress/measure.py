@@ -17,10 +17,9 @@ import numpy as np
 from build.console import bar
 from build.runs import Run
 from build.score.held_out import Rows, cells_of_run
-from build.score.suites import Condition, materialise
+from build.score.suites import CACHE, Condition, materialise
 
 SUITES = ("held-out", "microscopy", "stacked")
-CACHE = Path("data") / "suites"
 Z_95 = 1.96
 
 

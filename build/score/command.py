@@ -19,8 +19,8 @@ from build.score.environment import ServerEnvironment
 from build.score.held_out import HeldOut, Rows
 from build.score.judge import Verdict, judge
 from build.score.leaderboard.store import Store
-from build.score.rehearsal import CACHE, DEFAULT_SUITES, rehearse
-from build.score.suites import materialise
+from build.score.rehearsal import DEFAULT_SUITES, rehearse
+from build.score.suites import CACHE, materialise
 
 JUDGED = Path("dist/judged")
 PHASES = {"development": ("held-out", "basic"), "final": ("held-out", "basic", "microscopy", "stacked")}

@@ -18,12 +18,11 @@ from build.score import scorecard, transcript
 from build.score.held_out import HeldOut
 from build.score.judge import SCRATCH, Verdict, judge
 from build.score.leaderboard.store import Store
-from build.score.suites import ROWS_PER_CONDITION, materialise
+from build.score.suites import CACHE, ROWS_PER_CONDITION, materialise
 from submission.contract import CLASSES, COMPETITION
 
 DEFAULT_SUITES = ("held-out", "basic", "microscopy", "stacked")
 """What the gates and the forecast need, and the one made for microscopes; `imagenet-c`, `geometry` and `laboratory` by name."""
-CACHE = Path("data/suites")
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ SUITES: dict[str, Suite] = {
     )
 }
 ROWS_PER_CONDITION = 256
+CACHE = Path("data/suites")
+"""Where every command keeps the perturbed images that it made."""
 ROOT = Path(__file__).resolve().parents[2]
 
 

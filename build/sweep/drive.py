@@ -14,8 +14,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from build.console import console
+from build.data.cells import Cells
 from build.data.read import read
+from build.errors import UserError
 from build.files import write_text
 from build.recipe import Recipe
 from build.runs import Run
@@ -25,6 +29,7 @@ from build.sweep.board import Board
 from build.sweep.plan import Asked, Spot, spots, task_of
 from build.sweep.search import Search, parse
 from build.sweep.state import DONE, FAILED, PRUNED, Entry, State, Trial
+from submission.contract import CLASSES
 
 
 class Interrupted(KeyboardInterrupt):
@@ -38,6 +43,7 @@ class Sweep:
         """Read the data (UserError where it is bad), and what an earlier call of the same question left."""
         self.asked, self.root, self.cache = asked, Path(root), Path(cache)
         self.cells = read(asked.data, seed=0, cache=self.cache)
+        _check_folds(asked.folds, self.cells)
         self.id = asked.id(self.cells.sha256)
         self.folder = self.root / "sweeps" / self.id
         self.state = State.open(self.folder, asked, self.cells.sha256)
@@ -224,3 +230,13 @@ class Sweep:
         trial.over = True
         trial.value = statistics.fmean(scores) if len(scores) == len(self.spots) else None
         self.searches[trial.recipe].tell(trial.number, trial.value)
+
+
+def _check_folds(folds: int, cells: Cells) -> None:
+    """UserError where a class has too few images for a test side of every round beside the other sides: each run would fail by it."""
+    counts = np.bincount(cells.labels, minlength=len(CLASSES))
+    rarest = int(counts.argmin())
+    if counts[rarest] < folds:
+        raise UserError(
+            f"{CLASSES[rarest]} has {counts[rarest]} images in {cells.source}, too few for {folds} folds; take fewer folds or add images."
+        )

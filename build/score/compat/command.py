@@ -16,9 +16,9 @@ from build.score import held_out
 from build.score.compat.compare import TOLERANCE, Answer, Difference, ask, difference, fixture
 from build.score.compat.environments import NEWEST, VersionSet, choose, folder_of, provide, version_sets
 from build.score.held_out import HeldOut
+from build.score.suites import CACHE
 
 ROWS, QUICK_ROWS = 128, 32
-CACHE = Path("data/suites")
 NOT_INSTALLED, FAILS, DIFFERS, EQUAL, REFERENCE = "not installed", "fails", "differs", "equal", "reference"
 COLUMNS = ("set", "Python", "TensorFlow", "Keras", "numpy", "import + load", "labels", "logits", "verdict")
 
