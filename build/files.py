@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO
 
 import numpy as np
@@ -34,9 +35,11 @@ def explained(path: Path | str, done: str, remedy: str = "check its name and per
 
 
 def make_folder(path: Path, remedy: str = "check its name and permissions") -> None:
-    """Make a folder, and those above it, where there is none; UserError where it cannot be made."""
+    """Make a folder, and those above it, where there is none; UserError where it cannot be made or nothing can be put into it."""
     with explained(path, "written", remedy):
         path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def check_writable(path: Path) -> None:
@@ -80,6 +83,17 @@ def atomic(path: Path, mode: str = "wb") -> Iterator[IO]:
         if isinstance(error, OSError) and error.errno in FULL:
             raise UserError(f"{path} cannot be written ({error.strerror}); make room on its disk.") from error
         raise
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write one .npy, atomically, without pickles."""
+    with atomic(path) as file:
+        write_array(file, array)
+
+
+def write_array(file: IO, array: np.ndarray) -> None:
+    """As np.save does, but through the file's own `write`: what NumPy writes past it hides that the disk is full."""
+    np.lib.format.write_array(SimpleNamespace(write=file.write), np.asanyarray(array), allow_pickle=False)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.markup import escape
 from rich.table import Table
 
 from build import attention, views
 from build.compress.command import staged_weights
 from build.console import console, muffled
 from build.errors import UserError
-from build.files import make_folder, sha256, write_zip
+from build.files import locked, make_folder, sha256, write_zip
 from build.members import open_members, operations_of
 from build.recipe import Recipe
 from build.runs import Run, provenance
@@ -27,6 +28,7 @@ from build.score import held_out
 from build.score.judge import Verdict
 from build.score.rehearsal import DEFAULT_SUITES, Rehearsal, rehearse
 from build.score.suites import CACHE, load, materialise
+from build.standing import RUNNING
 from submission import ensemble, weights
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,8 +55,6 @@ SHIPPED = (
 WEIGHTS = "weights.npz"
 ATTENTION = 1000
 """Images of each set, at most, whose class activation maps are measured: half a minute."""
-"""An empty file of this name tells the worker that this is a code submission; without it the worker copies the whole
-submission, weights too, into the prediction's output, which counts against the team's storage (codabench#1438, #2007)."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class Gate:
     wanted: str
     came: str
     passed: bool
+    remedy: str
+    """What to do where it is missed."""
 
 
 def copy_code(folder: Path) -> None:
@@ -98,20 +100,35 @@ def stage(run: Run, recipe: Recipe, folder: Path, others: Sequence[Run] = (), *,
 def gates(verdict: Verdict, card: dict, recipe: Recipe, zip_bytes: int) -> list[Gate]:
     """The recipe's gates against what the judge found; a gate without a figure is missed."""
 
-    def gate(name: str, came: float | None, limit: float, form: str, least: bool) -> Gate:
+    def gate(name: str, came: float | None, limit: float, form: str, least: bool, remedy: str) -> Gate:
         wanted = f"at {'least' if least else 'most'} {form.format(limit)}"
         passed = came is not None and (came >= limit if least else came <= limit)
-        return Gate(name, wanted, "nothing" if came is None else form.format(came), passed)
+        return Gate(name, wanted, "nothing" if came is None else form.format(came), passed, remedy)
 
+    timing, rate = verdict.timing, "{:.1f} s per 1,000 images"
+    fast = "train a smaller size or fewer views (`train --set views=1`)"
+    lasts = gate("time", card["seconds_per_1000"], recipe.maximum_seconds_per_1000, rate, False, fast)
+    if lasts.passed and not timing.get("hidden_fits", True):
+        came = f"{timing['hidden_seconds']:,.0f} s for {timing['hidden_images']:,} images"
+        lasts = Gate("time", f"at most {verdict.outcome.time_limit:,.0f} s", came, False, fast)
     reason = "a score" if not verdict.exit_code else verdict.outcome.reason
+    called = "a record of them" if verdict.probed else "no record"
     clean = card["held_out"]["accuracy"] if card["held_out"] else None
+    learn = "train longer, on more cells or by another recipe"
+    small = "store it smaller (`compress --size-limit MB`) or train a smaller size"
     return [
-        Gate("runs as the worker would run it", "a score", reason, not verdict.exit_code),
-        Gate("the judge's unusual calls", "a record", "a record" if verdict.probed else "nothing", verdict.probed),
-        gate("held-out accuracy", clean, recipe.minimum_held_out, "{:.3f}", True),
-        gate("perturbed accuracy", card["perturbed_accuracy"], recipe.minimum_perturbed, "{:.3f}", True),
-        gate("zip size", zip_bytes / 1e6, recipe.maximum_zip_mb, "{:.1f} MB", False),
-        gate("time", card["seconds_per_1000"], recipe.maximum_seconds_per_1000, "{:.1f} s per 1,000 images", False),
+        Gate("runs as the worker would run it", "a score", reason, not verdict.exit_code, "mend what the judge names"),
+        Gate(
+            "calls in other ways (order, batches, dtypes)",
+            "a record of them",
+            called,
+            verdict.probed,
+            "see what the judge found",
+        ),
+        gate("held-out accuracy", clean, recipe.minimum_held_out, "{:.3f}", True, learn),
+        gate("perturbed accuracy", card["perturbed_accuracy"], recipe.minimum_perturbed, "{:.3f}", True, learn),
+        gate("zip size", zip_bytes / 1e6, recipe.maximum_zip_mb, "{:.1f} MB", False, small),
+        lasts,
     ]
 
 
@@ -143,6 +160,10 @@ def package(
     for name in asked:
         load(name)  # before a minute of measuring views
     held = held_out.of_run(run)
+    for member in (run, *others):
+        if member.facts.get("status") == RUNNING:
+            told = f"The training of run {member.id} has not ended, so its best epoch so far is packaged."
+            console.print(told, style="yellow", markup=False)
     make_folder(dist)
     with tempfile.TemporaryDirectory(dir=dist, prefix=".staged-") as scratch:
         staged, candidate = Path(scratch) / "zip", Path(scratch) / "submission.zip"
@@ -150,12 +171,13 @@ def package(
         if not recipe.views:
             stage(run, dataclasses.replace(recipe, views=1), staged, others)
             write_zip(staged, candidate)
-            count = views.measured(candidate, held, images=recipe.hidden_images, limit=recipe.time_limit, engine=engine)
+            count = views.measured(candidate, held, recipe=recipe, engine=engine)
             recipe = dataclasses.replace(recipe, views=count)
             known["views"] = count
         stage(run, recipe, staged, others)
         write_zip(staged, candidate)
-        console.print(f"Packaged run {title}: {candidate.stat().st_size / 1e6:.2f} MB. Judging it on {held.source}.")
+        megabytes = candidate.stat().st_size / 1e6
+        console.print(f"Packaged run {title}: {megabytes:.2f} MB. Judging it on {held.source}.", markup=False)
         submission = {
             "file": "submission.zip",
             "run": title,
@@ -182,8 +204,14 @@ def package(
         # Before the zip takes its name: what fails or is stopped here leaves the earlier zip beside its own scorecard.
         explain = _explainer(run)
         rehearsal.card["attention"] = _attention(explain, held, rehearsal.card, rows, run, bool(others))
-        _name(candidate, dist, keep=passed or force)
-    rehearsal.write(dist, explain=explain)
+        rehearsal.card["submission"]["file"] = "submission.zip" if passed or force else "rejected-submission.zip"
+        written = Path(scratch) / "scorecard"
+        written.mkdir()
+        rehearsal.write(written, explain=explain)
+        with locked(dist / ".lock"):  # two at once leave the zip and the scorecard of one of them
+            _name(candidate, dist, keep=passed or force)
+            for path in written.iterdir():
+                path.replace(dist / path.name)
     rehearsal.show()
     console.print(_table(found))
     return _say(rehearsal, found, dist, force)
@@ -225,11 +253,16 @@ def _say(rehearsal: Rehearsal, found: list[Gate], dist: Path, force: bool) -> in
         console.print(
             f"{dist / 'submission.zip'} MISSES {len(missed)} GATE(S) and was kept by --force. {reasons}.",
             style="bold red",
+            markup=False,
         )
         return 0
-    sentence = f"There is no {dist / 'submission.zip'}: {len(missed)} gate(s) missed. {reasons}. "
-    advice = f"The zip is {dist / 'rejected-submission.zip'}; train longer, with other gates (--set minimum_held_out=0.8), or use --force."
-    console.print(sentence + advice, style="bold red")
+    remedies = ", and ".join(dict.fromkeys(gate.remedy for gate in missed))
+    console.print(
+        f"There is no {dist / 'submission.zip'}: {len(missed)} gate(s) missed. {reasons}. "
+        f"The zip is {dist / 'rejected-submission.zip'}; {remedies}, or name this one submission.zip as it is by `package --force`.",
+        style="bold red",
+        markup=False,
+    )
     return 1
 
 
@@ -264,5 +297,5 @@ def _table(found: list[Gate]) -> Table:
         table.add_column(column)
     for gate in found:
         mark = "[green]passed[/]" if gate.passed else "[bold red]MISSED[/]"
-        table.add_row(gate.name, gate.wanted, gate.came, mark)
+        table.add_row(gate.name, gate.wanted, escape(gate.came), mark)
     return table

@@ -38,6 +38,9 @@ class Recipe:
     copies_alpha: float = 10.0
     copies_width: int = 2
     """AugMix of the balancing copies: the report's setting is a small severity, a high alpha and few chains."""
+    copies_augmix: str = "copies"
+    """Which images that AugMix changes: the "copies", as in the report (its trace then tells a class that has copies from one that has
+    none, and networks learn it), or as many of "any" class."""
     defects: tuple[str, ...] = ()
     """Known errors to be made on purpose, to measure what they cost: "blackened" clips the copies' pixels (0..255) to 0..1, "unstratified"
     splits without regard to the classes. Both are the report's (its notebook, cells 17 to 20)."""

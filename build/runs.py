@@ -199,8 +199,8 @@ class Run:
             yield
 
     @classmethod
-    def create(cls, root: Path | str, recipe: Recipe, **facts: object) -> "Run":
-        """Make a new run folder with the recipe and `facts` in it and point `latest` at it."""
+    def create(cls, root: Path | str, recipe: Recipe, *, latest: bool = True, **facts: object) -> "Run":
+        """Make a new run folder with the recipe and `facts` in it and, unless told otherwise, point `latest` at it."""
         root = Path(root)
         with explained(root, "written"):
             root.mkdir(parents=True, exist_ok=True)
@@ -215,7 +215,8 @@ class Run:
         run = cls(folder)
         write_text(run.recipe_path, recipe.to_json())
         run.update(id=run.id, created=now.isoformat(timespec="seconds"), **provenance(), **facts)
-        run.become_latest()
+        if latest:
+            run.become_latest()
         return run
 
     def become_latest(self) -> None:

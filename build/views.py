@@ -1,11 +1,12 @@
 """How many test-time views a zip gets: as many as a slower server still has time for, from the speed measured here.
 
-    recipe = dataclasses.replace(recipe, views=measured(zip_path, held, images=5000, limit=600, engine="auto"))
+    recipe = dataclasses.replace(recipe, views=measured(zip_path, held, recipe=recipe, engine="auto"))
 
 The zip is staged with one view first and judged on a few cells, in the sandbox that the rehearsal uses.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,6 +22,8 @@ SHARE = 0.25
 """Of the phase's limit that the chosen views may take here: nobody has said how fast the server is."""
 DEADLINE = 0.7
 """Of the phase's limit after which the predictor lowers the number of views by itself; what is left is for one view each."""
+QUARTER = 90.0
+"""Degrees."""
 ROWS = 256
 """Cells that the speed is measured on."""
 
@@ -30,23 +33,34 @@ def settings(recipe: Recipe) -> dict:
     return {"views": recipe.views} | ({"seconds": DEADLINE * recipe.time_limit} if recipe.views > 1 else {})
 
 
-def largest(seconds_per_1000: float, startup: float, *, images: int, limit: float) -> int:
-    """The largest number of flips and turns with which `images` take at most SHARE of `limit` seconds; at least 1.
+def known(recipe: Recipe) -> list[int]:
+    """The numbers of views whose flips and turns a network of this recipe has seen in training."""
+    turns = IMAGE_SHAPE[0] == IMAGE_SHAPE[1] and recipe.rotation >= QUARTER
+    # Without the second scale: a network that knows scales gains by it, one that does not loses up to four points.
+    most = 1 if not recipe.flip else len(SYMMETRIES) if turns else len(SYMMETRIES) - 1
+    return [count for count in COUNTS if count <= most]
+
+
+def largest(
+    seconds_per_1000: float, startup: float, *, images: int, limit: float, possible: Sequence[int] = COUNTS[:-1]
+) -> int:
+    """The largest of the `possible` numbers of views with which `images` take at most SHARE of `limit` seconds; at least 1.
 
     seconds_per_1000: of 1,000 images with one view; startup: seconds before the first image.
     """
-    square = IMAGE_SHAPE[0] == IMAGE_SHAPE[1]
-    # Without the second scale: a network that knows scales gains by it, one that does not loses up to four points.
-    possible = [count for count in COUNTS if count < len(SYMMETRIES) or (square and count == len(SYMMETRIES))]
     one = images / 1000 * seconds_per_1000
     return max((count for count in possible if startup + count * one <= SHARE * limit), default=1)
 
 
-def measured(zip_path, held: HeldOut, *, images: int, limit: float, engine: str) -> int:
-    """Judge a zip of one view on some held-out cells and return `largest` for `images` hidden ones; say so.
+def measured(zip_path, held: HeldOut, *, recipe: Recipe, engine: str) -> int:
+    """Judge a zip of one view on some held-out cells and return `largest` for the recipe's hidden images and limit; say so.
 
     1 where the zip fails: the rehearsal that follows tells why.
     """
+    possible, images, limit = known(recipe), recipe.hidden_images, recipe.time_limit
+    if possible == [1]:
+        console.print("Views: 1. The recipe trains without flips, so none are averaged.")
+        return 1
     chosen = choose_rows(held.labels, ROWS, rng=np.random.default_rng(held.seed))
     (once,) = materialise(("held-out",), Rows(held.images, chosen), held.labels[chosen], seed=held.seed, cache=CACHE)
     # Twice, because the first call traces and allocates as well: of 256 images that doubles the time, of 5,000 it is nothing.
@@ -57,7 +71,7 @@ def measured(zip_path, held: HeldOut, *, images: int, limit: float, engine: str)
         return 1
     rate = 1000 * min(spent) / len(chosen)
     startup = verdict.timing["startup_seconds"] + max(spent) - min(spent)
-    count = largest(rate, startup, images=images, limit=limit)
+    count = largest(rate, startup, images=images, limit=limit, possible=possible)
     console.print(
         f"Views: {count}. One takes {rate:.2f} s per 1,000 images after {startup:.1f} s to start, so {images:,} hidden images "
         f"take about {startup + count * images / 1000 * rate:.0f} of the phase's {limit:g} s; at most {SHARE:.0%} are used."

@@ -61,6 +61,19 @@ def test_the_originals_come_once_each_and_only_what_follows_is_marked_as_a_copy(
     assert made.copy.sum() == 4 * 40 - 82
 
 
+def test_augmix_of_the_copies_says_nothing_of_the_class_where_it_is_of_any():
+    labels = labels_of([6000, 3000, 600])
+    told, untold = (
+        plan(labels, recipe(balance_share=1.0, copies_augmix=way), rng=np.random.default_rng(0))
+        for way in ("copies", "any")
+    )
+    np.testing.assert_array_equal(told.rows, untold.rows)
+    assert told.copy.sum() == untold.copy.sum()
+    shares = [[one.copy[labels[one.rows] == k].mean() for k in range(3)] for one in (told, untold)]
+    assert shares[0] == [0, 0.5, 0.9]
+    assert np.ptp(shares[1]) < 0.05
+
+
 def test_a_share_is_rounded_up_so_that_no_class_stays_below_it(rng):
     assert plan(labels_of([3, 10]), recipe(balance="augment", balance_share=0.75), rng=rng).counts_seen.tolist() == [
         8,
@@ -140,6 +153,7 @@ def test_the_table_and_the_record_say_what_an_epoch_shows(rng):
     ("labels", "fields", "classes", "words"),
     [
         ([0, 1], {"balance": "sometimes"}, None, "none, weights, augment, both"),
+        ([0, 1], {"copies_augmix": "all"}, None, "copies_augmix is copies or any, got 'all'"),
         ([0, 1], {"balance_share": 1.5}, None, "balance_share must be from 0 to 1"),
         ([0, 1], {"balance_share": float("nan")}, None, "balance_share must be from 0 to 1"),
         ([], {}, 3, "no training images"),

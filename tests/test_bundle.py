@@ -18,6 +18,7 @@ import yaml
 from sklearn.metrics import precision_recall_fscore_support
 
 from build.errors import UserError
+from build.score import bundle
 from build.score.bundle import PROGRAMS, scoring_bundle, write_competition
 from build.score.bundle_pages import logo
 from build.score.competition import check, load
@@ -59,6 +60,35 @@ def competition(target: Path, folder: Path, rng: np.random.Generator, **settings
     sets = conditions(folder, rng, "clean.0", "noise.1", "blur.2")
     start = datetime.date(2024, 11, 8)
     return write_competition(target, development=sets[:2], final=sets, start=start, **settings)
+
+
+@pytest.mark.parametrize("name", ["bundle.zip", "bundle"])
+def test_a_bundle_that_was_stopped_midway_leaves_the_earlier_one(tmp_path, rng, monkeypatch, name):
+    target = competition(tmp_path / name, tmp_path, rng)
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    before = sorted(path.name for path in tmp_path.iterdir())
+    monkeypatch.setattr("build.score.bundle._write_yaml", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        competition(tmp_path / name, tmp_path, rng, title="Another")
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert check(target, tmp_path / "unpacked") == []
+
+
+def test_two_bundles_written_at_once_are_both_whole(tmp_path, rng, monkeypatch):
+    write, inner = bundle._write_yaml, []
+
+    def beside(folder, values):
+        if not inner:
+            inner.append(folder)
+            competition(tmp_path / "bundle.zip", tmp_path, rng)
+        write(folder, values)
+
+    monkeypatch.setattr("build.score.bundle._write_yaml", beside)
+    target = competition(tmp_path / "bundle.zip", tmp_path, rng)
+    assert check(target, tmp_path / "unpacked") == []
 
 
 def test_the_bundle_for_scoring_at_home_breaks_no_rule(tmp_path, rng):

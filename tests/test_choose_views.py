@@ -13,6 +13,7 @@ from submission.contract import IMAGE_SHAPE
 from tests.submissions import GOOD, model, pack
 
 RECIPE = dataclasses.replace(find("smoke"), views=8, time_limit=600.0)
+TIMED = dataclasses.replace(find("podium"), hidden_images=300, time_limit=60.0)
 
 
 @pytest.mark.parametrize(
@@ -33,9 +34,15 @@ def test_as_many_views_as_a_quarter_of_the_limit_holds(rate, startup, images, li
     assert views.largest(rate, startup, images=images, limit=limit) == count
 
 
-def test_oblong_images_get_no_quarter_turns(monkeypatch):
+def test_only_views_that_the_network_was_trained_with_are_averaged(monkeypatch, held):
+    assert views.known(find("podium")) == [1, 2, 4, 8]
+    assert views.known(dataclasses.replace(RECIPE, rotation=30.0)) == [1, 2, 4]
+    assert views.known(dataclasses.replace(RECIPE, flip=False)) == [1]
+    assert views.largest(0.001, 1, images=10, limit=600, possible=[1, 2, 4]) == 4
+    monkeypatch.setattr(views, "judge", lambda *_, **__: pytest.fail("there is nothing to choose"))
+    assert views.measured("x.zip", held, recipe=dataclasses.replace(RECIPE, flip=False), engine="plain") == 1
     monkeypatch.setattr(views, "IMAGE_SHAPE", (96, 64, 3))
-    assert views.largest(0.001, 1, images=10, limit=600) == 4
+    assert views.known(find("podium")) == [1, 2, 4]
 
 
 def test_a_zip_of_several_views_knows_its_deadline():
@@ -69,11 +76,11 @@ def test_the_zip_is_timed_as_the_worker_runs_it(seconds, first, count, held, tmp
     zip_path = pack(tmp_path / "s.zip", {"model.py": slow})
     # 40 images in 0.4 s are 10 s per 1,000: with 300 of them one view takes 3 s of the 15 that are to be had. What the first
     # call takes besides is paid once, whatever their number.
-    assert views.measured(zip_path, held, images=300, limit=60, engine="plain") == count
+    assert views.measured(zip_path, held, recipe=TIMED, engine="plain") == count
     assert f"Views: {count}. One takes" in capfd.readouterr().err
 
 
 def test_a_zip_that_fails_gets_one_view(held, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     zip_path = pack(tmp_path / "s.zip", {"model.py": model("raise ValueError('no')")})
-    assert views.measured(zip_path, held, images=300, limit=60, engine="plain") == 1
+    assert views.measured(zip_path, held, recipe=TIMED, engine="plain") == 1

@@ -5,8 +5,10 @@ import errno
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -276,6 +278,23 @@ def test_a_full_disk_is_one_sentence_whoever_met_it(monkeypatch, capsys, number,
         return
     assert cli.main(["train"]) == 2
     assert "make room on it" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_scheduler_s_sigterm_ends_a_command_as_ctrl_c_does(monkeypatch):
+    undone = []
+
+    def work(**_):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        finally:
+            undone.append(True)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(cli.app, "main", work)
+    assert cli.main([]) == 130
+    assert undone
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_ctrl_c_is_exit_code_130(monkeypatch, capsys):

@@ -4,12 +4,14 @@ import dataclasses
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from build.errors import UserError
+from build.files import locked
 from build.score.compat import command, compare, environments
 from build.score.compat.compare import Answer, ask, difference, fixture
 from build.score.compat.environments import NEWEST, Environment, VersionSet, choose, provide, version_sets
@@ -239,6 +241,20 @@ class Installer:
         return subprocess.CompletedProcess(arguments, int(bool(failed)), "", "first\nNo solution found.\n")
 
 
+def test_an_environment_that_another_process_makes_is_waited_for(monkeypatch, tmp_path):
+    monkeypatch.setattr(environments.subprocess, "run", Installer())
+    monkeypatch.setattr(environments.shutil, "which", lambda name: f"/bin/{name}")
+    (versions,) = sets("2.17")
+    made = threading.Thread(target=provide, args=(versions, tmp_path))
+    with locked(tmp_path / ".compat-2.17.lock"):
+        made.start()
+        made.join(0.3)
+        assert made.is_alive()
+        assert not (tmp_path / "compat-2.17").exists()
+    made.join(30)
+    assert (tmp_path / "compat-2.17" / "bin" / "python").exists()
+
+
 def test_an_environment_is_made_once_and_anew_for_other_requirements(monkeypatch, tmp_path):
     installer = Installer()
     monkeypatch.setattr(environments.subprocess, "run", installer)
@@ -260,7 +276,7 @@ def test_what_cannot_be_installed_is_a_sentence_and_leaves_nothing(monkeypatch, 
     monkeypatch.setattr(environments.subprocess, "run", Installer(fails="install"))
     (versions,) = sets("2.17")
     assert provide(versions, tmp_path) == Environment(None, "uv pip failed: No solution found.")
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".compat-2.17.lock"]
     monkeypatch.setattr(environments, "NEEDED_BYTES", 1e18)
     assert "GB of disk are free" in provide(versions, tmp_path).problem
     monkeypatch.setattr(environments, "NEEDED_BYTES", 0)

@@ -83,6 +83,11 @@ def test_weights_that_belong_to_other_weights_are_refused(here, monkeypatch):
     report.unlink()
     with pytest.raises(UserError, match="make them again"):
         command.staged_weights(here)
+    (here.folder / "compressed.npz").unlink()
+    assert command.staged_weights(here) is None
+    report.write_text(json.dumps({"chosen": "float16"}))  # a compress that was stopped left no weights
+    with pytest.raises(UserError, match="float16 was chosen, and its weights are not there"):
+        command.staged_weights(here)
 
 
 def test_what_is_damaged_is_made_again_or_told(here, monkeypatch):

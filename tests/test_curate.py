@@ -149,6 +149,31 @@ def test_a_few_cells_under_another_light_stay(drawn):
     assert by_reason(curation, "foreign") == []
 
 
+def test_a_rare_class_of_its_own_colours_stays(drawn):
+    """Colours alone are no reason where they are a class's own; a single picture in another class is still foreign."""
+    images, labels = drawn
+    picture = foreign_pictures()["squares"]
+    rare = int(np.flatnonzero(labels == 3)[0])
+    kept = labels != 3
+    kept[rare] = True
+    changed = images.copy()
+    changed[rare] = picture
+    curation = curate(cells_of(changed[kept], labels[kept]), progress=False)
+    assert by_reason(curation, "foreign") == []
+    changed = images.copy()
+    changed[rare] = picture
+    assert by_reason(curate(cells_of(changed, labels), progress=False), "foreign") == [rare]
+
+
+def test_pictures_of_a_fixed_camera_stay_each_in_a_group_of_its_own(drawn, rng, capsys):
+    images, _ = drawn
+    noise = rng.normal(0, 4, (80, *images.shape[1:]))
+    fixed = np.clip(images[0] + noise, 0, 255).astype(np.uint8)
+    curation = curate(cells_of(fixed, np.arange(80) % K), progress=False)
+    assert len(set(curation.groups.tolist())) == 80
+    assert "alike by nature" in " ".join(capsys.readouterr().err.split())
+
+
 def test_where_many_pictures_are_isolated_colours_alone_drop_none():
     assert not any(
         v.foreign for v in foreign.judge(np.array([0.1] * 80 + [0.9] * 20), np.ones(100, int), np.zeros(100, bool))

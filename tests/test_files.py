@@ -2,13 +2,26 @@
 
 import errno
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from cell_files import sentence
 
 from build.errors import UserError
-from build.files import arrays, atomic, check_writable, explained, locked, write_text
+from build.files import (
+    arrays,
+    atomic,
+    check_writable,
+    explained,
+    locked,
+    make_folder,
+    save_array,
+    write_array,
+    write_text,
+)
+
+DISK_FULL = Path("/dev/full")
 
 
 def test_a_block_that_ends_in_an_error_leaves_the_old_file(tmp_path):
@@ -44,6 +57,27 @@ def test_a_disk_that_fills_amid_a_file_is_a_sentence_and_the_old_one_stays(tmp_p
     assert kind is OSError or "make room" in sentence(caught)
     assert (tmp_path / "page.html").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+@pytest.mark.skipif(not DISK_FULL.exists(), reason="a disk that is always full is Linux'")
+def test_an_array_that_meets_a_full_disk_says_so_by_its_number():
+    """np.save hides it: its error has none."""
+    with DISK_FULL.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left") as caught:
+        write_array(file, np.zeros((300, 300)))
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_an_array_comes_back(tmp_path):
+    array = np.arange(24, dtype=np.float32).reshape(2, 3, 4)[:, ::2]
+    save_array(tmp_path / "a.npy", array)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy", allow_pickle=False), array)
+
+
+def test_a_folder_that_nothing_can_be_put_into_is_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr("build.files.os.access", lambda *_: False)  # root may write anywhere
+    with pytest.raises(UserError) as caught:
+        make_folder(tmp_path)
+    assert "cannot be written (Permission denied)" in sentence(caught)
 
 
 def test_arrays_with_a_damaged_header_are_no_whole_file(tmp_path):

@@ -242,6 +242,30 @@ def test_a_run_of_more_gpus_than_are_here_is_not_resumed(cells, tmp_path):
         train(run.recipe, cells, seed=0, resume=run, root=tmp_path)
 
 
+def test_what_was_trained_last_is_the_latest_whatever_was_begun_beside_it(cells, tmp_path):
+    recipe = dataclasses.replace(RECIPE, epochs=2)
+    first = train(recipe, cells, seed=0, root=tmp_path, watch=lambda run, history: len(history) == 1)
+    beside = []
+
+    def another(run, _history):
+        beside.extend([] if beside else [Run.create(tmp_path, recipe)])
+        assert Run.open("latest", tmp_path) == beside[0]
+        return False
+
+    assert train(recipe, cells, seed=1, root=tmp_path, watch=another) == Run.open("latest", tmp_path)
+    train(recipe, cells, seed=0, resume=first, root=tmp_path)
+    assert Run.open("latest", tmp_path) == first
+
+
+def test_a_run_killed_between_its_last_checkpoint_and_its_end_is_finished_by_resuming(cells, tmp_path, monkeypatch):
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    run = train(recipe, cells, seed=0, root=tmp_path)
+    whole = run.facts
+    run.update(status="running", result=None)
+    assert train(recipe, cells, seed=0, resume=run, root=tmp_path).facts["status"] == "finished"
+    assert run.facts["result"] == whole["result"]
+
+
 def test_a_training_that_diverges_is_one_sentence_and_keeps_what_was_good(cells, tmp_path):
     recipe = dataclasses.replace(RECIPE, learning_rate=1e30, warmup_epochs=0.0)
     with pytest.raises(UserError, match=r"diverged in epoch 1 .*lower the recipe's learning rate") as error:

@@ -97,6 +97,39 @@ def test_the_memory_of_a_hidden_set_is_forecast(tmp_path):
     assert any(line.startswith("5,000 images in one call would take about") for line in printed(verdict).splitlines())
 
 
+def test_many_classes_fit_a_terminal():
+    names = [f"kind {index}" for index in range(20)]
+    rows = [{"name": name, "n": 10, "precision": 0.123, "recall": 0.9, "f1": 0.5} for name in names]
+    confusion = (9 * np.eye(20, dtype=int) + np.roll(np.eye(20, dtype=int), 3, axis=1)).tolist()
+    held = {"precision": 0.1, "recall": 0.2, "f1": 0.3, "classes": rows, "confusion": confusion}
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(transcript.classes({"held_out": held, "classes": names}))
+    said = console.export_text()
+    assert said.count("0.123") == 20
+    assert "3 kind 3, 1 times" in said
+
+
+def test_a_full_disk_here_is_no_verdict_on_the_zip(tmp_path, monkeypatch):
+    failing = source(model('raise OSError(28, "No space left on device")'))(tmp_path / "s.zip")
+    verdict = judge(failing, [cells(tmp_path)], scratch=tmp_path / "scratch")
+    assert "No space left" in verdict.sentence  # there is room here, so it met a limit of its own
+    monkeypatch.setattr("build.score.judge.LEAST_FREE", 2**60)
+    with pytest.raises(UserError, match="was full while the zip was judged"):
+        judge(failing, [cells(tmp_path)], scratch=tmp_path / "scratch")
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_hidden_set_that_a_job_has_no_time_for_is_a_warning(tmp_path):
+    slow = source(model(f"import time\ntime.sleep(0.1)\nreturn {LABELS}"))(tmp_path / "s.zip")
+    verdicts = [
+        judge(slow, [cells(tmp_path)], scratch=tmp_path / "scratch", hidden=hidden, time_limit=30, probes=False)
+        for hidden in (12, 1_000_000)
+    ]
+    assert [[f.severity for f in verdict.findings if f.rule == "too-slow"] for verdict in verdicts] == [[], ["warning"]]
+    assert "The hidden set's 1,000,000 images would take" in printed(verdicts[1])
+    assert "a job may take 30 s" in printed(verdicts[1])
+
+
 def test_the_log_of_a_prediction_step_that_failed_is_shown_although_the_zip_scored(tmp_path):
     members = {"metadata": "command: python3 -c print(1/0)"}
     verdict = judge(also(members)(tmp_path / "s.zip"), [cells(tmp_path)], scratch=tmp_path / "scratch", probes=False)
@@ -251,6 +284,7 @@ def test_rows_are_read_when_they_are_asked_for():
 
 def test_the_next_scorecard_s_forecast_learns_from_a_recorded_score(tmp_path, held, monkeypatch):
     taught = []
+    monkeypatch.setattr("build.score.scorecard.why_not", lambda card: "")  # though the suite `stacked` was not asked
     monkeypatch.setattr("build.score.scorecard.Forecaster", lambda own: taught.append(list(own)) or Forecaster(own))
     first = rehearsed(good(tmp_path / "s.zip"), held, tmp_path, probes=False)
     Store(tmp_path / "store").record(first.entry, 0.6)

@@ -1,9 +1,13 @@
 """Which entry to submit: of one team, each zip once, none whose answers say nothing."""
 
+import hashlib
+
 import judged
+import numpy as np
 import pytest
 
 from build.errors import UserError
+from build.score.leaderboard import board, ranking
 from build.score.leaderboard.page import tiles
 from build.score.leaderboard.ranking import build
 from build.score.leaderboard.store import Store
@@ -89,6 +93,30 @@ def test_bytes_that_the_server_scored_have_its_score_under_every_entry(tmp_path)
     assert len(store.pairs()) == 1
     (best,) = (tile for tile in tiles(board) if tile["name"].startswith("Best of yours"))
     assert (best["name"], best["value"]) == ("Best of yours, recorded", "0.60")
+
+
+def test_entries_without_a_forecast_are_compared_by_their_answers(tmp_path):
+    """Judged without `stacked`, or for a competition that no public score is known of."""
+    store, asked = Store(tmp_path), judged.conditions({"held-out": ("none",), "basic": ("blur", "noise")})
+    for seed, (run, share) in enumerate({"weak": 0.5, "strong": 0.9}.items()):
+        given = judged.answers(asked, share, seed=seed)
+        store.add(judged.card(asked, given, run=run, zip_sha256=f"{seed}" * 64), asked, given)
+    strong = store.entries()[1]
+    found = board.advice(ranking.build(store), store, rng=np.random.default_rng(0), folder=tmp_path)
+    assert found[-1].startswith(f"Submit {strong.id}: it ranks first")
+    assert any(f"{strong.id} is podium strong, no zip in {tmp_path}" in sentence for sentence in found)
+    assert any("`nox -s package -- strong` makes it again" in sentence for sentence in found)
+
+
+def test_the_advice_names_the_file_of_an_entry(tmp_path):
+    store, asked = Store(tmp_path / "store"), judged.conditions()
+    (tmp_path / "previous-submission.zip").write_bytes(b"strong")
+    for seed, (run, share) in enumerate({"weak": 0.5, "strong": 0.9}.items()):
+        given = judged.answers(asked, share, seed=seed)
+        facts = {"run": run, "zip_sha256": hashlib.sha256(run.encode()).hexdigest()}
+        store.add(judged.card(asked, given, **facts), asked, given)
+    found = board.advice(ranking.build(store), store, rng=np.random.default_rng(0), folder=tmp_path)
+    assert any(f"is podium strong, the file {tmp_path / 'previous-submission.zip'}." in one for one in found)
 
 
 def test_a_zip_that_was_judged_on_its_own_training_cells_is_passed_over(tmp_path):

@@ -161,6 +161,20 @@ def test_chromium_draws_the_page(page, tmp_path):
     assert shot.stat().st_size > 50_000
 
 
+def test_what_the_server_recorded_stays_the_first_figure_though_a_forecast_ranks_higher(tmp_path):
+    store = Store(tmp_path / "board")
+    for letter, share in (("a", 0.9), ("b", 0.6)):
+        given = judged.answers(ASKED, share, seed=ord(letter))
+        store.add(judged.card(ASKED, given, zip_sha256=letter * 64), ASKED, given)
+    store.record("bbbbbbbb", 0.1234)
+    shown = tiles(build(store))
+    assert [tile["name"] for tile in shown[:3]] == [
+        "Best of yours, recorded", "Best of yours, forecast", "Its place among teams"
+    ]  # fmt: skip
+    assert shown[0]["value"] == "0.1234"
+    assert "by the server" in shown[0]["range"]
+
+
 def test_the_place_is_one_among_teams_and_a_forecast_s_reaches_from_place_to_place(tmp_path):
     asked = judged.conditions()
     given = judged.answers(asked, 0.93)
@@ -168,7 +182,7 @@ def test_the_place_is_one_among_teams_and_a_forecast_s_reaches_from_place_to_pla
     name = store.add(judged.card(asked, given), asked, given)
 
     def place(phase: str) -> tuple[str, str]:
-        (tile,) = (one for one in tiles(build(store, phase=phase)) if one["name"] == "Place")
+        (tile,) = (one for one in tiles(build(store, phase=phase)) if one["name"] == "Its place among teams")
         return tile["value"], tile["range"]
 
     value, reach = place("dev")
@@ -180,5 +194,6 @@ def test_the_place_is_one_among_teams_and_a_forecast_s_reaches_from_place_to_pla
         if row.phase in ("final", ""):
             public[row.team] = max(row.score, public.get(row.team, 0))
     better = sum(score > 0.93 for score in public.values())
-    assert place("final") == (str(1 + better), f"of {1 + len(public)} teams")
+    (recorded,) = (one for one in tiles(build(store, phase="final")) if one["name"] == "Best of yours, recorded")
+    assert recorded["range"].endswith(f"place {1 + better} of {1 + len(public)} teams")
     assert 1 + better < sum(row.score > 0.93 for row in REPORTED if row.phase in ("final", "")) + 1

@@ -244,6 +244,17 @@ def test_predictions_come_back_as_they_were_and_damage_is_one_sentence(store):
         store.predictions(name)
 
 
+def test_entries_of_another_competition_are_passed_over(store, monkeypatch):
+    add(store)
+    assert len(store.entries()) == 1
+    monkeypatch.setattr("build.score.leaderboard.store.COMPETITION", "screws")
+    assert store.entries() == []
+    asked = judged.conditions()
+    given = judged.answers(asked, 0.8)
+    store.add(judged.card(asked, given) | {"competition": "screws"}, asked, given)
+    assert [entry.facts["competition"] for entry in store.entries()] == ["screws"]
+
+
 def test_an_empty_store_has_no_entries_and_says_how_to_add_one(store):
     assert store.entries() == store.pairs() == store.actions("dev") == []
     with pytest.raises(UserError, match="none yet"):

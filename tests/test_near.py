@@ -84,6 +84,14 @@ def test_a_search_in_small_blocks_finds_the_same_pairs(drawn, monkeypatch):
     assert {(i, 120 + i) for i in range(40)} <= {(p.row, p.twin) for p in whole}
 
 
+def test_pictures_that_are_alike_by_nature_are_no_copies_of_each_other(drawn):
+    """A fixed camera's: the same scene, in other light, with other noise."""
+    fixed = np.stack([noisy((drawn[0] * light).astype(np.uint8)) for light in np.linspace(0.9, 1.0, 50)])
+    with pytest.raises(near.AlikeByNature):
+        found(fixed)
+    assert len(found(np.concatenate([fixed[:15], drawn[1:]]))) == 15 * 14 / 2
+
+
 def test_pairs_that_hang_together_form_one_group_numbered_by_first_position():
     pairs = [Near(4, 5, 1.0, ""), Near(1, 4, 1.0, ""), Near(0, 3, 1.0, "")]
     assert near.groups(7, pairs).tolist() == [0, 1, 2, 0, 1, 1, 3]

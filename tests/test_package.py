@@ -8,78 +8,27 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import packaged
 import pytest
-from untrained import make_run
+from packaged import RECIPE, Judged, card, judged, make
 
 from build import package as packaging
 from build.errors import UserError
-from build.recipes import find
 from build.runs import Run
 from build.score.held_out import cells_of_run
-from build.score.judge import Verdict
-from build.score.outcome import Failure, Outcome
 from submission import weights
 
 ROOT = Path(__file__).resolve().parent.parent
-RECIPE = dataclasses.replace(
-    find("smoke"),
-    network="custom-cnn",
-    depth=3,
-    filters=4,
-    minimum_held_out=0.5,
-    minimum_perturbed=0.3,
-    maximum_zip_mb=1.0,
-)
 
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
-    """A working directory with one finished run of a tiny untrained network on 320 synthetic cells."""
-    folder = tmp_path_factory.mktemp("workplace")
-    make_run(folder, RECIPE, cells=320)
-    return folder
+    return packaged.workplace(tmp_path_factory.mktemp("workplace"))
 
 
 @pytest.fixture
 def here(workplace, monkeypatch) -> Path:
-    """The workplace as the working directory, with an empty dist/."""
-    monkeypatch.chdir(workplace)
-    for path in (workplace / "dist").glob("*"):
-        path.unlink()
-    return workplace
-
-
-def card(clean=0.9, perturbed=0.6, seconds=2.0) -> dict:
-    return {"held_out": {"accuracy": clean}, "perturbed_accuracy": perturbed, "seconds_per_1000": seconds}
-
-
-class Judged:
-    """Stands in for the judge where only what follows it is looked at."""
-
-    def __init__(self, verdict: Verdict, facts: dict):
-        self.verdict, self.card, self.entry = verdict, facts, "abc"
-
-    def write(self, folder, explain=None):
-        (folder / "scorecard.json").write_text(json.dumps(self.card))
-
-    def show(self):
-        pass
-
-
-def judged(monkeypatch, facts: dict, outcome: Outcome | None = None, *, probed: bool = True) -> list:
-    """Let the judge find `facts`; returns the calls that it got."""
-    calls = []
-
-    def rehearse(zip_path, held, **options):
-        calls.append((Path(zip_path).read_bytes(), held, options))
-        return Judged(Verdict(outcome or Outcome(), probed=probed), dict(facts))
-
-    monkeypatch.setattr(packaging, "rehearse", rehearse)
-    return calls
-
-
-def make(**options) -> int:
-    return packaging.package("latest", rows=16, team="us", **options)
+    return packaged.emptied(workplace, monkeypatch)
 
 
 def test_the_allow_list_is_the_submission_folder():
@@ -115,7 +64,9 @@ def test_a_recipe_of_no_number_of_views_gets_as_many_as_the_time_allows(here, mo
 
     monkeypatch.setattr(packaging.views, "measured", measured)
     assert make(time_limit=300) == 0
-    assert asked == [(1, {"images": 700, "limit": 300, "engine": "auto"})]
+    ((views, options),) = asked
+    assert views == 1
+    assert (options["recipe"].hidden_images, options["recipe"].time_limit, options["engine"]) == (700, 300, "auto")
     with zipfile.ZipFile("dist/submission.zip") as archive:
         _, meta = weights.load(archive.extract("weights.npz", here / "out"))
     assert (meta["views"], meta["seconds"]) == (4, 210)
@@ -123,7 +74,7 @@ def test_a_recipe_of_no_number_of_views_gets_as_many_as_the_time_allows(here, mo
     assert options["recipe"]["views"] == 4
     assert (options["hidden"], options["time_limit"]) == (700, 300)
     make(hidden=9)
-    assert asked[1][1]["images"] == 9
+    assert asked[1][1]["recipe"].hidden_images == 9
 
 
 def test_the_judge_gets_the_test_side_of_the_run_s_split(here, monkeypatch):
@@ -139,65 +90,6 @@ def test_the_judge_gets_the_test_side_of_the_run_s_split(here, monkeypatch):
     assert {"held-out", "basic"} <= set(options["suites"])
 
 
-@pytest.mark.parametrize(
-    ("facts", "gate", "came"),
-    [
-        (card(clean=0.49), "held-out accuracy", "0.490"),
-        (card(perturbed=0.29), "perturbed accuracy", "0.290"),
-        (card(perturbed=None), "perturbed accuracy", "nothing"),
-        (card(seconds=61.0), "time", "61.0 s per 1,000 images"),
-    ],
-)
-def test_a_missed_gate_leaves_no_submission_and_says_which(here, monkeypatch, capsys, facts, gate, came):
-    judged(monkeypatch, facts)
-    assert make() == 1
-    assert not Path("dist/submission.zip").exists()
-    assert Path("dist/rejected-submission.zip").exists()
-    assert json.loads(Path("dist/scorecard.json").read_text())["gates"][0]["passed"]
-    said = capsys.readouterr().err.replace("\n", " ")
-    assert f"1 gate(s) missed. {gate}: wanted" in said
-    assert f"came {came}" in said
-
-
-def test_a_zip_that_would_fail_on_the_server_is_rejected(here, monkeypatch, capsys):
-    outcome = Outcome().fail(Failure("prediction", "model.py, line 3, fails.", "Failed", "Correct it."))
-    judged(monkeypatch, card(), outcome)
-    assert make() == 1
-    assert not Path("dist/submission.zip").exists()
-    assert "model.py, line 3, fails." in capsys.readouterr().err
-
-
-def test_a_zip_whose_unusual_calls_left_no_record_is_rejected(here, monkeypatch, capsys):
-    judged(monkeypatch, card(), probed=False)
-    assert make() == 1
-    assert not Path("dist/submission.zip").exists()
-    assert "1 gate(s) missed. the judge's unusual calls: wanted a record, came nothing" in capsys.readouterr().err
-
-
-def test_a_zip_too_large_is_rejected(here, monkeypatch):
-    judged(monkeypatch, card())
-    monkeypatch.setattr(Run, "recipe", dataclasses.replace(RECIPE, maximum_zip_mb=0.001))
-    assert make() == 1
-
-
-def test_a_zip_that_knows_drawn_cells_alone_is_not_called_ready(here, monkeypatch, capsys):
-    for drawn in (True, False):
-        judged(monkeypatch, card() | {"synthetic": drawn})
-        assert make() == 0
-        said = " ".join(capsys.readouterr().err.split())
-        assert ("Train with --data before you upload" in said) == drawn
-        assert ("submission.zip is ready." in said) != drawn
-
-
-def test_force_keeps_the_zip_and_is_loud(here, monkeypatch, capsys):
-    judged(monkeypatch, card(clean=0.1))
-    assert make(force=True) == 0
-    assert Path("dist/submission.zip").exists()
-    said = capsys.readouterr().err
-    assert "FORCED" in said
-    assert "MISSES 1 GATE(S)" in said.replace("\n", " ")
-
-
 def test_an_earlier_zip_is_not_mistaken_for_the_new_one_and_not_lost(here, monkeypatch):
     Path("dist/submission.zip").write_bytes(b"earlier")
     judged(monkeypatch, card(clean=0.1))
@@ -211,6 +103,16 @@ def test_what_fails_after_the_judge_leaves_the_earlier_zip_beside_its_scorecard(
     make()
     before = {path.name: path.read_bytes() for path in Path("dist").iterdir()}
     monkeypatch.setattr(packaging, "_explainer", lambda run: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        make(force=True)
+    assert {path.name: path.read_bytes() for path in Path("dist").iterdir()} == before
+
+
+def test_what_fails_while_the_scorecard_is_written_leaves_the_earlier_zip_beside_its_own(here, monkeypatch):
+    judged(monkeypatch, card())
+    make()
+    before = {path.name: path.read_bytes() for path in Path("dist").iterdir()}
+    monkeypatch.setattr(Judged, "write", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         make(force=True)
     assert {path.name: path.read_bytes() for path in Path("dist").iterdir()} == before

@@ -55,6 +55,31 @@ def test_without_images_there_is_no_gallery_and_without_an_explanation_no_heat(t
     assert "Grad-CAM" not in html
 
 
+def test_the_page_says_at_its_top_that_a_gate_was_missed_and_why_nothing_is_forecast(tmp_path):
+    card = judged.card(ASKED, judged.answers(ASKED, 0.7))
+    gate = {"name": "time", "wanted": "at most 60 s", "came": "61 s", "passed": True, "remedy": "fewer views"}
+    html = written(tmp_path / "a.html", card | {"gates": [gate]})
+    assert "gate missed" not in html
+    assert "No forecast" not in html
+    for name, words in (
+        ("rejected-submission.zip", "Not named submission.zip"),
+        ("submission.zip", "Kept by --force"),
+    ):
+        card["submission"]["file"] = name
+        html = written(tmp_path / "b.html", card | {"gates": [gate | {"passed": False}]})
+        assert f"{words}: 1 gate missed." in html
+        assert "time: wanted at most 60 s, came 61 s." in html
+        assert "What to do: fewer views." in html
+    card = judged.card(ASKED, judged.answers(ASKED, 0.7), seen=955)
+    html = written(tmp_path / "c.html", card)
+    assert "trained on 955 of the cells" in html
+    assert "No forecast of the server's score: the zip was trained on 955" in html
+    few = judged.conditions({"held-out": ("none",), "basic": ("blur",)})
+    assert "was not judged on the suite stacked" in written(
+        tmp_path / "d.html", judged.card(few, judged.answers(few, 0.7))
+    )
+
+
 def attention() -> dict:
     known = {"images": 30, "share": 0.4, "low": 0.38, "high": 0.43}
     unknown = {"images": 0, "share": None, "low": None, "high": None}

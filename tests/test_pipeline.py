@@ -96,6 +96,9 @@ def test_resizing_smaller_takes_the_mean_of_areas_and_the_same_size_is_no_copy()
     assert np.abs(half - CELLS[:4].reshape(4, 48, 2, 48, 2, 3).mean((2, 4))).max() <= 0.51
     assert resize(CELLS, 96) is CELLS
     assert resize(CELLS[:1], 120).shape == (1, 120, 120, 3)
+    oblong = CELLS[:1, :64, :80]
+    assert resize(oblong, 80) is oblong
+    assert resize(oblong, 40).shape == (1, 32, 40, 3)  # the larger side; shapes stay as they are
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,21 @@ def test_a_model_that_does_as_asked_has_no_finding_and_is_measured(tmp_path, ima
     assert found.seconds > 0
 
 
+def test_the_memory_of_a_batch_is_none_of_a_further_image(tmp_path, images):
+    """64 images at once take 64 MiB here, fewer take less: a call of many images takes no more than that."""
+    body = (
+        "found = []\n"
+        "for start in range(0, len(X), 64):\n"
+        "    part = X[start : start + 64]\n"
+        "    work = np.ones((len(part), 1 << 17))\n"
+        f"    found.append({LABELS.replace('X', 'part')} + 0 * int(work.sum()))\n"
+        "return np.concatenate(found or [np.zeros(0, np.int64)])"
+    )
+    found = probed(tmp_path, model(predict=body), images)
+    assert found.findings == []
+    assert found.growth_bytes_per_image < 96 * 96 * 3
+
+
 MODELS = {
     "nondeterministic": (
         model(predict="return np.random.default_rng().integers(0, 8, len(X))"),

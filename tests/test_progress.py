@@ -119,6 +119,6 @@ def test_a_log_file_gets_no_bar_but_a_line_an_epoch(monkeypatch):
         "seconds": 12.0,
     }
     line = summary(row, 10, True, 95.0)
-    for part in ("3/10", "64 px", "validation 0.910", "perturbed 0.700*", "250 img/s", "ETA 1:35"):
+    for part in ("3/10", "64 px", "validation 0.910", "perturbed 0.700 best", "250 img/s", "ETA 1:35"):
         assert part in line
-    assert "*" not in summary(row, 10, False, 95.0)
+    assert "best" not in summary(row, 10, False, 95.0)

@@ -36,6 +36,16 @@ def test_a_damaged_cache_entry_is_made_again(tmp_path, victim):
     np.testing.assert_array_equal(cells.images, some_images(16))
 
 
+def test_an_entry_of_another_contract_is_absent_and_stays(tmp_path, monkeypatch):
+    cells = read(npz(tmp_path), seed=0, cache=tmp_path / "cache")
+    for name, value in (("IMAGE_SHAPE", (64, 80, 3)), ("CLASSES", contract.CLASSES[:1])):
+        with monkeypatch.context() as patch:
+            patch.setattr(contract, name, value)
+            assert store.of_hash(tmp_path / "cache", cells.sha256, "x") is None
+    found = store.of_hash(tmp_path / "cache", cells.sha256, "x")
+    np.testing.assert_array_equal(found.images, cells.images)
+
+
 def test_a_damaged_cache_entry_that_cannot_be_removed_is_a_sentence(tmp_path, monkeypatch):
     def refused(_):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

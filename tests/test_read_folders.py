@@ -46,6 +46,26 @@ def test_a_name_is_matched_by_the_strictest_rule_that_fits_one_class(given, expe
     assert names.class_of(given) == expected
 
 
+@pytest.mark.parametrize(
+    ("classes", "given", "expected"),
+    [
+        (("a", "A"), ["A", "a"], [1, 0]),
+        (("-", "+"), ["+", "-"], [1, 0]),
+        (("Species 1", "Species 10", "Species 2"), ["1", "10", "2"], [0, 1, 2]),
+        (("Species 1", "Species 10", "Species 2"), ["02", "species 10", "1"], [2, 1, 0]),
+    ],
+)
+def test_classes_that_differ_by_a_sign_or_a_number_are_told_apart(monkeypatch, classes, given, expected):
+    monkeypatch.setattr(contract, "CLASSES", classes)
+    assert names.match(given, "set") == (expected, [])
+
+
+def test_signs_that_name_no_class_are_not_taken_for_numbers(monkeypatch):
+    monkeypatch.setattr(contract, "CLASSES", ("bad", "good"))
+    with pytest.raises(UserError, match="No class is named like"):
+        names.match(["-", "+"], "set")
+
+
 def test_folders_named_by_numbers_are_taken_in_their_order_and_that_is_said(tmp_path, capsys):
     cells = read(folder_of(tmp_path / "set", tuple("76543210")), seed=0, cache=tmp_path / "cache")
     assert cells.labels.tolist() == np.repeat(np.arange(K), 2).tolist()

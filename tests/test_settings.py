@@ -34,6 +34,14 @@ def test_what_packaging_could_never_pass_is_said_before_the_training(field, valu
     assert field in str(caught.value)
 
 
+def test_quarter_turns_of_oblong_images_are_refused_before_the_training(monkeypatch):
+    check(dataclasses.replace(PODIUM, views=8), 0)
+    monkeypatch.setattr("build.train.settings.IMAGE_SHAPE", (64, 80, 3))
+    check(dataclasses.replace(PODIUM, views=4), 0)
+    with pytest.raises(UserError, match="views is 8, and quarter turns need square images, not 64 x 80 pixels"):
+        check(dataclasses.replace(PODIUM, views=8), 0)
+
+
 @pytest.mark.parametrize(("field", "value"), [("zoom", 25.0), ("translation", 20.0), ("stain", 30.0), ("zoom", 1e300)])
 def test_a_percentage_is_no_share(field, value):
     with pytest.raises(UserError, match=f"{field} must be from 0 to .* it is a share, not a percentage"):

@@ -88,6 +88,19 @@ def test_a_soup_of_two_is_the_mean_of_their_arrays_and_a_run_like_any_other(root
     assert souping.split_of(run).test.tolist() == cells.split.test.tolist()
 
 
+def test_a_soup_that_met_a_full_disk_is_not_what_one_would_go_on_with(root, monkeypatch):
+    before = Run.create(root, Run.open("good", root).recipe)
+
+    def full(*_):
+        raise UserError("weights.npz cannot be written (No space left on device)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save_weights", full)
+        with pytest.raises(UserError):
+            soup(["good", "near"], greedy=False, root=root)
+    assert Run.open("latest", root) == before
+
+
 def test_a_soup_has_trained_with_what_any_of_its_ingredients_has(root):
     near = Run.open("near", root)
     (near.folder / "recipe.json").write_text(

@@ -249,6 +249,21 @@ def test_a_full_disk_is_a_sentence_and_the_row_is_resumed(place, tmp_path, judge
     assert [run and run.id for run in trained] == [None, result.run]
 
 
+def test_memory_that_did_not_suffice_is_a_sentence_and_the_row_is_tried_again(
+    place, tmp_path, judged, trained, monkeypatch
+):
+    """Another program may have held it."""
+    from build.train import learner
+
+    def failing(*_, **__):
+        raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(learner.Classifier, "fit", failing)
+        assert "memory does not hold" in made(TASK, place, tmp_path).failure
+    assert made(TASK, place, tmp_path).failure == ""
+
+
 def test_a_fault_that_nobody_foresaw_fails_its_row_alone_and_is_shown(place, tmp_path, monkeypatch, capsys):
     from build.train import fit
 

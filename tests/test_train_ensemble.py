@@ -111,6 +111,18 @@ def test_a_member_stopped_in_its_first_epoch_is_begun_anew(cells, tmp_path, monk
     assert [one.recipe.name for one in members.open_members([run.id], tmp_path)] == ["toy", "wide", "toy"]
 
 
+def test_while_a_member_trains_the_ensemble_is_what_one_would_go_on_with(cells, tmp_path, monkeypatch):
+    step, seen = fit.Training._steps, []
+
+    def steps(self, *given):
+        seen.append(Run.open("latest", tmp_path).recipe.name)
+        return step(self, *given)
+
+    monkeypatch.setattr(fit.Training, "_steps", steps)
+    train(TOY, cells, seed=0, root=tmp_path)
+    assert set(seen) == {"toys"}
+
+
 def test_a_failed_member_is_said_and_the_others_are_kept(cells, tmp_path, monkeypatch):
     once = fit.train
 

@@ -15,6 +15,7 @@ from build.errors import UserError
 from build.recipe import Recipe
 
 WAYS = ("none", "weights", "augment", "both")
+COPIES, ANY = "copies", "any"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Plan:
     rows: np.ndarray
     """(m,) int64 indices into the labels."""
     copy: np.ndarray
-    """(m,) bool: this row is a balancing copy, to be AugMix'ed with the recipe's copies_* settings."""
+    """(m,) bool: to be AugMix'ed with the recipe's copies_* settings: the balancing copies, or as many rows whatever they are."""
     class_weight: np.ndarray
     """(K,) float32, mean 1 over the m samples; ones unless the balance asks for weights."""
     counts_before: np.ndarray
@@ -65,6 +66,10 @@ def plan(labels: np.ndarray, recipe: Recipe, *, rng: np.random.Generator, classe
         raise UserError(
             f"Recipe field balance is one of {', '.join(WAYS)}, got {recipe.balance!r}; correct the recipe."
         )
+    if recipe.copies_augmix not in (COPIES, ANY):
+        raise UserError(
+            f"Recipe field copies_augmix is {COPIES} or {ANY}, got {recipe.copies_augmix!r}; correct the recipe."
+        )
     if not 0 <= recipe.balance_share <= 1:
         raise UserError(
             f"Recipe field balance_share must be from 0 to 1, got {recipe.balance_share}; correct the recipe."
@@ -100,7 +105,10 @@ def plan(labels: np.ndarray, recipe: Recipe, *, rng: np.random.Generator, classe
         weight = len(rows) / (len(before) * seen)
     assert np.array_equal(np.bincount(labels[rows], minlength=len(before)), seen)
     assert np.isclose((weight * seen).sum(), len(rows))
-    return Plan(rows, np.arange(len(rows)) >= len(labels), weight.astype(np.float32), before, seen)
+    changed = np.arange(len(rows)) >= len(labels)
+    if recipe.copies_augmix == ANY:
+        changed = rng.permutation(changed)
+    return Plan(rows, changed, weight.astype(np.float32), before, seen)
 
 
 def _in_rounds(originals: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -261,13 +261,15 @@ class Augmentation:
 
 
 def resize(images: np.ndarray, side: int | None) -> np.ndarray:
-    """(B, H, W, 3) uint8 images at (side, side), by areas where that is smaller; the same array at the same size."""
-    if side is None or images.shape[1:3] == (side, side):
+    """(B, H, W, 3) uint8 images whose larger side is `side`, by areas where that is smaller; the same array at the same size."""
+    now = max(images.shape[1:3])
+    if side is None or side == now:
         return images
-    out = np.empty((len(images), side, side, 3), np.uint8)
-    way = cv2.INTER_AREA if side < min(images.shape[1:3]) else cv2.INTER_LINEAR
+    height, width = (max(1, round(length * side / now)) for length in images.shape[1:3])
+    out = np.empty((len(images), height, width, 3), np.uint8)
+    way = cv2.INTER_AREA if side < now else cv2.INTER_LINEAR
     for image, result in zip(images, out, strict=True):
-        cv2.resize(image, (side, side), dst=result, interpolation=way)
+        cv2.resize(image, (width, height), dst=result, interpolation=way)
     return out
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from build.augment.balance import plan
 from build.bench import turns
 from build.console import console, muffled
-from build.recipe import Recipe
+from build.recipe import IMAGE_SIDE, Recipe
 from build.recipes import RECIPES
 from build.train.classifier import spec_of
 from build.train.hardware import Decision, Machine, decide
@@ -81,9 +81,8 @@ def _count(recipe: Recipe, decision: Decision) -> dict:
     with muffled():
         network = build(spec, initialize=False)
     gflop = 2 * multiplications(network) / 1e9
-    side = contract.IMAGE_SHAPE[0]
     # A resolution costs as the area does; with a consistency loss every image passes three times.
-    area = sum(share * (pixels / side) ** 2 for pixels, share in recipe.resolutions)
+    area = sum(share * (pixels / IMAGE_SIDE) ** 2 for pixels, share in recipe.resolutions)
     passes = 3 if recipe.jsd_weight > 0 else 1
     pflop = 3 * gflop * area * passes * recipe.epochs * images_an_epoch(recipe) / 1e6
     keras.utils.clear_session()

@@ -1,5 +1,8 @@
 """The command line: one function a command; each imports what it needs when it runs, so that --help answers at once."""
 
+import signal
+import threading
+
 import click
 from rich.markup import escape
 
@@ -48,7 +51,18 @@ for command in (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; a user's error is one sentence on standard error and exit code 2, Ctrl-C is 130."""
+    """Run the command line; a user's error is one sentence on standard error and exit code 2, Ctrl-C and SIGTERM are 130."""
+    # A scheduler's SIGTERM ends a command as Ctrl-C does: what was half made is removed. Signals belong to the main thread.
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if in_main else None
+    try:
+        return _run(arguments)
+    finally:
+        if in_main:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _run(arguments: list[str] | None) -> int:
     try:
         result = app.main(args=arguments, prog_name="python -m build", standalone_mode=False)
     except UserError as error:

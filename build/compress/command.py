@@ -199,8 +199,11 @@ def _write(run: Run, rows: list[Row], best: Row | None, *, size_limit_mb: float,
         "chosen": name,
         "rows": facts(rows),
     }
+    table_text = markdown(
+        rows, chosen=name, reference_bytes=reference, title=title, size_limit_mb=size_limit_mb, budget=budget
+    )
     write_text(run.folder / "compression.json", json.dumps(known, indent=2) + "\n")
-    write_text(run.folder / "compression.md", markdown(rows, chosen=name, reference_bytes=reference, title=title))
+    write_text(run.folder / "compression.md", table_text)
     draw(
         rows,
         run.folder / "compression.png",
@@ -247,6 +250,11 @@ def staged_weights(run: Run) -> Path | None:
             )
         return target
     if not run.recipe.size_limit_mb:
+        if chosen := read_json(report).get("chosen"):
+            raise UserError(
+                f"{report} says that {chosen} was chosen, and its weights are not there: a compress was stopped. Make them again (nox -s "
+                f"compress -- {run.id}), or remove that file to package the weights as they were trained."
+            )
         return None
     if compress(run.folder) is None:
         raise UserError(

@@ -6,6 +6,13 @@ from pathlib import Path
 
 from build.files import atomic
 
+COLOURS = {
+    "tfmot": ("tab:red", "tensorflow-model-optimization"),
+    "tuned": ("tab:green", "fine-tuned as stored"),
+    "": ("tab:blue", "stored as trained"),
+}
+"""Beginning of a candidate's name -> its colour and meaning in the plot; the first that fits."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -54,19 +61,30 @@ def front(rows: Sequence[Row]) -> list[Row]:
     return best
 
 
+def wish(size_limit_mb: float, budget: float) -> str:
+    """What `choose` was asked for, in words."""
+    loss = f"a loss of at most {budget:g} points on each suite"
+    if size_limit_mb:
+        return f"the most accurate zip of at most {size_limit_mb:g} MB and {loss}"
+    return f"the smallest zip of {loss}"
+
+
 def facts(rows: Sequence[Row]) -> list[dict]:
     """JSON-able."""
     return [asdict(row) for row in rows]
 
 
-def markdown(rows: Sequence[Row], *, chosen: str, reference_bytes: int, title: str) -> str:
+def markdown(
+    rows: Sequence[Row], *, chosen: str, reference_bytes: int, title: str, size_limit_mb: float, budget: float
+) -> str:
     """The table, from the largest zip to the smallest; sizes also against the float32 .keras file, zipped."""
     suites = list(rows[0].accuracy)
     head = ["method", "zip MB", "times smaller", *suites, "load s", ""]
     lines = [
         f"# {title}",
         "",
-        f"float32 `.keras` file, zipped: {reference_bytes / 1e6:.2f} MB. In brackets: points against float32.",
+        f"float32 `.keras` file, zipped: {reference_bytes / 1e6:.2f} MB. In brackets: points against float32 on the same images, and half "
+        f"the width of their 95 % interval. Chosen: {wish(size_limit_mb, budget)}.",
         "",
     ]
     lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
@@ -99,13 +117,7 @@ def draw(
             label="Pareto front (mean of the suites)",
         )
         for row in rows:
-            kind = (
-                "tab:red"
-                if row.name.startswith("tfmot")
-                else "tab:green"
-                if row.name.startswith("tuned")
-                else "tab:blue"
-            )
+            kind = next((colour for start, (colour, _) in COLOURS.items() if row.name.startswith(start)))
             place = row.zip_bytes / 1e6, 100 * row.accuracy[suite]
             axis.errorbar(
                 *place,
@@ -134,6 +146,11 @@ def draw(
             ]
         )
         axis.grid(alpha=0.3)
+    for colour, label in COLOURS.values():
+        figure.axes[0].plot([], [], "o", color=colour, label=label, markersize=5)
+    if chosen:
+        figure.axes[0].plot([], [], "*", color="grey", label="chosen", markersize=10)
+    figure.axes[0].plot([], [], ":", color="grey", linewidth=1, label="times smaller than the float32 .keras file")
     figure.axes[0].legend(fontsize=7, frameon=False, loc="lower right")
     figure.suptitle(title, fontsize=10)
     with atomic(path) as file:

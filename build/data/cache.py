@@ -18,7 +18,7 @@ import numpy as np
 from build.console import bar
 from build.data.cells import Cells, class_counts
 from build.errors import UserError
-from build.files import DAMAGED, FULL, explained, make_folder
+from build.files import DAMAGED, FULL, explained, make_folder, save_array
 from submission import contract
 
 LAYOUT = 3
@@ -52,15 +52,17 @@ def find(cache: Path, name: str, source: str) -> Cells | None:
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         images = np.load(folder / "images.npy", mmap_mode="r")
         labels = np.load(folder / "labels.npy")
-        cells = Cells(images, labels, source, about["sha256"], tuple(about["notes"]))
-        if _hash(folder / "images.npy", images, labels) != cells.sha256:
+        notes = tuple(about["notes"])
+        if _hash(folder / "images.npy", images, labels) != about["sha256"]:
             raise ValueError("pixels or labels are not those that were written")
-        return cells
-    except (*DAMAGED, AssertionError):
+    except DAMAGED:
         # A full disk, a killed copy, an edited file: reading the source again is always right and loses nothing.
         with explained(f"{folder} is damaged and", "removed", "remove it by hand"):
             shutil.rmtree(folder)
         return None
+    if images.shape[1:] != contract.IMAGE_SHAPE or labels.max(initial=0) >= len(contract.CLASSES):
+        return None  # whole, but of another contract's images or classes
+    return Cells(images, labels, source, about["sha256"], notes)
 
 
 def of_hash(cache: Path, sha256: str, source: str) -> Cells | None:
@@ -105,7 +107,7 @@ def write(
     try:
         labels, digest = _write_rows(scratch / "images.npy", count, pieces, f"{verb} {source}")
         _check_classes(labels, source)
-        np.save(scratch / "labels.npy", labels)
+        save_array(scratch / "labels.npy", labels)
         digest.update(labels.astype("<i8").tobytes())
         about = {"source": source, "rows": count, "sha256": digest.hexdigest(), "notes": list(notes)}
         (scratch / "about.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")

@@ -9,6 +9,7 @@ than a wrong label in the test part. Near-duplicates are kept, in one group, whi
 """
 
 import contextlib
+import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -18,12 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from build import files
-from build.console import bar
+from build.console import bar, console
 from build.data import features, foreign, near
 from build.data.cells import Cells
 from build.data.near import Near
 from submission import contract
 
+CLASS_SHARE = 1 / 3
 CHUNK = 256
 """Images measured at a time."""
 
@@ -82,10 +84,25 @@ def curate(cells: Cells, *, progress: bool = True) -> Curation:
     with _stage("Measuring", len(firsts), progress) as advance:
         measured = _measure(cells.images, firsts, advance)
     with _stage("Comparing", 3 * len(firsts), progress) as advance:
-        pairs = near.find(measured, lambda position: cells.images[firsts[position]], advance)
+        pairs = _near(measured, lambda position: cells.images[firsts[position]], advance)
         group = near.groups(len(firsts), pairs)
         verdicts = _foreign(measured.colours, cells.labels, copies, group, advance)
     return _decide(cells.labels, copies, group, pairs, verdicts)
+
+
+def _near(
+    measured: features.Features, image: Callable[[int], np.ndarray], advance: Callable[[int], None]
+) -> list[Near]:
+    """The near-duplicate pairs; none, and a sentence, where all pictures are alike."""
+    try:
+        return near.find(measured, image, advance)
+    except near.AlikeByNature:
+        console.print(
+            f"More than {near.MOST_PAIRS} near-duplicates a picture: these pictures are alike by nature, as a fixed camera's are, so none "
+            "is taken for a copy of another. Where some are frames of one object, both sides of the split may show it.",
+            style="yellow",
+        )
+        return []
 
 
 @contextlib.contextmanager
@@ -133,12 +150,23 @@ def _foreign(
     count = np.array([tally.sum() for tally in tallies])
     mixed = np.array([np.count_nonzero(tally) > 1 for tally in tallies])
     verdicts = foreign.judge(distance, count, mixed)
+    _spare_classes(verdicts, np.array([tally.argmax() for tally in tallies]), mixed)
     words = [
         f"colour distance {v.distance:.2f} to its fifth neighbour, {v.times:.1f} times the usual "
         f"(limit {v.limit:.2f}); {tally.sum()} copies bear {np.count_nonzero(tally)} labels"
         for v, tally in zip(verdicts, tallies, strict=True)
     ]
     return [(verdicts[index], words[index]) for index in group]
+
+
+def _spare_classes(verdicts: list[foreign.Verdict], label: np.ndarray, mixed: np.ndarray) -> None:
+    """Take back, in place, what colours alone decided about more than CLASS_SHARE of a class: then these are that class's colours."""
+    apart = np.array([verdict.foreign for verdict in verdicts], bool) & ~mixed
+    for index in np.unique(label[apart]):
+        members = label == index
+        if apart[members].mean() > CLASS_SHARE:
+            for position in np.flatnonzero(members & apart):
+                verdicts[position] = dataclasses.replace(verdicts[position], foreign=False)
 
 
 def _decide(

@@ -28,13 +28,15 @@ def _abbreviates(short: str, name: str) -> bool:
 
 
 RULES = (
+    lambda given, name: given == name,
     lambda given, name: _plain(given) == _plain(name),
     lambda given, name: _plain(given).removesuffix("s") == _plain(name).removesuffix("s"),
+    lambda given, name: given.isdecimal() and [int(given)] == [int(digits) for digits in re.findall(r"\d+", name)],
     lambda given, name: _plain(given) == _initials(name),
     lambda given, name: len(_plain(given)) >= 2 and _plain(name).startswith(_plain(given).removesuffix("s")),
     lambda given, name: _abbreviates(_plain(given), _plain(name)),
 )
-"""From strict to loose: same letters, plural, initials, start of the name, some letters of the name in order."""
+"""From strict to loose: the same name, its letters, plural, its only number, initials, its start, some of its letters in order."""
 
 
 def class_of(given: str) -> int | None:
@@ -50,7 +52,8 @@ def class_of(given: str) -> int | None:
 
 def _numbered(given: Sequence[str]) -> bool:
     """Whether nothing but a number tells the names apart: 0 to 7, class_1 to class_8."""
-    return len({re.sub(r"\d+", "", _plain(name)) for name in given}) == 1
+    digits = all(re.search(r"\d", name) for name in given)
+    return digits and len({re.sub(r"\d+", "", _plain(name)) for name in given}) == 1
 
 
 def _by_number(name: str) -> tuple[list[int], str]:

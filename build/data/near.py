@@ -13,6 +13,7 @@ are found always, brighter by 30 % (clipped) in 97 of 100, shifts by 7 pixels in
 never. Not found either: small turns, other zooms, and copies with a patch painted over.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -34,6 +35,13 @@ NEIGHBOURS = 2
 BLOCK_ELEMENTS = 1 << 23
 """Size of a block of the table of all pairs: 32 MiB of float32."""
 TURNS = 8
+MOST_PAIRS = 20
+"""Pairs a picture. Where there are more, pictures are alike by nature, as those of a fixed camera are: what would be called copies of one
+object are all objects. Twenty frames of each object, every one like all others, have half as many."""
+
+
+class AlikeByNature(Exception):
+    """Near-duplicates cannot be told from different objects in this data."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +63,14 @@ def turned(images: np.ndarray, turn: int) -> np.ndarray:
 def find(features: Features, image: Callable[[int], np.ndarray], advance: Callable[[int], None]) -> list[Near]:
     """All near-duplicate pairs among `features`, as positions in it; `image(i)` gives (H, W, 3) uint8 of position i.
 
-    `advance(n)` is told that n more positions are done, two times `len(features)` in all.
+    `advance(n)` is told that n more positions are done, two times `len(features)` in all. Raises AlikeByNature beyond MOST_PAIRS.
     """
     pairs: dict[tuple[int, int], Near] = {}
-    for first, second, turn in _same_frame(features.thumbnails, advance):
+    most = MOST_PAIRS * len(features.thumbnails)
+    candidates = list(itertools.islice(_same_frame(features.thumbnails, advance), most + 1))
+    if len(candidates) > most:
+        raise AlikeByNature
+    for first, second, turn in candidates:
         other = np.ascontiguousarray(turned(image(second), turn))
         if other.shape == image(first).shape and (score := texture(image(first), other)) >= SAME_TEXTURE:
             how = "same frame" if turn == 0 else "same frame, turned or mirrored"

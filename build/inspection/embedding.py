@@ -62,7 +62,7 @@ def embed(cells: Cells, rows: np.ndarray, *, cache: Path) -> np.ndarray:
                     shown.advance(shown.task_ids[0], len(pieces[-1]))
                 part = np.concatenate(pieces).astype(np.float16)
                 with files.atomic(path) as file:
-                    np.save(file, part)
+                    files.write_array(file, part)
             else:
                 shown.advance(shown.task_ids[0], len(wanted))
             parts.append(part)

@@ -78,13 +78,16 @@ def tiles(found: Findings) -> list[dict[str, str]]:
     counts = {row.reason: row.count for row in found.reasons}
     rows = [
         ("Cells kept", f"{every.kept:,}", f"of {every.found:,} pictures"),
-        ("Exact duplicates", f"{counts.get('duplicate', 0):,}", f"of {found.copied_pictures:,} pictures"),
+        ("Exact duplicates", f"{counts.get('duplicate', 0):,}", f"copies of {found.copied_pictures:,} pictures"),
         ("Foreign pictures", f"{counts.get('foreign', 0):,}", "no cells, by their colours"),
         ("Near-duplicate pairs", f"{found.near_count:,}", "kept on one side of the split"),
     ]
     others = found.backgrounds[1:]
     apart = sum(group.count for group in others)
     said = ", ".join(group.name for group in others[:2])
+    if found.background_alone_count:
+        apart += found.background_alone_count
+        said = f"{said}{'; ' if said else ''}{found.background_alone_count:,} cells in no group"
     rows.append(("On another background", f"{100 * apart / max(1, every.kept):.1f}\N{NO-BREAK SPACE}%", said))
     rows.append(("Pictures with two labels", f"{found.conflict_count:,}", "identical pixels"))
     if found.network is not None:

@@ -6,6 +6,7 @@ Both carry the same ingestion and scoring programs (build/score/programs), so th
 import contextlib
 import datetime
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import yaml
 
 from build.errors import UserError
-from build.files import write_zip
+from build.files import explained, make_folder, write_zip
 from build.score.bundle_data import Condition, divide, write_data
 from build.score.bundle_pages import pages
 from build.score.environment import ServerEnvironment
@@ -180,14 +181,10 @@ def write_competition(
         raise UserError("A competition needs a title, got an empty one; Codabench refuses a bundle without.")
     dates = _dates(start, days, final_days)
     check_target(target)
-    if target.suffix == ".zip":
-        folder = target.with_name(f".{target.name}.folder")
-        shutil.rmtree(folder, ignore_errors=True)
-    else:
-        folder = target
-        shutil.rmtree(folder, ignore_errors=True)
+    make_folder(target.parent)
+    # Beside the target and under a name of its own: another process may write one too, and an earlier bundle stays until this is whole.
+    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
-        folder.mkdir(parents=True)
         suites = list(dict.fromkeys(condition.suite for condition in (*development, *final)))
         for name in ("ingestion_program", "scoring_program"):
             write_program(name, folder / name)
@@ -232,9 +229,13 @@ def write_competition(
             ],
         }
         _write_yaml(folder, values)
-        if folder != target:
+        if target.suffix == ".zip":
             write_zip(folder, target)
+        else:
+            folder.chmod(0o755)
+            with explained(target, "written"):
+                shutil.rmtree(target, ignore_errors=True)
+                folder.replace(target)
     finally:
-        if folder != target:
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
     return target

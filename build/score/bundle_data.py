@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from build.errors import UserError
+from build.files import save_array
 from build.score import reports
 
 
@@ -77,7 +78,7 @@ def _write_labels(conditions: Sequence[Condition], reference: Path, classes: Seq
         assert labels.size, f"{condition.key} has no labels"
         outside = (labels < 0) | (labels >= len(classes))
         assert not outside.any(), f"{condition.key} has labels outside 0..{len(classes) - 1}"
-        np.save(reference / f"{condition.key}.labels.npy", labels.astype(np.int64))
+        save_array(reference / f"{condition.key}.labels.npy", labels.astype(np.int64))
         known.append({"key": condition.key, "suite": condition.suite, "labels": f"{condition.key}.labels.npy"})
     reports.write_json(reference / "conditions.json", {"classes": list(classes), "conditions": known})
 

@@ -21,6 +21,7 @@ from build.errors import UserError
 from build.members import split_of
 from build.recipe import Recipe
 from build.runs import Run
+from submission.contract import CLASSES
 
 
 class Rows:
@@ -79,12 +80,22 @@ def cells_of_run(run: Run, cache: Path = Path("data"), cells: Cells | None = Non
     facts = run.facts
     if "data" not in facts:
         raise UserError(f"Run {run.id} was stopped before its training began; train a new one.")
+    if list(facts.get("classes", CLASSES)) != list(CLASSES):
+        raise UserError(
+            f"Run {run.id} was trained for other classes ({', '.join(facts['classes'])}) than submission/contract.py has; put those back, "
+            "or train a new run."
+        )
     source = facts["data"]["source"]
     cells = cells or _read(run, source, cache)
-    if cells.sha256 != facts["data"]["sha256"]:
-        raise UserError(
-            f"The cells of {source} are not those that run {run.id} was trained on; put the old file back or train a new run."
-        )
+    wanted = facts["data"]["sha256"]
+    if cells.sha256 != wanted:
+        if (kept := store.of_hash(Path(cache), wanted, source)) is None:
+            raise UserError(
+                f"The cells of {source} are not those that run {run.id} was trained on; put the old file back or train a new run."
+            )
+        told = f"{source} holds other cells than run {run.id} was trained on; those are in {cache}."
+        console.print(told, style="yellow", markup=False)
+        cells = kept
     return cells, split_of(run)
 
 

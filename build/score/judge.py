@@ -7,6 +7,8 @@ Whatever is in the zip, nothing is raised because of it: a failure is a value. U
 """
 
 import dataclasses
+import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -34,6 +36,10 @@ HIDDEN_IMAGES = Recipe.hidden_images
 """What a job gets at most where nobody says how many the hidden set holds: a recipe's default."""
 SCRATCH = Path("data/judge")
 """Beside the cached suites, so that images are linked and not copied into a bundle."""
+
+
+LEAST_FREE = 64 * 2**20
+"""Bytes. A job that found no space left where fewer are free met this machine's disk, and not a limit of its own."""
 
 
 @dataclass
@@ -159,6 +165,7 @@ def judge(
                 environment=environment,
                 tick=progress,
             )
+        _check_disk(outcome, work)
         verdict = Verdict(outcome, findings + outcome.findings, on_suites=bool(conditions))
         if conditions:
             verdict.timing = probe.forecast(
@@ -168,6 +175,7 @@ def judge(
                 outcome.time_limit,
                 hidden,
             )
+            _add_lateness(verdict)
         if outcome.status == "scored" and conditions and probes:
             limits = Limits(outcome.time_limit, memory_limit, output_limit)
             _probe(verdict, Settings(chosen, era, limits, environment), zip_path, conditions, classes, work, adapts)
@@ -200,6 +208,29 @@ def _probe(verdict, settings: Settings, zip_path: Path, conditions, classes, wor
         verdict.outcome.fail(Failure("prediction", errors[0].message, shows, errors[0].remedy))
     if found.failure or errors:  # in the rehearsal itself all went well, so its log explains nothing
         verdict.outcome.logs += [dataclasses.replace(log, source=f"probe-{log.source}") for log in found.logs]
+
+
+def _check_disk(outcome: Outcome, work: Path) -> None:
+    """UserError where a job failed because the disk here was full: that says nothing of the zip."""
+    if outcome.status == "scored":
+        return
+    said = " ".join((outcome.reason or "", *(log.text for log in outcome.logs)))
+    full = os.strerror(errno.ENOSPC) in said and shutil.disk_usage(work).free < LEAST_FREE
+    if full or os.strerror(errno.EDQUOT) in said:
+        raise UserError(f"The disk of {work.parent} was full while the zip was judged; make room on it and repeat it.")
+
+
+def _add_lateness(verdict: Verdict) -> None:
+    """A warning where the hidden set would take longer, at the speed seen here, than a job may."""
+    timing = verdict.timing
+    if timing.get("hidden_fits", True):
+        return
+    sentence = (
+        f"The hidden set's {timing['hidden_images']:,} images would take {timing['hidden_seconds']:,.0f} s at this machine's speed, "
+        f"and a job may take {verdict.outcome.time_limit:,.0f} s."
+    )
+    remedy = "Make predict faster; a zip of this kit that averages several views takes fewer of them in time by itself."
+    verdict.findings.append(Finding("too-slow", "warning", sentence, remedy))
 
 
 def _add_memory(verdict: Verdict, conditions: Sequence[Condition], hidden: int | None) -> None:

@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from build.files import write_text
 from build.score.drawing import data_address, heat_over, interval_bar, severity_curve
+from build.score.leaderboard.forecast import why_not
 from build.score.suites import SUITES
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -168,6 +169,16 @@ def looks(card: Mapping, images: np.ndarray | None, explain: Explain | None) -> 
     ]
 
 
+def hidden(timing: Mapping, outcome: Mapping) -> str:
+    """What the hidden set would take, where its size is known."""
+    if timing.get("hidden_seconds") is None:
+        return ""
+    parts = [f"{timing['hidden_images']:,} images would take {timing['hidden_seconds']:,.0f} s"]
+    parts += [f"of {outcome['time_limit']:,.0f} s that a job may take"] if outcome.get("time_limit") else []
+    parts += [f"and {memory(timing['hidden_mib'])} in one call"] if timing.get("hidden_mib") is not None else []
+    return " ".join(parts)
+
+
 def facts(card: Mapping) -> list[tuple[str, str]]:
     """Name and value of everything that the numbers depend on."""
     submission, outcome = card["submission"], card["outcome"]
@@ -182,6 +193,7 @@ def facts(card: Mapping) -> list[tuple[str, str]]:
         ("SHA-256 of the zip", submission.get("zip_sha256") or ""),
         ("SHA-256 of the weights", submission.get("weights_sha256") or ""),
         ("Trained with", "not known" if card["trained_with"] is None else ", ".join(card["trained_with"]) or "nothing"),
+        ("Hidden set", hidden(card.get("timing") or {}, outcome)),
         ("Wall time of the steps", ", ".join(f"{k} {v:.1f} s" for k, v in (outcome.get("seconds") or {}).items())),
         ("Suite definitions", ", ".join(f"{name} {suite['definition']}" for name, suite in card["suites"].items())),
         ("Not isolated", " ".join(outcome.get("not_isolated") or ())),
@@ -208,5 +220,6 @@ def write_html(card: Mapping, path: Path, *, images: np.ndarray | None = None, e
             attention=card.get("attention"),  # cards of earlier versions have none
             looks=looks(card, images, explain),
             facts=facts(card),
+            no_forecast=why_not(card),
         ),
     )

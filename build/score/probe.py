@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from build.files import save_array
 from build.score import diagnose, reports
 from build.score.bundle import write_program
 from build.score.competition import Task
@@ -71,7 +72,7 @@ def probe(
     """
     data = work / "data"
     data.mkdir(parents=True)
-    np.save(data / "images.npy", images)
+    save_array(data / "images.npy", images)
     place = settings.environment.working_directory if settings.environment else "program"
     reports.write_json(data / "probes.json", {"classes": classes, "working_directory": place})
     program = write_program("probe_program", work / "program")

@@ -79,6 +79,7 @@ def rehearse(
 
     """
     store = store or Store()
+    make_folder(store.folder)  # where nothing can be written is known before the judge's minutes
     conditions = materialise(suites, held.images, held.labels, seed=held.seed, rows_per_condition=rows, cache=cache)
     with tempfile.TemporaryDirectory() as kept:
         verdict = judge(zip_path, conditions, scratch=scratch, keep=Path(kept), **options)
@@ -105,6 +106,7 @@ def rehearse(
             source=held.source,
             synthetic=held.synthetic,
         )
+        card["timing"] = verdict.timing
         entry = store.add(card, conditions, predictions)
     verdict.outcome.predictions = {}  # their files are gone: the store has the answers
     return Rehearsal(verdict, card, held, entry)

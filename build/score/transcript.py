@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from build.score.judge import Verdict
+from build.score.leaderboard.forecast import why_not
 from build.score.metrics import METRICS
 from build.score.outcome import Log, printable
 
@@ -15,6 +16,8 @@ STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 IGNORED = ("ignored-failure", "special-files", "left-processes")
 """Findings on a prediction step that went wrong although the zip scored: its log is shown too."""
 LOG_LINES = 20
+COLUMNS = 9
+"""Classes whose confusions fit beside each other in a terminal of 80 columns."""
 SLIM = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0)}
 
 
@@ -45,8 +48,8 @@ def show(verdict: Verdict, console: Console, card: Mapping | None = None) -> Non
             interval = f"{forecast['low']:.2f}..{forecast['high']:.2f} ({forecast['confidence']:.0%} interval)"
             console.print(f"Forecast of the server's score: {forecast['score']:.2f}, {interval}.", markup=False)
             console.print(forecast["sentence"], style="dim", markup=False)
-        elif card.get("synthetic"):
-            console.print("No forecast of the server's score: drawn cells say nothing about real ones.", style="dim")
+        elif reason := why_not(card):
+            console.print(f"No forecast of the server's score: {reason}", style="dim", markup=False)
     console.print(Text(verdict.sentence, style="bold green" if not verdict.exit_code else "bold red"))
 
 
@@ -117,13 +120,21 @@ def classes(card: Mapping) -> Table:
     """A row a class on the held-out cells: precision, recall, F1 and what it was called."""
     held_out = card["held_out"]
     weighted = ", ".join(f"{METRICS[key].title.lower()} {held_out[key]:.3f}" for key in ("precision", "recall", "f1"))
-    table = Table(title=f"Held-out cells: {weighted}; →3: called 3", title_justify="left", **SLIM)
+    count = len(card["classes"])
+    few = count <= COLUMNS
+    told = "; →3: called 3" if few else ""
+    table = Table(title=f"Held-out images: {weighted}{told}", title_justify="left", **SLIM)
     table.add_column("class", no_wrap=True)
     for column in ("images", "precision", "recall", "F1"):
         table.add_column(column, justify="right")
-    for index in range(len(card["classes"])):
+    for index in range(count) if few else ():
         table.add_column(f"→{index}", justify="right")
+    if not few:
+        table.add_column("most often called instead")
     for index, (row, called) in enumerate(zip(held_out["classes"], held_out["confusion"], strict=True)):
         shares = (f"{row[key]:.3f}" for key in ("precision", "recall", "f1"))
-        table.add_row(f"{index} {row['name']}", f"{row['n']:,}", *shares, *map(str, called))
+        others = {number: times for number, times in enumerate(called) if times and number != index}
+        worst = max(others, key=others.get, default=None)
+        instead = "" if worst is None else f"{worst} {card['classes'][worst]}, {others[worst]} times"
+        table.add_row(f"{index} {row['name']}", f"{row['n']:,}", *shares, *(map(str, called) if few else (instead,)))
     return table

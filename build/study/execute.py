@@ -182,7 +182,8 @@ def _train(task: Task, prepared, run: Run | None, root: Path, watch: Watch | Non
         return fit(task.recipe, prepared, seed=task.seed, resume=run, root=root, watch=watch)
     except UserError as error:
         broken = find(task, prepared.cells.sha256, root)
-        ours = not isinstance(error.__cause__, OSError)  # a full disk is none of the training's faults
+        # A full disk, or a GPU that another program filled, is none of the training's faults.
+        ours = not isinstance(error.__cause__, OSError) and not hardware.is_trouble(error.__cause__)
         if ours and broken is not None and broken.facts.get("status") == FAILED:
             broken.update(failure=str(error))
         raise

@@ -20,10 +20,14 @@ from rich.table import Table
 
 from build.files import write_text
 from build.recipe import Recipe
+from build.score.leaderboard.reported import COMPETITION as REPORTED_COMPETITION
 from build.study.catalogue import Row, Study
 from build.study.execute import Result, facts_of
+from submission.contract import COMPETITION
 
 FORMAT = 1
+OURS = COMPETITION == REPORTED_COMPETITION
+"""The report is about the blood cells: beside another competition's its figures say nothing."""
 MISSING = "–"
 SILENT = ("name", "minimum_", "maximum_")
 """Fields of a recipe that change nothing of a training: what a row is called, and the gates of packaging."""
@@ -93,7 +97,7 @@ def _described(line: Line, base: Mapping) -> dict:
     recipe = dataclasses.asdict(results[0].task.recipe if results else line.recipe)
     return {
         "label": line.row.label,
-        "reported": dataclasses.asdict(line.row.reported) if line.row.reported else None,
+        "reported": dataclasses.asdict(line.row.reported) if line.row.reported and OURS else None,
         "mean": {name: statistics.fmean(values) if values else None for name, values in known.items()},
         "spread": {name: statistics.stdev(values) if len(values) > 1 else None for name, values in known.items()},
         "seeds": len(done),

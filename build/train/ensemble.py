@@ -75,6 +75,7 @@ def train(
     run = resume or record.create(root, recipe, prepared, seed, members=[])
     with run.locked():
         run.update(status=standing.RUNNING)
+        run.become_latest()
         try:
             for number, part in enumerate(asked):
                 _train_member(run, number, part, prepared, seed)
@@ -104,11 +105,12 @@ def _train_member(run: Run, number: int, part: Recipe, prepared, seed: int) -> N
         if len(members) == number:
             members.append(member.id)
             run.update(members=members)
-        run.become_latest()  # whoever is killed here goes on with the ensemble
         return False
 
     recipe = known.recipe if known else part  # the named recipe may have changed since
     try:
-        fit.train(recipe, prepared, seed=seed, resume=known, root=run.folder.parent, watch=after_epoch)
+        # Whoever is killed meanwhile goes on with the ensemble, which stays the latest.
+        root = run.folder.parent
+        fit.train(recipe, prepared, seed=seed, resume=known, root=root, watch=after_epoch, latest=False)
     finally:
         hardware.release()

@@ -47,6 +47,7 @@ def train(
     root: Path = Path("runs"),
     hosts: Hosts | None = None,
     watch: Callable[[Run, list[dict]], bool] | None = None,
+    latest: bool = True,
 ) -> Run:
     """Train `recipe` on `prepared` (build/data/prepare.py) and return the run folder with the best epoch's weights.
 
@@ -59,6 +60,8 @@ def train(
         root: where run folders are made.
         hosts: the processes that train it together (build/train/hosts.py), each calling this alike; None for this one alone.
         watch: told the run and its history after every epoch; True ends the training as "pruned". For one process only.
+        latest: whether the run is what "latest" names, from its beginning or continuation on and, whatever was begun beside it, at
+            its end: what is packaged next is what was trained last.
 
     Raises UserError for settings that cannot work, and Interrupted (a KeyboardInterrupt) after Ctrl-C, with the run left resumable.
 
@@ -92,9 +95,12 @@ def train(
             held.enter_context(resume.locked())
         training = Training(recipe, prepared, seed, decision, stop, resume, teachers, hosts)
         training.watch = watch
-        run = resume or training.begin(root, machine)
+        run = resume or training.begin(root, machine, latest=latest)
         if hosts.chief and not resume:
             held.enter_context(run.locked())
+        if hosts.chief and latest:
+            run.become_latest()
+            held.callback(run.become_latest)
         return training.run_all()
 
 
@@ -131,7 +137,7 @@ class Training:
             self.learner.resume(run.checkpoint_path, going_on)
             console.print(f"Going on with run {run.id} after epoch {done} of {total}.")
 
-    def begin(self, root: Path, machine: hardware.Machine) -> Run:
+    def begin(self, root: Path, machine: hardware.Machine, *, latest: bool) -> Run:
         """Make the run folder and say what will be trained."""
         learner = self.learner
         if not self.hosts.chief:
@@ -149,6 +155,7 @@ class Training:
             plan=learner.plan,
             teachers=self.teachers,
             hosts=self.hosts.count,
+            latest=latest,
         )
         self.hosts.chiefs_text(self.run.id)
         console.print(learner.plan.table(contract.CLASSES))
@@ -160,7 +167,9 @@ class Training:
 
     def run_all(self) -> Run:
         """Train until the last epoch, early stopping or Ctrl-C; the last raises Interrupted."""
-        if self._is_over():
+        # One that was killed between its last checkpoint and its end is over, and still to be finished.
+        ended = self.hosts.sum([self.hosts.chief and self.run.facts.get("status") in standing.ENDED])[0] > 0
+        if ended and self._is_over():
             console.print(f"Run {self.run.id} is finished: nothing to go on with.")
             return self.run
         if self.hosts.chief:

@@ -154,7 +154,12 @@ def is_out_of_memory(error: Exception) -> bool:
     return any(word in _named(error) for word in OUT_OF_MEMORY)
 
 
-def _named(error: Exception) -> str:
+def is_trouble(error: BaseException | None) -> bool:
+    """Whether `troubles_told` has a sentence for it: then the machine, or what else runs on it, is at fault and not the training."""
+    return error is not None and any(word in _named(error) for words, _ in TROUBLES for word in words)
+
+
+def _named(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 

@@ -16,7 +16,7 @@ def summary(row: dict, total: int, best: bool, remaining: float) -> str:
     """One line an epoch: what a log file needs."""
     return (
         f"epoch {row['epoch']:>3}/{total}  {row['phase']} {row['side']} px  loss {row['loss']:.3f}  accuracy {row['accuracy']:.3f}  "
-        f"validation {row['validation_accuracy']:.3f}  perturbed {row['perturbed_accuracy']:.3f}{'*' if best else ' '} "
+        f"validation {row['validation_accuracy']:.3f}  perturbed {row['perturbed_accuracy']:.3f}{' best' if best else '     '} "
         f"lr {row['learning_rate']:.1e}  {row['images_per_second']:.0f} img/s  {row['seconds']:.0f} s  ETA {clock(remaining)}"
     )
 

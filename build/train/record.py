@@ -61,6 +61,7 @@ def begin(
     plan: Plan,
     teachers: Sequence[TeacherFile] = (),
     hosts: int = 1,
+    latest: bool = True,
 ) -> Run:
     """Make the run folder with all that is known before the first epoch."""
     return create(
@@ -76,6 +77,7 @@ def begin(
         counts=plan.facts(),
         teachers=[teacher.facts for teacher in teachers],
         hosts=hosts,
+        latest=latest,
     )
 
 

@@ -5,7 +5,8 @@ import dataclasses
 from build.errors import UserError
 from build.recipe import Recipe
 from build.runs import Run
-from submission.views import COUNTS
+from submission.contract import IMAGE_SHAPE
+from submission.views import COUNTS, SYMMETRIES
 from submission.weights import STORAGES
 
 _POSITIVE = (
@@ -60,6 +61,11 @@ def check(recipe: Recipe, seed: int) -> None:
             value = getattr(recipe, name)
             if not fits(value):
                 raise UserError(f"Recipe field {name} must be {expected}, got {value}; correct the recipe.")
+    height, width, _ = IMAGE_SHAPE
+    if recipe.views >= len(SYMMETRIES) and height != width:
+        raise UserError(
+            f"Recipe field views is {recipe.views}, and quarter turns need square images, not {height} x {width} pixels; take at most 4."
+        )
     if any(character.isspace() for character in recipe.name):
         raise UserError(f"Recipe field name is part of commands: expected a name without spaces, got {recipe.name!r}.")
     if recipe.teachers and not recipe.teacher_weight:

@@ -224,6 +224,7 @@ def _write(
     run = Run.create(
         root,
         recipe,
+        latest=False,
         **taken,
         spec=pot.spec,
         status=SOUP,
@@ -234,6 +235,7 @@ def _write(
     pot.split.save(run.split_path)
     meta = {"spec": pot.spec, "recipe": recipe.name, "views": recipe.views}
     run.save_weights(arrays, meta)
+    run.become_latest()  # not before: a soup that met a full disk is nothing to go on with
     _show(run, ingredients, measured)
     return run
 

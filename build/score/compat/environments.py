@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from build.errors import UserError
+from build.files import locked, make_folder
 from build.score.environment import ServerEnvironment, version
 
 NEWEST = "newest"
@@ -91,13 +92,18 @@ def provide(versions: VersionSet, root: Path) -> Environment:
     """The environment of a set below `root`, made anew where its requirements or its Python have changed."""
     if versions.name == NEWEST:
         return Environment(Path(sys.executable))
+    make_folder(root)
+    with locked(root / f".compat-{versions.name}.lock"):  # another process may be making it
+        return _provide(versions, root)
+
+
+def _provide(versions: VersionSet, root: Path) -> Environment:
     folder = folder_of(versions, root)
     python = folder / "bin" / "python"
     wanted = hashlib.sha256(repr((versions.requirements, versions.python)).encode()).hexdigest()
     stamp = folder / STAMP
     if python.exists() and stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
         return Environment(python)
-    root.mkdir(parents=True, exist_ok=True)
     if (free := shutil.disk_usage(root).free) < NEEDED_BYTES:
         return Environment(None, f"{free / 1e9:.1f} GB of disk are free, it needs {NEEDED_BYTES / 1e9:.1f}")
     shutil.rmtree(folder, ignore_errors=True)

@@ -13,11 +13,12 @@ import numpy as np
 from rich.console import Console
 
 from build.errors import UserError
+from build.files import sha256
 from build.score.leaderboard import page
 from build.score.leaderboard.choose import choose
 from build.score.leaderboard.compare import HIDDEN
 from build.score.leaderboard.forecast import report
-from build.score.leaderboard.ranking import Board, build, check_names
+from build.score.leaderboard.ranking import Board, Line, build, check_names
 from build.score.leaderboard.rules import RULES
 from build.score.leaderboard.store import DEFAULT, Store
 from build.score.leaderboard.table import WIDE, table
@@ -28,12 +29,19 @@ CONTENDERS = 5
 
 
 def advice(
-    board: Board, store: Store, *, rng: np.random.Generator, hidden: int = HIDDEN, team: str | None = None
+    board: Board,
+    store: Store,
+    *,
+    rng: np.random.Generator,
+    hidden: int = HIDDEN,
+    team: str | None = None,
+    folder: Path = PAGE.parent,
 ) -> list[str]:
     """Which of a team's entries to submit next, from their answers to the same images; sentences.
 
     team: None for the team of the latest entry. A zip that was judged several times is one entry here: it would share its own
-    chances. Of those that the server scored already only the best takes part, to be beaten. Raises UserError for a team without entries.
+    chances. Of those that the server scored already only the best takes part, to be beaten. Entries without a forecast take part by
+    their answers, after the others. Raises UserError for a team without entries.
     """
     team = team or next((entry.facts["team"] for entry in reversed(store.entries())), None)
     ours = [line for line in board.lines if line.team == team and line.kind != "reported"]
@@ -41,9 +49,10 @@ def advice(
         raise UserError(
             f"The team {team!r} has no entry here; expected one of {', '.join(board.quotas) or 'none yet'}."
         )
+    told = [line for line in ours if not (line.facts.get("seen") or line.facts.get("synthetic"))]
     fresh, sent = (
-        sorted((line for line in ours if line.kind == kind), key=lambda line: -line.score)
-        for kind in ("forecast", "recorded")
+        sorted((line for line in told if line.kind in kinds), key=_best_first)
+        for kinds in (("forecast", "none"), ("recorded",))
     )
     passed_over = [
         f"{line.id} was judged on {line.facts['seen']:,} cells that it was trained on and takes no part in the advice."
@@ -72,8 +81,27 @@ def advice(
     else:
         scored = {best.id: best.score} if best else {}
         sentences = choose(answered, rng=rng, hidden=hidden, scored=scored)
+    known = [_described(line, folder) for line in ours if line.id in answered and line.id in sentences[-1]]
     whose = [f"Of the entries of {team} (--team for another):"] if len(board.quotas) > 1 else []
-    return [*whose, *passed_over, *sentences]
+    return [*whose, *passed_over, *known, *sentences]
+
+
+def _best_first(line: Line) -> tuple:
+    """Sort key: by score, and where there is none by the mean of the suites, after those that have one."""
+    if line.score is not None:
+        return (0, -line.score)
+    return (1, -float(np.mean(list(line.suites.values()) or [0.0])))
+
+
+def _described(line: Line, folder: Path) -> str:
+    """What an entry's id stands for, and which file in `folder` it is."""
+    for name in ("submission.zip", "previous-submission.zip", "rejected-submission.zip"):
+        path = folder / name
+        if path.is_file() and sha256(path) == line.facts.get("zip_sha256"):
+            return f"{line.id} is {line.model}, the file {path}."
+    run = line.facts.get("run")
+    again = f"; `nox -s package -- {run.replace(' + ', ' ')}` makes it again" if run else ""
+    return f"{line.id} is {line.model}, no zip in {folder}{again}."
 
 
 def main(
@@ -130,13 +158,15 @@ def main(
     board = build(entries, rule=rule, phase=phase, reported=reported, per_day=per_day, total=total)
     output.print(table(board, output.width))
     for name, left in board.quotas.items():
-        slots = "no limit" if left.left is None else f"{left.left} left"
+        slots = "no limit" if left.left is None else f"{left.left} left today"
         output.print(f"Slots of {name}: {slots}. {left.reason}".rstrip(), markup=False)
-    for sentence in report(board.forecaster):
+    for sentence in report(board.forecaster) if board.known else ():
         output.print(sentence, markup=False)
     compared = {name: entries.predictions(name) for name in chosen}
     drawn = {"rng": rng, "hidden": hidden}
-    sentences = choose(compared, **drawn) if compared else advice(board, entries, team=team, **drawn)
+    sentences = (
+        choose(compared, **drawn) if compared else advice(board, entries, team=team, folder=path.parent, **drawn)
+    )
     for sentence in sentences:
         output.print(sentence, markup=False)
     page.write(board, path, advice=sentences)

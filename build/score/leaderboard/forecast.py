@@ -20,7 +20,7 @@ from scipy.special import expit, logit
 from scipy.stats import norm, t
 from sklearn.linear_model import Ridge
 
-from build.score.leaderboard.reported import CLEAN, PAIRS, Pair
+from build.score.leaderboard.reported import CLEAN, COMPETITION, PAIRS, Pair
 
 CONFIDENCE = 0.8
 ANCHOR = "stacked"
@@ -78,6 +78,19 @@ def usual_differences(own: Sequence[tuple[Mapping[str, float], float]]) -> dict[
         if gaps:
             found[name] = float(np.mean(gaps))
     return found
+
+
+def why_not(card: Mapping) -> str:
+    """Why nothing is forecast from a scorecard, to follow "No forecast of the server's score: "; empty where something is."""
+    if card.get("synthetic"):
+        return "drawn cells say nothing about real ones."
+    if seen := card["submission"].get("seen"):
+        return f"the zip was trained on {seen:,} of these cells."
+    if card.get("competition") not in (None, "", COMPETITION):
+        return "the public scores that it would learn from are of another competition."
+    if ANCHOR not in card["suites"]:
+        return f"the zip was not judged on the suite {ANCHOR}; name it too (--suites)."
+    return ""
 
 
 class Forecaster:

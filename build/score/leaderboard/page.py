@@ -24,7 +24,7 @@ def data(board: Board) -> dict:
     return {
         "lines": [{**dataclasses.asdict(line), "shown": shown_score(line)} for line in board.lines],
         "suites": suites_of(board),
-        "pairs": [dataclasses.asdict(pair) for pair in PAIRS],
+        "pairs": [dataclasses.asdict(pair) for pair in PAIRS] if board.known else [],
     }
 
 
@@ -49,23 +49,36 @@ def tiles(board: Board) -> list[dict]:
     """The headline numbers."""
     ours = [line for line in board.standing if line.kind in ("recorded", "forecast")]
     theirs = [line.score for line in board.standing if line.kind == "reported"]
+    recorded = [line for line in board.lines if line.kind == "recorded"]
     rows = []
-    if ours:
-        best = ours[0]
+    if recorded:
+        best = max(recorded, key=lambda line: line.score)
+        place, teams = places(board, best.team)
         rows.append(
             {
-                "name": f"Best of yours, {best.kind}",
-                "value": f"{best.score:.2f}",
-                "range": f"{best.low:.2f} to {best.high:.2f}" if best.low is not None else f"{best.phase} phase",
+                "name": "Best of yours, recorded",
+                "value": shown_score(best),
+                "range": f"by the server, {best.phase} phase; place {place(best.score)} of {teams} teams",
             }
         )
+    if ours and ours[0].kind == "forecast":
+        best = ours[0]
         place, teams = places(board, best.team)
-        reach = f"{place(best.high)} to {place(best.low)} by the forecast's interval, " if best.low is not None else ""
-        rows.append({"name": "Place", "value": str(place(best.score)), "range": f"{reach}of {teams} teams"})
+        rows.append(
+            {
+                "name": "Best of yours, forecast",
+                "value": f"{best.score:.2f}",
+                "range": f"{best.low:.2f} to {best.high:.2f}, not sent yet",
+            }
+        )
+        reach = f"{place(best.high)} to {place(best.low)} by the forecast's interval, of {teams} teams"
+        rows.append({"name": "Its place among teams", "value": str(place(best.score)), "range": reach})
     if theirs:
         rows.append({"name": "Best reported", "value": f"{max(theirs):.4g}", "range": f"{board.phase} phase, public"})
-    error, what = board.forecaster.error()
-    rows.append({"name": "Forecast's error", "value": f"{100 * error:.1f} pt", "range": f"by which {what} is missed"})
+    if board.known:
+        error, what = board.forecaster.error()
+        missed = f"by which {what} is missed"
+        rows.append({"name": "Forecast's error", "value": f"{100 * error:.1f} pt", "range": missed})
     for team, left in board.quotas.items():
         rows.append(
             {

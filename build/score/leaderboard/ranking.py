@@ -69,6 +69,8 @@ class Board:
     quotas: dict[str, Quota]
     """Team -> slots, counting the entries whose server score was recorded."""
     forecaster: Forecaster
+    known: bool = True
+    """Whether this is the competition that the public scores and pairs are of: of any other nothing is forecast."""
 
     @property
     def standing(self) -> tuple[Line, ...]:
@@ -221,7 +223,7 @@ def build(
         team: quota(used, owner=team, phase=phase, now=moment, per_day=per_day, total=total)
         for team in dict.fromkeys(entry.facts["team"] for entry in entries)
     }
-    return Board(tuple(lines), rule, phase, quotas, forecaster)
+    return Board(tuple(lines), rule, phase, quotas, forecaster, known_here)
 
 
 def suites_of(board: Board) -> list[str]:

@@ -25,6 +25,8 @@ from build.errors import UserError
 from build.files import atomic, explained, locked
 from build.score.leaderboard.lines import decode, encode
 from build.score.leaderboard.predictions import Predictions, load_predictions, save_predictions
+from build.score.leaderboard.reported import COMPETITION as REPORTED_COMPETITION
+from submission.contract import COMPETITION
 
 DEFAULT = Path("runs/leaderboard")
 PHASES = ("dev", "final")
@@ -66,6 +68,7 @@ def facts_of(card: Mapping) -> dict:
         "team": submission.get("team") or "this team",
         **{key: submission.get(key) for key in ("file", "zip_sha256", "zip_bytes", "weights_sha256", "commit", "run")},
         "seen": submission.get("seen") or 0,
+        "competition": card.get("competition") or REPORTED_COMPETITION,
         "recipe": (card.get("recipe") or {}).get("name"),
         "status": "Finished" if card["outcome"].get("status") == "scored" else "Failed",
         "reason": card["outcome"].get("reason") or "",
@@ -201,7 +204,8 @@ class Store:
                 recorded.get(body["id"], {}),
             )
             for body in good
-            if body["kind"] == "entry"
+            # Of another competition's images, judged from this folder before the contract was changed, nothing is said here.
+            if body["kind"] == "entry" and body.get("competition", REPORTED_COMPETITION) == COMPETITION
         ]
 
     def run_of(self, zip_sha256: str) -> str | None:

@@ -7,6 +7,8 @@ one that hangs or crashes the process is known by name: {"running": NAME or "", 
 It only records; which of it is a fault is decided by build/score/probe.py. Needs numpy only; runs on Python 3.9 or newer.
 """
 
+import contextlib
+import ctypes
 import json
 import os
 import re
@@ -20,9 +22,11 @@ import numpy as np
 from podium_labels import breach
 from podium_loading import Stopped, attempt, load, write_json
 
-GROWTH_SECONDS = 2.0
-"""How long the memory check may take at the speed seen before."""
-GROWTH_IMAGES = 512
+GROWTH_SECONDS = 4.0
+"""How long the larger call of the memory check may take at the speed seen before."""
+GROWTH_STEP = 64
+"""Images: the smaller call holds whole multiples of it, so that both fill the usual batches and only what grows with a call differs."""
+GROWTH_STEPS = 4
 GENERATED = "__autograph_generated_file"
 """Files that TensorFlow leaves in the temporary folder by itself."""
 
@@ -68,9 +72,14 @@ def files_below(*folders):
 
 
 def high_water_mark(reset=False):
-    """Largest resident memory of this process in bytes since the last reset; None where the system does not tell."""
+    """Largest resident memory of this process in bytes since the last reset, which `reset` makes first; None where the system does not
+    tell.
+    """
     try:
         if reset:
+            # What was freed and is still held would count besides what a larger call takes anew.
+            with contextlib.suppress(AttributeError, OSError):  # a C library without it
+                ctypes.CDLL(None).malloc_trim(0)
             with open("/proc/self/clear_refs", "w") as file:
                 file.write("5")
         with open("/proc/self/status") as file:
@@ -172,15 +181,16 @@ class Probes:
 
     def growth(self):
         """Bytes of working memory that one more image costs within a call."""
-        count = int(min(GROWTH_IMAGES, self.rate * GROWTH_SECONDS))
-        few = len(self.images)
-        if count < 2 * few or high_water_mark(reset=True) is None:
+        few = GROWTH_STEP * int(min(GROWTH_STEPS, self.rate * GROWTH_SECONDS / (2 * GROWTH_STEP)))
+        count = 2 * few
+        if not few or high_water_mark(reset=True) is None:
             return {"bytes_per_image": None}
-        many = np.concatenate([self.images] * -(-count // few))[:count]
+        many = np.concatenate([self.images] * -(-count // len(self.images)))[:count]
         self.predict(many[:few])
         high_water_mark(reset=True)
         self.predict(many[:few])
-        low = high_water_mark(reset=True)
+        low = high_water_mark()
+        high_water_mark(reset=True)
         self.predict(many)
         high = high_water_mark()
         return {"bytes_per_image": max(0, high - low) / (count - few), "images": count}
