@@ -26,6 +26,7 @@ from build.data.near import Near
 from submission import contract
 
 CLASS_SHARE = 1 / 3
+"""Where colours alone call a larger share of a class foreign, they are that class's own."""
 CHUNK = 256
 """Images measured at a time."""
 
