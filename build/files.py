@@ -86,8 +86,8 @@ def atomic(path: Path, mode: str = "wb") -> Iterator[IO]:
 
 
 def save_array(path: Path, array: np.ndarray) -> None:
-    """Write one .npy, atomically, without pickles."""
-    with atomic(path) as file:
+    """Write one .npy without pickles into a folder that is scratch as a whole, so not atomically; an OSError says what failed."""
+    with Path(path).open("wb") as file:
         write_array(file, array)
 
 

@@ -95,7 +95,7 @@ def train(
             held.enter_context(resume.locked())
         training = Training(recipe, prepared, seed, decision, stop, resume, teachers, hosts)
         training.watch = watch
-        run = resume or training.begin(root, machine, latest=latest)
+        run = resume or training.begin(root, machine)
         if hosts.chief and not resume:
             held.enter_context(run.locked())
         if hosts.chief and latest:
@@ -137,7 +137,7 @@ class Training:
             self.learner.resume(run.checkpoint_path, going_on)
             console.print(f"Going on with run {run.id} after epoch {done} of {total}.")
 
-    def begin(self, root: Path, machine: hardware.Machine, *, latest: bool) -> Run:
+    def begin(self, root: Path, machine: hardware.Machine) -> Run:
         """Make the run folder and say what will be trained."""
         learner = self.learner
         if not self.hosts.chief:
@@ -155,7 +155,6 @@ class Training:
             plan=learner.plan,
             teachers=self.teachers,
             hosts=self.hosts.count,
-            latest=latest,
         )
         self.hosts.chiefs_text(self.run.id)
         console.print(learner.plan.table(contract.CLASSES))

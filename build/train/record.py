@@ -61,7 +61,6 @@ def begin(
     plan: Plan,
     teachers: Sequence[TeacherFile] = (),
     hosts: int = 1,
-    latest: bool = True,
 ) -> Run:
     """Make the run folder with all that is known before the first epoch."""
     return create(
@@ -77,16 +76,19 @@ def begin(
         counts=plan.facts(),
         teachers=[teacher.facts for teacher in teachers],
         hosts=hosts,
-        latest=latest,
     )
 
 
 def create(root: Path, recipe: Recipe, prepared, seed: int, **facts: object) -> Run:
-    """Make the run folder of one training or several of the same cells: what `check_same` compares, `facts`, and the split."""
+    """Make the run folder of one training or several of the same cells: what `check_same` compares, `facts`, and the split.
+
+    Whoever trains it says when it is the latest run.
+    """
     cells, split = prepared.cells, prepared.split
     run = Run.create(
         root,
         recipe,
+        latest=False,
         seed=seed,
         backend=keras.backend.backend(),
         data={"source": cells.source, "sha256": cells.sha256},

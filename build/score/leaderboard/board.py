@@ -20,7 +20,7 @@ from build.score.leaderboard.compare import HIDDEN
 from build.score.leaderboard.forecast import report
 from build.score.leaderboard.ranking import Board, Line, build, check_names
 from build.score.leaderboard.rules import RULES
-from build.score.leaderboard.store import DEFAULT, Store
+from build.score.leaderboard.store import DEFAULT, Store, misled
 from build.score.leaderboard.table import WIDE, table
 
 PAGE = Path("dist/leaderboard.html")
@@ -49,11 +49,9 @@ def advice(
         raise UserError(
             f"The team {team!r} has no entry here; expected one of {', '.join(board.quotas) or 'none yet'}."
         )
-    told = [line for line in ours if not (line.facts.get("seen") or line.facts.get("synthetic"))]
-    fresh, sent = (
-        sorted((line for line in told if line.kind in kinds), key=_best_first)
-        for kinds in (("forecast", "none"), ("recorded",))
-    )
+    fresh = [line for line in ours if line.kind == "forecast" or (line.kind == "none" and not misled(line.facts))]
+    fresh.sort(key=_best_first)
+    sent = sorted((line for line in ours if line.kind == "recorded"), key=_best_first)
     passed_over = [
         f"{line.id} was judged on {line.facts['seen']:,} cells that it was trained on and takes no part in the advice."
         for line in ours

@@ -52,12 +52,17 @@ class Entry:
     @property
     def misled(self) -> bool:
         """Whether its accuracies forecast nothing: of drawn cells, or of cells that the zip was trained on."""
-        return bool(self.facts.get("synthetic") or self.facts.get("seen"))
+        return misled(self.facts)
 
     @property
     def suites(self) -> dict[str, float]:
         """Suite -> accuracy."""
         return {name: suite["accuracy"] for name, suite in self.facts["scores"].items()}
+
+
+def misled(facts: Mapping) -> bool:
+    """`Entry.misled` of an entry's facts."""
+    return bool(facts.get("synthetic") or facts.get("seen"))
 
 
 def facts_of(card: Mapping) -> dict:
