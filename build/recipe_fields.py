@@ -18,6 +18,8 @@ SHORT = {"lr": "learning_rate"}
 IN_WORDS = {float: "a number", int: "a whole number", str: "a word", bool: "true or false"}
 LISTS = {tuple[str, ...]: str, tuple[int, ...]: int}
 """Fields that hold several values, written with commas between."""
+PAIRS = tuple[tuple[int, float], ...]
+"""Of the resolutions, written as 64:0.4,96:0.6."""
 Value = float | int | str | bool
 
 
@@ -59,6 +61,14 @@ def read_value(field: dataclasses.Field, text: str, kind: type | None = None) ->
 def _read(field: dataclasses.Field, text: str) -> Value | tuple:
     if field.type in IN_WORDS:
         return read_value(field, text)
-    if field.type not in LISTS:
-        raise UserError(f"{field.name} cannot be set here; write a recipe of your own in build/recipes.py.")
-    return tuple(read_value(field, part.strip(), LISTS[field.type]) for part in text.split(",") if part.strip())
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if field.type == PAIRS:
+        return tuple(_read_pair(field, part) for part in parts)
+    return tuple(read_value(field, part, LISTS[field.type]) for part in parts)
+
+
+def _read_pair(field: dataclasses.Field, text: str) -> tuple[int, float]:
+    side, colon, share = text.partition(":")
+    if not colon:
+        raise UserError(f"Recipe field {field.name} is SIDE:SHARE, such as 64:0.4,96:0.6, got {text!r}.")
+    return read_value(field, side.strip(), int), read_value(field, share.strip(), float)

@@ -18,6 +18,7 @@ def test_values_are_read_as_their_fields_have_them():
         "border=wrap",
         "randaugment_pool=rotate, solarize",
         "balance_counts=9,8",
+        "resolutions=64:.4, 96:.6",
     )
     assert read_settings(texts) == {
         "learning_rate": 3e-4,
@@ -26,20 +27,20 @@ def test_values_are_read_as_their_fields_have_them():
         "border": "wrap",
         "randaugment_pool": ("rotate", "solarize"),
         "balance_counts": (9, 8),
+        "resolutions": ((64, 0.4), (96, 0.6)),
     }
     assert read_settings(["randaugment_pool="]) == {"randaugment_pool": ()}
     assert read_settings([]) == {}
 
 
-def test_every_field_but_the_resolutions_is_read_back_as_the_default_that_it_has():
-    texts, left = [], []
+def test_every_field_is_read_back_as_the_default_that_it_has():
+    texts = []
     for field in dataclasses.fields(Recipe):
         value = field.default if field.default is not dataclasses.MISSING else "mine"
-        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        (left if field.name == "resolutions" else texts).append(f"{field.name}={text}")
+        parts = value if isinstance(value, tuple) else (value,)
+        text = ",".join(":".join(map(str, part)) if isinstance(part, tuple) else str(part) for part in parts)
+        texts.append(f"{field.name}={text}")
     assert Recipe(**read_settings(texts)) == Recipe(name="mine")
-    with pytest.raises(UserError, match="resolutions cannot be set here; write a recipe"):
-        read_settings(left)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,8 @@ def test_every_field_but_the_resolutions_is_read_back_as_the_default_that_it_has
         ("minutes=inf", "minutes is a number, got 'inf'"),
         ("flip=maybe", "flip is true or false, got 'maybe'"),
         ("border=", "border is a word, got ''"),
+        ("resolutions=64", "resolutions is SIDE:SHARE, such as 64:0.4,96:0.6, got '64'"),
+        ("resolutions=64:all", "resolutions is a number, got 'all'"),
         ("balance_counts=5,many", "balance_counts is a whole number, got 'many'"),
     ],
 )

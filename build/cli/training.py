@@ -66,7 +66,7 @@ OPTIONS = {"teachers": "teacher"}
     "settings",
     metavar="NAME=VALUE",
     multiple=True,
-    help="Overrides any field of the recipe but resolutions, by its name in build/recipe.py; may be repeated. name=X names the variant.",
+    help="Overrides any field of the recipe, by its name in build/recipe.py; may be repeated. name=X names the variant.",
 )
 @click.pass_context
 def train(
