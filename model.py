@@ -30,6 +30,10 @@ class Model:
         """Load the weights; ValueError with one sentence if they are missing or damaged."""
         self.predictor = shipped("inference").Predictor(HERE / "weights.npz")
 
+    def __reduce__(self):
+        """Pickled as what it is made of: another process reads the weights anew."""
+        return type(self), ()
+
     def predict(self, X):
         """Images (n, *IMAGE_SHAPE) with pixels 0..255, uint8 or float, any n from 0 up -> labels (n,) int64."""
         return self.predictor.labels(X)

@@ -3,7 +3,7 @@
 All sessions share one environment, .nox/podium (a second TensorFlow would cost 2 GB and a minute); it is made on first
 use from the dependency groups of pyproject.toml and brought up to date when they change. Arguments after `--` go to the
 session:
-`nox -s train package -- --data training_set.npz` gives --data to the training and nothing else to the packaging.
+`nox -s train package -- --data training_set.npz` gives --data to the training and nothing to the packaging.
 """
 
 import hashlib
@@ -158,7 +158,7 @@ def bench(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
     """Check format and lint, then run the tests (-- -m "not slow" leaves the slow ones out)."""
-    prepare(session, "run", "tests", "search")
+    prepare(session, "run", "tests", "search", "sweep", "compress")
     for check in (("check", "--quiet"), ("format", "--check", "--quiet")):
         session.run(str(PYTHON), "-m", "ruff", *check, ".", external=True)
     # Whole files go to a process, so a file's fixtures are made once; more than four processes would want more memory than laptops have.

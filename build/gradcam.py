@@ -122,6 +122,8 @@ def deciding_layer(model: "keras.Model", image_shape: tuple[int, int, int]) -> t
     import keras
     import tensorflow as tf
 
+    from submission.network import leaves
+
     pixels = tf.zeros((1, *image_shape))
     shapes: dict[keras.Layer, tuple[int, ...]] = {}
     with ExitStack() as stack:
@@ -143,17 +145,6 @@ def deciding_layer(model: "keras.Model", image_shape: tuple[int, int, int]) -> t
         f"No layer of the network has maps of at least {SMALLEST_SIDE}x{SMALLEST_SIDE} that all evidence passes through; "
         "class activation maps need a convolutional network."
     )
-
-
-def leaves(model: "keras.Model") -> Iterator["keras.Layer"]:
-    """The layers of a model, and of the models within it."""
-    import keras
-
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from leaves(layer)
-        else:
-            yield layer
 
 
 def recorder(layer: "keras.Layer", shapes: dict) -> Callable:

@@ -11,8 +11,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from build.data.split import Split
 from build.errors import UserError
+from build.run_cells import split_of
 from build.runs import Run
 from build.trained_operations import operations_trained_with
 from submission import weights
@@ -63,17 +63,16 @@ def open_members(names: Sequence[str | Path], root: Path | str = "runs") -> list
     return runs
 
 
-def split_of(run: Run) -> Split:
-    """The split that a run was trained with; UserError if it cannot be read."""
-    try:
-        return Split.load(run.split_path)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"The split of run {run.id} cannot be read ({error}); train a new run.") from error
-
-
 def operations_of(run: Run) -> tuple[str, ...]:
     """The operations that a run trained with, or any ingredient of a soup (build/trained_operations.py)."""
     return run.facts.get("operations") or operations_trained_with(dataclasses.asdict(run.recipe))
+
+
+def known_of(runs: Sequence[Run]) -> dict:
+    """What a scorecard says of the training of a zip's runs: the first one's recipe, all their names and operations."""
+    operations = sorted({operation for run in runs for operation in operations_of(run)})
+    named = {"name": " + ".join(run.recipe.name for run in runs), "operations": operations}
+    return dataclasses.asdict(runs[0].recipe) | named
 
 
 def _member_folders(run: Run) -> list[Path]:

@@ -21,7 +21,7 @@ from build.compress.command import staged_weights
 from build.console import console, muffled
 from build.errors import UserError
 from build.files import locked, make_folder, sha256, write_zip
-from build.members import open_members, operations_of
+from build.members import known_of, open_members
 from build.recipe import Recipe
 from build.runs import Run, provenance
 from build.score import held_out
@@ -100,12 +100,20 @@ def stage(run: Run, recipe: Recipe, folder: Path, others: Sequence[Run] = (), *,
 def gates(verdict: Verdict, card: dict, recipe: Recipe, zip_bytes: int) -> list[Gate]:
     """The recipe's gates against what the judge found; a gate without a figure is missed."""
 
-    def gate(name: str, came: float | None, limit: float, form: str, least: bool, remedy: str) -> Gate:
-        wanted = f"at {'least' if least else 'most'} {form.format(limit)}"
+    def gate(name: str, came: float | None, limit: float, form: tuple[int, str], least: bool, remedy: str) -> Gate:
+        digits, unit = form
+        # As many digits as the limit has, and as tell the two apart.
+        told = (
+            d
+            for d in range(digits, 10)
+            if round(limit, d) == limit and (came in (None, limit) or round(came, d) != limit)
+        )
+        digits = next(told, digits)
+        wanted = f"at {'least' if least else 'most'} {limit:.{digits}f}{unit}"
         passed = came is not None and (came >= limit if least else came <= limit)
-        return Gate(name, wanted, "nothing" if came is None else form.format(came), passed, remedy)
+        return Gate(name, wanted, "nothing" if came is None else f"{came:.{digits}f}{unit}", passed, remedy)
 
-    timing, rate = verdict.timing, "{:.1f} s per 1,000 images"
+    timing, rate = verdict.timing, (1, " s per 1,000 images")
     fast = "train a smaller size or fewer views (`train --set views=1`)"
     lasts = gate("time", card["seconds_per_1000"], recipe.maximum_seconds_per_1000, rate, False, fast)
     if lasts.passed and not timing.get("hidden_fits", True):
@@ -125,9 +133,9 @@ def gates(verdict: Verdict, card: dict, recipe: Recipe, zip_bytes: int) -> list[
             verdict.probed,
             "see what the judge found",
         ),
-        gate("held-out accuracy", clean, recipe.minimum_held_out, "{:.3f}", True, learn),
-        gate("perturbed accuracy", card["perturbed_accuracy"], recipe.minimum_perturbed, "{:.3f}", True, learn),
-        gate("zip size", zip_bytes / 1e6, recipe.maximum_zip_mb, "{:.1f} MB", False, small),
+        gate("held-out accuracy", clean, recipe.minimum_held_out, (3, ""), True, learn),
+        gate("perturbed accuracy", card["perturbed_accuracy"], recipe.minimum_perturbed, (3, ""), True, learn),
+        gate("zip size", zip_bytes / 1e6, recipe.maximum_zip_mb, (1, " MB"), False, small),
         lasts,
     ]
 
@@ -154,8 +162,7 @@ def package(
     title = " + ".join(member.id for member in (run, *others))
     given = {"hidden_images": hidden, "time_limit": time_limit}
     recipe = dataclasses.replace(run.recipe, **{name: value for name, value in given.items() if value is not None})
-    known = dataclasses.asdict(recipe) | {"name": " + ".join(member.recipe.name for member in (run, *others))}
-    known["operations"] = sorted({operation for member in (run, *others) for operation in operations_of(member)})
+    known = known_of((run, *others)) | {name: value for name, value in given.items() if value is not None}
     asked = tuple(dict.fromkeys((*(suites or DEFAULT_SUITES), "held-out", "basic")))
     for name in asked:
         load(name)  # before a minute of measuring views

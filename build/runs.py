@@ -22,7 +22,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from build.errors import UserError
+from build.errors import Interrupted, UserError
 from build.files import atomic, explained, locked, write_text
 from build.recipe import Recipe
 from submission import weights
@@ -33,8 +33,8 @@ PACKAGES = ("tensorflow", "keras", "keras-cv", "jax", "numpy", "opencv-python-he
 """Packages whose versions can change a training's result."""
 
 
-class Interrupted(KeyboardInterrupt):
-    """A training that was stopped by Ctrl-C after it had left a resumable run; the command line exits with code 130.
+class RunInterrupted(Interrupted):
+    """A training that was stopped by Ctrl-C after it had left a resumable run.
 
     over: it came to its end before it could stop.
     """

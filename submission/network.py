@@ -125,7 +125,7 @@ def build(spec: dict, *, initialize: bool = True, parts: Parts = STANDARD) -> ke
 
 def variables(model: keras.Model) -> dict[str, keras.Variable]:
     """Every weight, in model order, by a name that no Keras version, backend or layer counter alters: LAYER/WEIGHT."""
-    named = {f"{layer.name}/{weight.name}": weight for layer in _leaves(model) for weight in layer.weights}
+    named = {f"{layer.name}/{weight.name}": weight for layer in leaves(model) for weight in layer.weights}
     assert len(named) == len(model.weights), "two weights share one name"
     return named
 
@@ -141,10 +141,11 @@ def kernels(model: keras.Model) -> dict[str, keras.Variable]:
     return {name: weight for name, weight in variables(model).items() if name.endswith(KERNELS)}
 
 
-def _leaves(model: keras.Model) -> Iterator[layers.Layer]:
+def leaves(model: keras.Model) -> Iterator[layers.Layer]:
+    """The layers of a model, and of the models within it."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _leaves(layer)
+            yield from leaves(layer)
         else:
             yield layer
 

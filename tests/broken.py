@@ -112,6 +112,12 @@ IMPORTING = {
         f"model.py, line 1, imports keras_cv, which the server does not have ({SERVER}).",
         "absent-import",
     ),
+    "absent backend": Broken(
+        source(model(top="import os\nos.environ['KERAS_BACKEND'] = 'jax'\nimport keras")),
+        "prediction",
+        "model.py, line 3, imports jax, which the server does not have (*).",
+        time_limit=60,
+    ),
     "unknown package": Broken(
         source(model(top="import frobnicate")),
         "prediction",
@@ -185,7 +191,7 @@ MAKING = {
     "writes outside": Broken(
         source(model(init="open('/etc/cache.txt', 'w')")),
         "prediction",
-        "model.py, line 4, writes '/etc/cache.txt'; a submission may write to the temporary folder only.",
+        "model.py, line 4, writes '/etc/cache.txt'; a submission may write beside its own files and to the temporary folder only.",
         engine=ISOLATED,
     ),
     "ends the process": Broken(

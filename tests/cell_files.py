@@ -9,7 +9,7 @@ from PIL import Image
 from submission import contract
 
 K = len(contract.CLASSES)
-ABBREVIATED = ("BASOPHILS", "eosino", "erb", "ig", "Lymphocytes", "mono", "neutrophil", "plt")
+ABBREVIATED = ("BASOPHILS", "eosino", "erythro", "ig", "Lymphocytes", "mono", "neutrophil", "plate")
 
 
 def some_images(count: int, side: int = 96, seed: int = 0) -> np.ndarray:

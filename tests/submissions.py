@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from build.score.bundle import scoring_bundle
@@ -167,6 +168,14 @@ def array(values: object) -> bytes:
     """A .npy file."""
     file = io.BytesIO()
     np.save(file, np.asarray(values))
+    return file.getvalue()
+
+
+def hdf5(**attributes: str) -> bytes:
+    """An HDF5 file that holds nothing but attributes."""
+    file = io.BytesIO()
+    with h5py.File(file, "w") as held:
+        held.attrs.update(attributes)
     return file.getvalue()
 
 

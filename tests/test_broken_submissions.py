@@ -96,6 +96,14 @@ def test_a_plain_process_is_judged_by_the_same_sentence(name, tmp_path, images):
     assert verdict.outcome.engine == "plain"
 
 
+def test_a_path_that_only_this_machine_has_fails_in_a_plain_process_too(tmp_path, images):
+    """It is there, so the run goes well."""
+    kind = Broken(source(model(init="open('/etc/hosts').close()")), "environment", "*is a path of another machine.")
+    verdict = judged(dataclasses.replace(kind, engine="plain"), tmp_path, images)
+    assert verdict.exit_code == 1
+    assert "is a path of another machine" in verdict.outcome.reason
+
+
 def test_a_plain_process_that_kills_its_supervisor_is_told(tmp_path, images):
     says = "The process that watches over the submission was killed, most likely by the submission."
     kind = dataclasses.replace(KINDS["kills its parent"], engine="plain", says=says)

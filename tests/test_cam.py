@@ -12,8 +12,8 @@ from untrained import make_run
 from build import attention, cli
 from build.data.read import read
 from build.errors import UserError
-from build.members import split_of
 from build.recipes import find
+from build.run_cells import split_of
 from build.runs import Run
 
 RECIPE = dataclasses.replace(find("smoke"), network="custom-cnn", depth=3, filters=4)

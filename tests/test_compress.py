@@ -20,8 +20,8 @@ from build.compress.sensitivity import log_softmax, sensitivities
 from build.errors import UserError
 from build.files import sha256
 from build.recipes import find
+from build.run_cells import cells_of_run
 from build.runs import Run
-from build.score.held_out import cells_of_run
 from submission import weights
 from submission.inference import Predictor
 

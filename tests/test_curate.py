@@ -171,7 +171,36 @@ def test_pictures_of_a_fixed_camera_stay_each_in_a_group_of_its_own(drawn, rng, 
     fixed = np.clip(images[0] + noise, 0, 255).astype(np.uint8)
     curation = curate(cells_of(fixed, np.arange(80) % K), progress=False)
     assert len(set(curation.groups.tolist())) == 80
-    assert "alike by nature" in " ".join(capsys.readouterr().err.split())
+    assert "80 pictures are alike by nature" in curation.caveat
+    assert curation.near == ()
+
+
+def test_a_picture_that_was_copied_often_leaves_the_other_copies_in_their_groups(drawn, rng):
+    images, labels = drawn
+    again = np.clip(images[:3] + rng.normal(0, 4, images[:3].shape), 0, 255).astype(np.uint8)
+    junk = foreign_pictures()["noise"] + rng.normal(0, 2, (60, *images.shape[1:]))
+    junk = np.clip(junk, 0, 255).astype(np.uint8)
+    cells = cells_of(np.concatenate([images, again, junk]), np.concatenate([labels, labels[:3], np.arange(60) % K]))
+    curation = curate(cells, progress=False)
+    assert by_reason(curation, "foreign") == list(range(243, 303))
+    assert [(pair.row, pair.twin) for pair in curation.near] == [(0, 240), (1, 241), (2, 242)]
+    assert curation.caveat == ""
+
+
+def test_a_class_of_one_scene_is_alike_by_nature_and_the_others_keep_their_groups(drawn, rng):
+    images, labels = drawn
+    others = labels != 0
+
+    def noisy(image, count):
+        return np.clip(image + rng.normal(0, 4, (count, *image.shape)), 0, 255).astype(np.uint8)
+
+    many = [images[others], noisy(images[others][0], 1), noisy(images[~others][0], 50)]
+    every_label = np.concatenate([labels[others], labels[others][:1], np.zeros(50, np.int64)])
+    curation = curate(cells_of(np.concatenate(many), every_label), progress=False)
+    assert len(curation.kept) == len(every_label)
+    assert curation.alike == 50
+    assert [(pair.row, pair.twin) for pair in curation.near] == [(0, others.sum())]
+    assert len(set(curation.groups.tolist())) == len(every_label) - 1
 
 
 def test_where_many_pictures_are_isolated_colours_alone_drop_none():
@@ -248,7 +277,6 @@ def test_memory_follows_the_block_and_not_the_square_of_the_number_of_pictures(m
     count = 1200
     images = rng.integers(0, 256, (count, *contract.IMAGE_SHAPE), dtype=np.uint8)
     monkeypatch.setattr(near, "BLOCK_ELEMENTS", 1 << 18)
-    monkeypatch.setattr(foreign, "BLOCK_ELEMENTS", 1 << 18)
     cells = Cells(images, np.zeros(count, np.int64), "test", "hash")
     tracemalloc.start()
     curate(cells, progress=False)

@@ -9,7 +9,7 @@ import pytest
 import toy_cells
 from toy_cells import RECIPE
 
-from build.runs import Interrupted
+from build.runs import RunInterrupted
 from build.train import fit, learner, progress
 from build.train.fit import train
 from submission import network as networks
@@ -90,7 +90,7 @@ def test_a_resumed_run_has_only_the_rest_of_its_minutes(cells, tmp_path, monkeyp
     monkeypatch.setattr(fit.Timetable, "decide", decided)
     with monkeypatch.context() as patch:
         patch.setattr(fit.Training, "_epoch", stopped)
-        with pytest.raises(Interrupted) as caught:
+        with pytest.raises(RunInterrupted) as caught:
             train(recipe, cells, seed=0, root=tmp_path)
     train(recipe, cells, seed=0, resume=caught.value.run)
     assert len(left) == 6

@@ -61,8 +61,25 @@ def test_the_sentence_gives_the_error_of_the_position_that_one_is_in():
     errors = {name: f"{100 * value:.1f}" for name, value in Forecaster().leave_one_out().items()}
     told = Forecaster().predict(suites(0.8))["sentence"]
     assert f"a team that is not known is missed by {errors['new_source']} points" in told
-    told = Forecaster([(suites(0.8), 0.7)]).predict(suites(0.8))["sentence"]
+    as_told = Forecaster().predict(suites(0.8))["score"]
+    told = Forecaster([(suites(0.8), as_told)]).predict(suites(0.8))["sentence"]
     assert f"left out one by one, is missed by {errors['mean_absolute_error']} points" in told
+
+
+def test_a_record_that_the_forecast_missed_far_is_told():
+    error, what = Forecaster([(suites(0.9), 0.6)]).error()
+    assert error > 0.25
+    assert what.startswith("a record of your own")
+    assert Forecaster([(suites(0.9), 0.89)]).error()[0] >= Forecaster().leave_one_out()["mean_absolute_error"]
+
+
+def test_below_all_public_pairs_the_forecast_follows_the_suite_and_says_that_it_guesses():
+    lowest = min(pair.perturbed for pair in PAIRS)
+    for accuracy, most in ((0.125, 0.25), (0.223, 0.38)):
+        told = Forecaster().predict(suites(accuracy))
+        assert told["score"] < most
+        assert f"below all public pairs (from {lowest:.2f} on): a guess." in told["sentence"]
+    assert "a guess" not in Forecaster().predict(suites(lowest))["sentence"]
 
 
 def test_without_the_stacked_suite_there_is_no_forecast():

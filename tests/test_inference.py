@@ -243,6 +243,9 @@ def test_floats_of_0_to_1_are_taken_for_normalised_pixels(predictor):
     assert len(set(whole.tolist())) > 1
     np.testing.assert_array_equal(predictor.labels((images / 255).astype(np.float32)), whole)
     np.testing.assert_array_equal(predictor.labels(images.astype(np.float64) / 255), whole)
+    beyond = (images / 255).astype(np.float32)
+    beyond[0, 0, 0, 0] = 1.2  # noise that nobody cut off
+    assert (predictor.labels(beyond) == whole)[1:].all()
     black = np.zeros((3, *IMAGE_SHAPE))
     np.testing.assert_array_equal(predictor.logits(black), predictor.logits(black.astype(np.float32)))
     mixed = images.astype(np.float32)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from build.inspection.resemblance import agreement, inner_cosine, likeness, shares, suspects
+from build.inspection.resemblance import agreement, doubtful, inner_cosine, likeness, shares, suspects
 from build.inspection.similarity import cosines, unit
 
 
@@ -55,6 +55,21 @@ def test_a_wrong_label_is_the_only_suspect_in_a_clean_class(found):
     assert suspect.position == 85
     assert suspect.of == 5
     assert agreement(wrong, neighbours, 4)[85] == 2
+
+
+def test_of_equal_votes_the_nearer_ones_count():
+    labels = np.array([0, 1, 0, 1, 2])
+    assert agreement(labels, np.array([[1, 2, 3, 0]] * 5), 3).tolist() == [1] * 5
+    assert agreement(labels, np.array([[4, 2, 3, 0]] * 5), 3).tolist() == [0] * 5
+
+
+def test_labels_are_doubtful_where_they_agree_hardly_more_often_than_by_chance():
+    even, uneven = np.repeat(np.arange(8), 40), np.repeat(np.arange(8), (700, 50, 50, 50, 50, 50, 25, 25))
+    assert doubtful(even, 0.2, 10)
+    assert not doubtful(even, 0.6, 10)
+    assert doubtful(uneven, 0.72, 10)
+    assert not doubtful(uneven, 0.85, 10)
+    assert not doubtful(np.repeat(np.arange(8), 10), 0.38, 10)
 
 
 def test_cells_of_a_class_that_is_smaller_than_the_neighbourhood_are_no_suspects(found):

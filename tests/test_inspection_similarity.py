@@ -5,13 +5,14 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from build.data import near
 from build.inspection import similarity
 from build.inspection.similarity import cosines, hash_pairs, unit
 
 
 @pytest.fixture(params=[1 << 23, 1000])
 def block(request, monkeypatch) -> int:
-    monkeypatch.setattr(similarity, "BLOCK_ELEMENTS", request.param)
+    monkeypatch.setattr(near, "BLOCK_ELEMENTS", request.param)
     return request.param
 
 
@@ -71,7 +72,7 @@ def test_of_too_many_pairs_the_less_alike_are_left_out_and_the_limit_is_told(rng
 
 
 def test_memory_follows_the_block(rng, monkeypatch):
-    monkeypatch.setattr(similarity, "BLOCK_ELEMENTS", 1 << 16)
+    monkeypatch.setattr(near, "BLOCK_ELEMENTS", 1 << 16)
     units = unit(rng.normal(size=(2500, 8)).astype(np.float32))
     tracemalloc.start()
     cosines(units, neighbours=5, least=0.999, advance=lambda _: None)

@@ -95,6 +95,25 @@ def test_bytes_that_the_server_scored_have_its_score_under_every_entry(tmp_path)
     assert (best["name"], best["value"]) == ("Best of yours, recorded", "0.60")
 
 
+def test_of_one_zip_s_records_the_last_counts_and_they_are_one_pair(tmp_path):
+    store = zips(tmp_path, ("a", 0.9), ("a", 0.9))
+    store.record("aaaaaaaa-2", 0.77)
+    store.record("aaaaaaaa", 0.87)
+    lines = judged.lines_of(build(store))
+    assert [lines[name].score for name in ("aaaaaaaa", "aaaaaaaa-2")] == [0.87] * 2
+    assert [server for _, server in store.pairs()] == [0.87]
+
+
+def test_a_zip_s_pair_has_the_suites_of_all_its_entries(tmp_path):
+    store = zips(tmp_path, ("a", 0.9))
+    clean = [one for one in ASKED if one.suite == "held-out"]
+    again = store.add(judged.card(clean, judged.answers(clean, 0.9), zip_sha256="a" * 64))
+    store.record(again, 0.8)
+    ((suites, server),) = store.pairs()
+    assert server == 0.8
+    assert "stacked" in suites
+
+
 def test_entries_without_a_forecast_are_compared_by_their_answers(tmp_path):
     """Judged without `stacked`, or for a competition that no public score is known of."""
     store, asked = Store(tmp_path), judged.conditions({"held-out": ("none",), "basic": ("blur", "noise")})

@@ -82,6 +82,15 @@ def test_what_was_sent_to_the_final_phase_alone_stands_in_it(tmp_path):
         assert [(line.id, line.score, line.kind) for line in ours] == expected
 
 
+def test_in_the_final_phase_a_zip_is_expected_where_the_first_phase_measured_it(tmp_path):
+    store = Store(tmp_path)
+    own = store.add(judged.card(ASKED, judged.answers(ASKED, 0.9)))
+    store.record(own, 0.6)
+    (line,) = (line for line in build(store, phase="final").standing if line.kind != "reported")
+    assert (line.id, line.kind, line.score) == (own, "forecast", 0.6)
+    assert (line.low, line.high) == pytest.approx((0.57, 0.63))
+
+
 @pytest.mark.parametrize(
     ("rule", "stand"), [("Force_Best", "b"), ("Force_Last", "c"), ("Force_Latest_Multiple", "bca")]
 )

@@ -173,9 +173,9 @@ def test_the_run_of_a_zip_is_known_by_its_bytes(store):
     add(store, zip_sha256="a" * 64, run="r1 + r2")
     add(store, zip_sha256="b" * 64, run="r3")
     add(store, zip_sha256="b" * 64, run=None)  # judged again by `score`, which knows no run
-    assert store.run_of("a" * 64) == "r1"
-    assert store.run_of("b" * 64) == "r3"
-    assert store.run_of("c" * 64) is None
+    assert store.runs_of("a" * 64) == "r1 + r2"
+    assert store.runs_of("b" * 64) == "r3"
+    assert store.runs_of("c" * 64) is None
 
 
 def test_a_store_that_cannot_be_locked_is_one_sentence(tmp_path):

@@ -13,7 +13,7 @@ from build.score.lint import RUN_CANNOT_SHOW, lint
 from build.score.lint.newer import nested_quote
 from build.score.lint.standard_library import FIRST_PYTHON
 from tests.conftest import ROOT
-from tests.submissions import GOOD, array, keras_file, model, pack
+from tests.submissions import GOOD, array, hdf5, keras_file, model, pack
 
 SERVER = ServerEnvironment.read()
 CLASS = "\nclass Model:\n    def predict(self, X):\n        return X\n"
@@ -79,6 +79,8 @@ SOURCES = {
     "from tensorflow.keras import layers as l\nx = l.RandAugment()" + CLASS: ("newer-api", "error", 2),
     "import tensorflow as tf\nx = tf.keras.layers.RandAugment()" + CLASS: ("newer-api", "error", 2),
     "from keras.layers import Dense, RandAugment" + CLASS: ("newer-api", "error", 1),
+    "import tensorflow as tf\ntfkl = tf.keras.layers\nx = tfkl.RandAugment()" + CLASS: ("newer-api", "error", 3),
+    "import tensorflow as tf\ntfk = tf.keras\ntfkl = tfk.layers\nx = tfkl.RandAugment()" + CLASS: ("newer-api", "error", 4),
     "import numpy as np\nx = np.unstack" + CLASS: ("newer-api", "error", 2),
     "import numpy as np\ntry:\n    x = np.concat\nexcept AttributeError:\n    x = np.concatenate" + CLASS: ("newer-api", "note", 3),
     "from itertools import batched, chain" + CLASS: ("newer-api", "error", 1),
@@ -180,6 +182,20 @@ ARCHIVES = [
     ({"model.py": GOOD, "w.keras": keras_file("99.1")}, ("newer-keras", "warning", "w.keras")),
     ({"model.py": GOOD + "# w.keras", "w.keras": keras_file("99.1")}, ("newer-keras", "error", "w.keras")),
     ({"model.py": GOOD + "# w.keras", "w.keras": keras_file("3.5.0")}, ("newer-keras", "warning", "w.keras")),
+    (
+        {
+            "model.py": "import os\n" + GOOD + "found = [f for f in os.listdir() if f.endswith('.keras')]",
+            "w.keras": keras_file("99.1"),
+        },
+        ("newer-keras", "error", "w.keras"),
+    ),
+    (
+        {"model.py": GOOD + "# w.h5", "w.h5": hdf5(keras_version="99.1", model_config="{}")},
+        ("newer-keras", "error", "w.h5"),
+    ),
+    ({"model.py": GOOD, "w.h5": hdf5(keras_version="99.1", model_config="{}")}, ("newer-keras", "warning", "w.h5")),
+    ({"model.py": GOOD + "# w.h5", "w.h5": hdf5(keras_version="99.1")}, None),  # weights alone
+    ({"model.py": GOOD + "# w.h5", "w.h5": b"not HDF5"}, None),
     (
         {"model.py": GOOD, "w.keras": keras_file("3.4.0", {"module": "keras_cv.layers"})},
         ("absent-import", "error", "w.keras"),

@@ -101,6 +101,16 @@ def test_two_submissions_in_one_process_do_not_see_each_others_code(submission, 
     assert found == [CLASSES[0], "0"]
 
 
+def test_a_model_is_pickled_for_another_process(submission):
+    code = (
+        "import pickle, sys; sys.path.insert(0, '.'); import numpy as np; from model import Model; m = Model();"
+        f"x = np.arange(2 * {int(np.prod(IMAGE_SHAPE))}, dtype=np.uint8).reshape(2, *{IMAGE_SHAPE});"
+        "assert (pickle.loads(pickle.dumps(m)).predict(x) == m.predict(x)).all(); print('same')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=submission, capture_output=True, text=True)
+    assert done.stdout.strip() == "same", done.stderr
+
+
 class Trap:
     """Leaves a file behind when it is unpickled."""
 

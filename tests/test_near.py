@@ -59,6 +59,13 @@ def test_a_changed_copy_is_found_and_nothing_else(drawn, how):
     assert pairs == [(original, 120 + number) for number, original in enumerate(originals)]
 
 
+@pytest.mark.parametrize("turn", range(8))
+def test_a_copy_that_is_turned_and_moved_is_found(drawn, turn):
+    copies = [shifted(np.ascontiguousarray(turned(drawn[i], turn)), 5) for i in (7, 50, 90)]
+    pairs = [(pair.row, pair.twin) for pair in found(np.concatenate([drawn, copies]))]
+    assert pairs == [(7, 120), (50, 121), (90, 122)]
+
+
 @pytest.mark.parametrize("turn", range(1, 8))
 def test_a_turned_or_mirrored_copy_is_found_and_named_so(drawn, turn):
     (pair,) = found(np.concatenate([drawn, [turned(drawn[50], turn)]]))
@@ -84,12 +91,40 @@ def test_a_search_in_small_blocks_finds_the_same_pairs(drawn, monkeypatch):
     assert {(i, 120 + i) for i in range(40)} <= {(p.row, p.twin) for p in whole}
 
 
-def test_pictures_that_are_alike_by_nature_are_no_copies_of_each_other(drawn):
-    """A fixed camera's: the same scene, in other light, with other noise."""
-    fixed = np.stack([noisy((drawn[0] * light).astype(np.uint8)) for light in np.linspace(0.9, 1.0, 50)])
+def fixed_camera(scene: np.ndarray, count: int) -> np.ndarray:
+    """The same scene, in other light, with other noise."""
+    return np.stack([noisy((scene * light).astype(np.uint8)) for light in np.linspace(0.9, 1.0, count)])
+
+
+def test_a_large_group_hangs_together_by_few_pairs_and_a_small_one_has_all_of_them(drawn):
+    pairs = found(np.concatenate([fixed_camera(drawn[0], 100), drawn[1:]]))
+    assert len(pairs) <= near.MOST_FRAMES**2 / 2 + 100
+    assert len(set(near.groups(219, pairs).tolist())) == 120
+    assert len(found(np.concatenate([fixed_camera(drawn[0], 15), drawn[1:]]))) == 15 * 14 / 2
+
+
+def test_frames_of_round_objects_are_as_many_pairs_as_those_of_others(rng):
+    """All eight turns of a round object's picture are alike."""
+    distance = np.hypot(*np.mgrid[-1:1:96j, -1:1:96j])[..., None]
+    rings = [127 + 90 * np.sin(distance * rng.uniform(15, 60, 3) + rng.uniform(0, 6, 3)) for _ in range(12)]
+    frames = [np.clip(ring + rng.normal(0, 4, ring.shape), 0, 255) for ring in rings for _ in range(7)]
+    pairs = found(np.stack(frames).astype(np.uint8))
+    assert near.groups(len(frames), pairs).tolist() == np.repeat(range(12), 7).tolist()
+
+
+def test_thumbnails_that_are_all_alike_while_textures_differ_say_nothing(rng, monkeypatch):
+    monkeypatch.setattr(near, "MOST_CHECKS", 2)
+    ramp = np.linspace(0, 200, 96)[:, None, None]
+    flat = np.stack([np.clip(ramp + rng.normal(0, 12, (96, 96, 3)), 0, 255).astype(np.uint8) for _ in range(20)])
     with pytest.raises(near.AlikeByNature):
-        found(fixed)
-    assert len(found(np.concatenate([fixed[:15], drawn[1:]]))) == 15 * 14 / 2
+        found(flat)
+
+
+def test_what_is_dissolved_is_numbered_by_first_position():
+    group, alike = near.dissolved(np.array([0, 1, 1, 2, 1, 2, 3]), 2)
+    assert group.tolist() == [0, 1, 2, 3, 4, 3, 5]
+    assert alike.tolist() == [False, True, True, False, True, False, False]
+    assert near.dissolved(np.zeros(0, np.int64), 2)[0].tolist() == []
 
 
 def test_pairs_that_hang_together_form_one_group_numbered_by_first_position():

@@ -14,8 +14,8 @@ from packaged import RECIPE, Judged, card, judged, make
 
 from build import package as packaging
 from build.errors import UserError
+from build.run_cells import cells_of_run
 from build.runs import Run
-from build.score.held_out import cells_of_run
 from submission import weights
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -43,6 +43,7 @@ def test_a_hidden_set_that_a_job_has_no_time_for_misses_the_gate_of_time(here, m
     ("facts", "gate", "came", "remedy"),
     [
         (card(clean=0.49), "held-out accuracy", "0.490", "train longer"),
+        (card(clean=0.49996), "held-out accuracy", "0.49996", "train longer"),
         (card(perturbed=0.29), "perturbed accuracy", "0.290", "train longer"),
         (card(perturbed=None), "perturbed accuracy", "nothing", "train longer"),
         (card(seconds=61.0), "time", "61.0 s per 1,000 images", "fewer views"),

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from build.score import reports
+from build.score import prediction, reports
 from build.score.bundle import scoring_bundle
 from build.score.bundle_data import divide
 from build.score.judge import judge
-from tests.submissions import GOOD, Cells, good, model, pack, source
+from tests.submissions import GOOD, Cells, also, good, model, pack, source
 
 IMAGES = 8
 
@@ -63,6 +63,21 @@ def test_a_divided_task_scores_what_an_undivided_one_does(tmp_path):
         assert np.array_equal(np.load(path), np.load(whole.predictions[key]))
     assert parts.images == whole.images == {f"s{number}": IMAGES for number in range(5)}
     assert set(parts.condition_seconds) == set(whole.condition_seconds)
+
+
+def test_a_zip_is_on_the_disk_once_and_not_once_a_job(tmp_path, monkeypatch):
+    copies = []
+    push = prediction.push_output
+
+    def counted(job):
+        copies.append(len(list(tmp_path.rglob("large.bin"))))
+        return push(job)
+
+    monkeypatch.setattr(prediction, "push_output", counted)
+    zip_path, conditions = also({"large.bin": b"x" * 1000})(tmp_path / "s.zip"), sets(tmp_path)
+    assert judged(zip_path, conditions, tmp_path, hidden=2 * IMAGES).outcome.status == "scored"
+    assert len(copies) == 3
+    assert max(copies) == copies[0]
 
 
 def test_each_job_is_a_process_of_its_own_with_the_whole_limit(tmp_path):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 
 import numpy as np
 import pytest
@@ -58,6 +59,45 @@ def test_a_damaged_cache_entry_that_cannot_be_removed_is_a_sentence(tmp_path, mo
     with pytest.raises(UserError) as caught:
         read(path, seed=0, cache=tmp_path / "cache")
     assert "is damaged and cannot be removed (Permission denied); remove it by hand." in sentence(caught)
+
+
+def test_an_entry_that_cannot_be_read_at_the_moment_is_kept(tmp_path, monkeypatch):
+    def exhausted(*_, **__):
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    path = npz(tmp_path)
+    cells = read(path, seed=0, cache=tmp_path / "cache")
+    with monkeypatch.context() as patch:
+        patch.setattr(store.np, "load", exhausted)
+        with pytest.raises(UserError) as caught:
+            store.of_hash(tmp_path / "cache", cells.sha256, "x")
+    assert "cannot be read (Cannot allocate memory); it is kept, try again." in sentence(caught)
+    assert store.of_hash(tmp_path / "cache", cells.sha256, "x") is not None
+
+
+def test_a_damaged_entry_that_another_process_removes_first_is_made_again(tmp_path, monkeypatch):
+    path = npz(tmp_path)
+    read(path, seed=0, cache=tmp_path / "cache")
+    (entry,) = (tmp_path / "cache").iterdir()
+    (entry / "labels.npy").write_bytes(b"")
+    rename = store.Path.rename
+
+    def late(folder, target):
+        rename(folder, tmp_path / "gone")
+        rename(folder, target)
+
+    monkeypatch.setattr(store.Path, "rename", late)
+    np.testing.assert_array_equal(read(path, seed=0, cache=tmp_path / "cache").images, some_images(16))
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_what_a_killed_reading_left_is_removed_after_a_day(tmp_path):
+    cache = tmp_path / "cache"
+    for name, age in (("old", 2 * store.FORGOTTEN_SECONDS), ("fresh", 60)):
+        (cache / f".cells-x.{name}").mkdir(parents=True)
+        os.utime(cache / f".cells-x.{name}", (time.time() - age,) * 2)
+    read(npz(tmp_path), seed=0, cache=cache)
+    assert [path.name for path in cache.glob(".cells-*")] == [".cells-x.fresh"]
 
 
 def test_a_cache_entry_with_a_damaged_header_is_made_again(tmp_path):

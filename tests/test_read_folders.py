@@ -24,6 +24,12 @@ def test_folders_are_matched_to_classes_by_name_whatever_their_order_and_spellin
     assert cells.notes == ()
 
 
+def test_letters_in_their_order_name_a_class_and_that_is_said():
+    indices, notes = names.match(["baso", "eo", "erb", "ig", "ly", "mo", "neut", "plt"], "set")
+    assert indices == list(range(K))
+    assert notes == ["names in set are taken for abbreviations: erb = Erythroblast, plt = Platelet"]
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -39,6 +45,9 @@ def test_folders_are_matched_to_classes_by_name_whatever_their_order_and_spellin
         ("3_", None),
         ("02_erythroblasts", 2),
         ("7 Basophil", 0),
+        ("images", None),
+        ("img", None),
+        ("02_images", None),
         ("", None),
     ],
 )
@@ -123,7 +132,7 @@ def test_folders_that_cannot_be_matched_are_refused(tmp_path, given, phrase):
 
 def test_images_of_other_sizes_are_cut_to_shape_and_resized_and_counted(tmp_path):
     root = folder_of(tmp_path / "set", ABBREVIATED, side=(363, 360))
-    smooth((96, 96), 999).save(root / "plt" / "right.png")
+    smooth((96, 96), 999).save(root / "plate" / "right.png")
     cells = read(root, seed=0, cache=tmp_path / "cache")
     assert cells.images.shape == (17, *contract.IMAGE_SHAPE)
     assert cells.notes == ("16 of 17 images were resized: they have 363x360 pixels",)
@@ -156,7 +165,7 @@ def test_what_is_left_out_of_the_class_folders_is_counted(tmp_path):
     root = folder_of(tmp_path / "set", ABBREVIATED)
     assert read(root, seed=0, cache=tmp_path / "cache").notes == ()
     for number in range(3):
-        smooth((96, 96), number).save(root / "plt" / f"more_{number}.GIF")
+        smooth((96, 96), number).save(root / "plate" / f"more_{number}.GIF")
     (root / "ig" / "old").mkdir()
     (root / "ig" / ".hidden").touch()
     cells = read(root, seed=0, cache=tmp_path / "cache")
@@ -166,14 +175,36 @@ def test_what_is_left_out_of_the_class_folders_is_counted(tmp_path):
     assert note.endswith(": .gif (3), old/ (1)")
 
 
+def test_the_folder_of_the_cache_is_no_source(tmp_path):
+    root = folder_of(tmp_path / "data", ABBREVIATED)
+    before = sorted(root.iterdir())
+    with pytest.raises(UserError) as caught:
+        read(root, seed=0, cache=tmp_path / "data")
+    assert "is where the kit keeps what it prepares; move the folders of images to another one" in sentence(caught)
+    assert sorted(root.iterdir()) == before
+
+
+def test_what_lies_under_transparent_pixels_is_not_seen(tmp_path, rng):
+    pixels = rng.integers(0, 256, (20, 20, 4), np.uint8)
+    pixels[:10, :, 3], pixels[10:, :, 3] = 0, 255
+    for suffix, options in ((".png", {}), (".webp", {"lossless": True, "exact": True})):
+        Image.fromarray(pixels).save(tmp_path / f"x{suffix}", **options)
+        shown = folders.decode(tmp_path / f"x{suffix}")
+        assert (shown[:10] == 255).all()
+        np.testing.assert_array_equal(shown[10:], pixels[10:, :, :3])
+
+
 def test_a_palette_a_grey_and_a_turned_picture_are_decoded_as_they_look(tmp_path):
     picture = smooth((40, 20), 1)
-    picture.convert("P", palette=Image.Palette.ADAPTIVE).save(tmp_path / "p.png", transparency=b"\x00\x80")
+    palette = picture.convert("P", palette=Image.Palette.ADAPTIVE)
+    palette.save(tmp_path / "p.png", transparency=b"\x00\x80")
     picture.convert("L").save(tmp_path / "l.png")
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by a quarter to look at it
     picture.save(tmp_path / "t.jpg", exif=exif, quality=95)
-    assert np.abs(folders.decode(tmp_path / "p.png").astype(int) - np.asarray(picture)).mean() < 12
+    shown, index = folders.decode(tmp_path / "p.png").astype(int), np.asarray(palette)
+    assert np.abs(shown - np.asarray(picture))[index > 1].mean() < 12
+    assert (shown[index == 0] == 255).all()
     grey = folders.decode(tmp_path / "l.png")
     assert (grey[..., 0] == grey[..., 2]).all()
     turned = folders.decode(tmp_path / "t.jpg")
@@ -215,7 +246,7 @@ def png() -> bytes:
 def test_one_bad_image_file_is_refused_by_name(tmp_path, case):
     name, make, phrase = BAD_FILES[case]
     root = folder_of(tmp_path / "set", ABBREVIATED)
-    make(root / "erb" / name)
+    make(root / "erythro" / name)
     with pytest.raises(UserError) as caught:
         read(root, seed=0, cache=tmp_path / "cache")
     assert phrase in sentence(caught)

@@ -128,6 +128,15 @@ def test_an_array_that_promises_more_rows_than_it_has_is_refused(tmp_path):
     assert "cut off" in sentence(caught)
 
 
+def test_a_zip_of_folders_or_around_an_npz_is_to_be_unpacked(tmp_path):
+    for name, said in (("Basophil/1.jpg", "give the folder"), ("training_set.npz", "give the training_set.npz in it")):
+        with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+            archive.writestr(name, "x")
+        with pytest.raises(UserError) as caught:
+            read(tmp_path / "set.zip", seed=0, cache=tmp_path / "cache")
+        assert "unpack it and " + said in sentence(caught)
+
+
 def test_a_missing_source_is_refused_naming_the_formats(tmp_path):
     with pytest.raises(UserError) as caught:
         read(tmp_path / "nowhere.npz", seed=0, cache=tmp_path / "cache")

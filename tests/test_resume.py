@@ -15,7 +15,7 @@ import toy_cells
 from toy_cells import RECIPE
 
 from build.errors import UserError
-from build.runs import Interrupted, Run
+from build.runs import Run, RunInterrupted
 from build.train import fit, record
 from build.train.fit import train
 
@@ -119,7 +119,7 @@ def interrupted(cells, tmp_path_factory):
 
     patch.setattr(fit.Training, "_steps", steps)
     before = signal.getsignal(signal.SIGINT)  # ignored, where the tests run in the background of a shell
-    with pytest.raises(Interrupted, match="--resume") as caught:
+    with pytest.raises(RunInterrupted, match="--resume") as caught:
         train(RECIPE, cells, seed=0, root=tmp_path_factory.mktemp("runs"))
     patch.undo()
     assert signal.getsignal(signal.SIGINT) is before

@@ -37,11 +37,12 @@ def test_a_zip_is_judged_on_the_test_cells_of_the_run_that_it_was_packaged_from(
     monkeypatch.setattr(command.held_out, "default", lambda: held("r3"))
     monkeypatch.setattr(command.Run, "open", run)
     monkeypatch.setattr(command, "split_of", lambda run: parts[run.id])
-    known, seen = {sha256(zip_path): "r1"}, []
-    monkeypatch.setattr(command.Store, "run_of", lambda _, zip_sha256: known.get(zip_sha256))
+    known, seen = {sha256(zip_path): "r1 + r4"}, []
+    monkeypatch.setattr(command.Store, "runs_of", lambda _, zip_sha256: known.get(zip_sha256))
 
     def said(*given) -> tuple[str, str]:
-        judged, counted = command._held(zip_path, *given)
+        judged, counted, title = command._held(zip_path, *given)
+        assert title == known.get(sha256(zip_path))
         seen.append(counted)
         return judged.source, " ".join(capsys.readouterr().err.split())
 

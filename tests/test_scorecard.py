@@ -40,18 +40,31 @@ def test_a_submission_that_gets_all_right_or_all_wrong_has_a_card(accuracy):
 
 def test_corruption_errors_by_hand():
     rows = [
-        {"corruption": name, "accuracy": accuracy}
+        {"corruption": name, "accuracy": accuracy, "clean": 0.95}
         for name, accuracy in (("blur", 0.8), ("blur", 0.6), ("noise", 0.9), ("noise", 0.9))
     ]
-    errors = scorecard.corruption_errors(rows, 0.05)
-    assert errors["blur"] == pytest.approx({"error": 0.3, "degradation": 0.25})
-    assert errors["noise"] == pytest.approx({"error": 0.1, "degradation": 0.05})
+    errors = scorecard.corruption_errors(rows)
+    assert errors["blur"] == pytest.approx({"error": 0.3, "clean": 0.05, "degradation": 0.25})
+    assert errors["noise"] == pytest.approx({"error": 0.1, "clean": 0.05, "degradation": 0.05})
     baseline = {"blur": {"error": 0.6, "degradation": 0.5}, "noise": {"error": 0.4, "degradation": 0.2}}
     assert scorecard.against(errors, baseline, "error") == pytest.approx((0.3 / 0.6 + 0.1 / 0.4) / 2)
     assert scorecard.against(errors, baseline, "degradation") == pytest.approx((0.25 / 0.5 + 0.05 / 0.2) / 2)
     assert scorecard.against(errors, {"blur": baseline["blur"]}, "error") is None
     assert scorecard.against(errors, baseline | {"noise": {"error": 0.0, "degradation": 0.0}}, "error") is None
-    assert scorecard.corruption_errors(rows, None)["blur"]["degradation"] is None
+    unknown = scorecard.corruption_errors([row | {"clean": None} for row in rows])
+    assert unknown["blur"] == {"error": pytest.approx(0.3), "clean": None, "degradation": None}
+
+
+def test_what_a_corruption_costs_is_counted_on_its_own_images():
+    """Two corruptions that change nothing, the one of easy images, the other of hard ones."""
+    given = judged.answers(ASKED, 1.0)
+    hard = set(range(0, 400, 3))
+    wrong = {c.key: np.where(np.isin(c.rows, list(hard)), (c.labels + 1) % 3, c.labels) for c in ASKED}
+    suites = judged.card(ASKED, wrong)["suites"]
+    assert given.keys() == wrong.keys()
+    found = [entry for name, suite in suites.items() if name != "held-out" for entry in suite["corruptions"].values()]
+    assert len({round(entry["error"], 3) for entry in found}) > 1
+    assert all(entry["degradation"] == pytest.approx(0) for entry in found)
 
 
 def test_a_card_against_itself_has_ratios_of_one_and_other_images_are_not_compared():

@@ -8,11 +8,11 @@ import pytest
 import toy_cells
 from toy_cells import CLASSES, RECIPE
 
+from build import run_cells
 from build.errors import UserError
 from build.files import sha256
 from build.members import operations_of
 from build.runs import Run
-from build.train import soup as souping
 from build.train.fit import train
 from build.train.soup import frozen_norms, mean, measure_statistics, soup
 from submission import contract, weights
@@ -41,7 +41,7 @@ def trained(cells, tmp_path_factory):
 @pytest.fixture
 def root(cells, trained, tmp_path, monkeypatch):
     """A folder of runs: `good`, trained; `near`, all but it; `bad`, its negative, which is larger."""
-    monkeypatch.setattr(souping, "read", lambda *_, **__: cells.cells)
+    monkeypatch.setattr(run_cells, "read", lambda *_, **__: cells.cells)
     arrays, meta = weights.load(trained.weights_path)
     rng = np.random.default_rng(0)
     near = {name: array + rng.normal(0, 1e-3, array.shape).astype(np.float32) for name, array in arrays.items()}
@@ -85,7 +85,18 @@ def test_a_soup_of_two_is_the_mean_of_their_arrays_and_a_run_like_any_other(root
     assert [(part["run"], part["used"]) for part in facts["soup"]["ingredients"]] == [("good", True), ("near", True)]
     assert facts["soup"]["ingredients"][0]["sha256"] == sha256(root / "good" / "weights.npz")
     assert facts["result"]["score"] > 0.9
-    assert souping.split_of(run).test.tolist() == cells.split.test.tolist()
+    assert run_cells.split_of(run).test.tolist() == cells.split.test.tolist()
+
+
+def test_a_soup_of_runs_whose_file_was_moved_is_measured_on_the_cells_in_the_cache(root, cells, monkeypatch):
+    def gone(*_, **__):
+        raise UserError("moved.npz does not exist.")
+
+    monkeypatch.setattr(run_cells, "read", gone)
+    with pytest.raises(UserError, match=r"cannot be read: moved\.npz does not exist\."):
+        soup(["good"], greedy=False, root=root, cache=root / "data")
+    monkeypatch.setattr(run_cells.store, "of_hash", lambda _, sha256, __: {cells.cells.sha256: cells.cells}[sha256])
+    assert soup(["good"], greedy=False, root=root).facts["result"]["score"] > 0.9
 
 
 def test_a_soup_that_met_a_full_disk_is_not_what_one_would_go_on_with(root, monkeypatch):

@@ -16,7 +16,7 @@ from build.data.prepare import prepare
 from build.errors import UserError
 from build.files import explained
 from build.recipes import find as recipe_named
-from build.runs import Interrupted, Run
+from build.runs import Run, RunInterrupted
 from build.study import execute
 from build.study.execute import Task, perform
 
@@ -164,7 +164,7 @@ def test_ctrl_c_after_the_last_step_of_a_run_begins_no_other_one(place, tmp_path
     monkeypatch.setattr(Training, "_epoch", stopped_in_the_last_one)
     tasks = [TASK, dataclasses.replace(TASK, recipe=dataclasses.replace(RECIPE, dropout=0.5))]
     work = functools.partial(perform, root=tmp_path / "runs", cache=place / "data")
-    with pytest.raises(Interrupted, match="when the training was over; go on with: nox -s package -- "):
+    with pytest.raises(RunInterrupted, match="when the training was over; go on with: nox -s package -- "):
         list(execute.execute(tasks, work))
     (run,) = Run.each(tmp_path / "runs")
     assert run.facts["status"] == "finished"
@@ -205,7 +205,7 @@ def test_ctrl_c_passes_and_the_next_call_resumes_the_run(place, tmp_path, judged
 
     with monkeypatch.context() as patched:
         patched.setattr(Training, "_epoch", stopped_after_one)
-        with pytest.raises(Interrupted):
+        with pytest.raises(RunInterrupted):
             made(task, place, tmp_path)
     assert judged == []
     result = made(task, place, tmp_path)

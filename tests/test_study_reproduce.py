@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from build import cli
-from build.errors import UserError
+from build.errors import Interrupted, UserError
 from build.study import reproduce as module
 from build.study.catalogue import STUDIES, find
 from build.study.execute import Result, facts_of
-from build.study.reproduce import Interrupted, reproduce
+from build.study.reproduce import reproduce
 
 MEASURES = {
     "held_out": {"n": 9, "accuracy": 0.8, "low": 0.1, "high": 0.9, "precision": 0.5, "recall": 0.8, "f1": 0.25},

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 from cell_files import sentence
 
-from build.errors import UserError
+from build.errors import Interrupted, UserError
 from build.recipes import find
 from build.runs import Run
 from build.study.execute import Result, Task
-from build.sweep.drive import Interrupted, Sweep
+from build.sweep.drive import Sweep
 from build.sweep.plan import Asked, Spot
 
 TINY = dataclasses.replace(

@@ -10,7 +10,7 @@ from build import members, recipes
 from build.errors import UserError
 from build.recipe import Recipe
 from build.recipes import find
-from build.runs import Interrupted, Run
+from build.runs import Run, RunInterrupted
 from build.train import fit, record
 from build.train.ensemble import parts, train
 from submission import ensemble as shipped
@@ -81,7 +81,7 @@ def test_after_ctrl_c_the_same_members_come_out_to_the_bit(cells, tmp_path, monk
     straight = train(recipe, cells, seed=0, root=tmp_path / "straight")
     with monkeypatch.context() as patch:
         stopping_in(patch, member=1, epoch=1)
-        with pytest.raises(Interrupted, match=r"--resume .*-toys-") as caught:
+        with pytest.raises(RunInterrupted, match=r"--resume .*-toys-") as caught:
             train(recipe, cells, seed=0, root=tmp_path / "stopped")
     run = caught.value.run
     assert run == Run.open("latest", tmp_path / "stopped")
@@ -102,7 +102,7 @@ def test_after_ctrl_c_the_same_members_come_out_to_the_bit(cells, tmp_path, monk
 def test_a_member_stopped_in_its_first_epoch_is_begun_anew(cells, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         stopping_in(patch, member=1, epoch=0)
-        with pytest.raises(Interrupted) as caught:
+        with pytest.raises(RunInterrupted) as caught:
             train(TOY, cells, seed=0, root=tmp_path)
     run = caught.value.run
     assert Run.open("latest", tmp_path) == run

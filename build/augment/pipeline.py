@@ -44,11 +44,11 @@ class Augmentation:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Augment (B, H, W, 3) uint8 images with (B,) integer labels; the given arrays stay as they are.
 
-        copy: (B,) bool, the rows that are balancing copies (AugMix with the recipe's copies_* settings comes on top for
-        them, so that everything else is drawn alike for all classes). side: resize to (side, side) first; None keeps
-        the size.
+        copy: (B,) bool, the rows that AugMix with the recipe's copies_* settings comes on top of (build/augment/balance.py
+        chooses them), so that everything else is drawn alike for all classes. side: of the longer side, resized to it first;
+        None keeps the size.
 
-        Returns x uint8 (B, side, side, 3) in 0..255 and y float32 (B, classes), rows that sum to 1. With jsd_weight > 0
+        Returns x uint8 (B, height, width, 3) in 0..255 and y float32 (B, classes), rows that sum to 1. With jsd_weight > 0
         they are (3B, ...): blocks [moved only, view 1, view 2], y repeated.
         """
         recipe, count = self.recipe, len(images)

@@ -15,17 +15,16 @@ from rich.table import Table
 from build.augment.balance import plan
 from build.bench import turns
 from build.console import console, muffled
+from build.data.synthetic import SHARES
 from build.recipe import IMAGE_SIDE, Recipe
 from build.recipes import RECIPES
 from build.train.classifier import spec_of
 from build.train.hardware import Decision, Machine, decide
 from submission import contract
-from submission.network import build, kernels
+from submission.network import build, kernels, leaves
 
 TRAINING_CELLS = 9_563
 """Of the replica's training side."""
-CLASS_COUNTS = (852, 2181, 1085, 2026, 849, 993, 2330, 1643)
-"""Of the competition's curated training set: what balancing starts from."""
 PEAKS = {"T4": 65e12, "A100": 312e12, "H100": 989e12}
 """Operations a second on tensor cores, without sparsity, by the makers' data sheets (T4: float16, others: bfloat16)."""
 SHARE = 0.05
@@ -98,24 +97,16 @@ def _count(recipe: Recipe, decision: Decision) -> dict:
 
 def images_an_epoch(recipe: Recipe) -> float:
     """Training cells and the copies that balance their classes."""
-    labels = np.repeat(np.arange(len(CLASS_COUNTS)), CLASS_COUNTS)
-    shown = plan(labels, recipe, rng=np.random.default_rng(0), classes=len(CLASS_COUNTS))
+    labels = np.repeat(np.arange(len(SHARES)), list(SHARES.values()))
+    shown = plan(labels, recipe, rng=np.random.default_rng(0), classes=len(SHARES))
     return TRAINING_CELLS * len(shown.rows) / len(labels)
 
 
 def multiplications(network: keras.Model) -> int:
     """Of one image through all convolutions and products of a network with fixed sides."""
-    owners = {id(weight): layer for layer in _leaves(network) for weight in layer.weights}
+    owners = {id(weight): layer for layer in leaves(network) for weight in layer.weights}
     total = 0
     for kernel in kernels(network).values():
         output = owners[id(kernel)].output.shape
         total += math.prod(output[1:-1]) * math.prod(kernel.shape)
     return total
-
-
-def _leaves(network: keras.Model):
-    for layer in network.layers:
-        if isinstance(layer, keras.Model):
-            yield from _leaves(layer)
-        else:
-            yield layer

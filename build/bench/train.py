@@ -31,7 +31,7 @@ BATCH = 64
 SIDES = (96, 64)
 ROUNDS = 5
 OURS = "ours: float32, AdamW"
-RECIPE = dataclasses.replace(find("podium"), ema_momentum=0.998)
+RECIPE = find("podium")
 VARIANTS: dict[str, dict] = {
     OURS: {},
     "ours, Keras' layers": {"parts": STANDARD},

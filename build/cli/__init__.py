@@ -77,7 +77,7 @@ def _run(arguments: list[str] | None) -> int:
         )
         return 2
     except (click.Abort, KeyboardInterrupt) as interruption:
-        # build.runs.Interrupted says how to go on, and click wraps it; a bare Ctrl-C has nothing to say.
+        # build.errors.Interrupted says how to go on, and click wraps it; a bare Ctrl-C has nothing to say.
         console.print(str(interruption.__cause__ or interruption) or "Interrupted.")
         return 130
     except click.ClickException as error:

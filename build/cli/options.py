@@ -30,7 +30,7 @@ seed_option = click.option(
     type=click.IntRange(min=0, max=99_999_999),
     default=0,
     show_default=True,
-    help="Same seed: same split, batches and weights.",
+    help="Same seed: same random draws, so the same result.",
 )
 engine_option = click.option(
     "--engine",

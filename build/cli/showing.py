@@ -74,7 +74,7 @@ def inspect(data: str, seed: int, quick: bool, out: Path) -> None:
     if table.rows:
         console.print(table)
     found = find(prepared, cache=Path("data"), network=not left_out, left_out=left_out)
-    if found.network and found.network.resemblance.agreement_all < 0.5:
+    if found.network and found.network.resemblance.doubtful:
         share = found.network.resemblance.agreement_all
         console.print(
             f"Only {share:.0%} of the labels are those that the most alike cells bear: the labels may belong to other images "

@@ -2,7 +2,15 @@
 
 import click
 
-from build.cli.options import cpus_option, data_option, engine_option, gpus_option, memory_option, ray_option
+from build.cli.options import (
+    cpus_option,
+    data_option,
+    engine_option,
+    gpus_option,
+    memory_option,
+    ray_option,
+    rows_option,
+)
 
 
 @click.command()
@@ -24,7 +32,7 @@ from build.cli.options import cpus_option, data_option, engine_option, gpus_opti
     help="report: the recipes as they stand, from published weights; small: what two cores carry; auto: report where a GPU is found.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Overrides the number of epochs of every row.")
-@click.option("--rows", type=click.IntRange(min=8), default=256, show_default=True, help="Test images a condition.")
+@rows_option
 @click.option("--only", metavar="TEXT", default="", help="Train only the rows whose label contains this text.")
 @ray_option
 @cpus_option

@@ -34,10 +34,7 @@ class StandIn(ModuleType):
 def stand_in() -> StandIn:
     """The stand-in, filled."""
     module = StandIn("keras")
-    module.__dict__.update(
-        {name: getattr(tf_keras, name) for name in ("layers", "Model", "Input", "Variable") if hasattr(tf_keras, name)}
-    )
-    for name in ("initializers", "regularizers", "backend", "applications", "activations"):
+    for name in ("layers", "Model", "Input", "initializers", "regularizers", "backend", "applications", "activations"):
         setattr(module, name, getattr(tf_keras, name))
     module.Variable = tf.Variable
     module.ops = Operations(

@@ -24,8 +24,8 @@ import numpy as np
 from build.compress import tfmot_process, values
 from build.compress.learning import Lessons, lessons_of
 from build.errors import UserError
+from build.run_cells import cells_of_run
 from build.runs import Run
-from build.score.held_out import cells_of_run
 from build.train.streams import COMPRESS
 from submission import weights
 from submission.weights import Palette

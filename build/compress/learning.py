@@ -10,8 +10,8 @@ import numpy as np
 from build.augment.balance import plan
 from build.augment.pipeline import Augmentation
 from build.augment.settings import unmixed
+from build.run_cells import cells_of_run
 from build.runs import Run
-from build.score.held_out import cells_of_run
 from build.train.streams import PLAN, generator
 from submission import contract
 

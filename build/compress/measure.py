@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from build.console import bar
+from build.run_cells import cells_of_run
 from build.runs import Run
-from build.score.held_out import Rows, cells_of_run
+from build.score.held_out import Rows
 from build.score.suites import CACHE, Condition, materialise
 
 SUITES = ("held-out", "microscopy", "stacked")

@@ -6,10 +6,12 @@ until the kernel takes them back.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,9 +23,13 @@ from build.errors import UserError
 from build.files import DAMAGED, FULL, explained, make_folder, save_array
 from submission import contract
 
-LAYOUT = 3
+LAYOUT = 4
 """Raise when readers or the layout of the cache change, so that older entries are not taken for current ones."""
 PIECE_BYTES = 4 << 20
+PASSING = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.EIO)
+"""Errors that say nothing about the entry: the cells may be nowhere else any more."""
+FORGOTTEN_SECONDS = 24 * 3600
+"""No reading takes a day: a scratch folder of that age has no process any more."""
 
 Piece = tuple[np.ndarray, np.ndarray]
 """Images (n, *IMAGE_SHAPE) uint8 and labels (n,) int64, n >= 0."""
@@ -55,14 +61,32 @@ def find(cache: Path, name: str, source: str) -> Cells | None:
         notes = tuple(about["notes"])
         if _hash(folder / "images.npy", images, labels) != about["sha256"]:
             raise ValueError("pixels or labels are not those that were written")
-    except DAMAGED:
+    except DAMAGED as error:
+        if isinstance(error, OSError) and error.errno in PASSING:
+            raise UserError(f"{folder} cannot be read ({error.strerror}); it is kept, try again.") from error
         # A full disk, a killed copy, an edited file: reading the source again is always right and loses nothing.
-        with explained(f"{folder} is damaged and", "removed", "remove it by hand"):
-            shutil.rmtree(folder)
+        _remove(folder)
         return None
     if images.shape[1:] != contract.IMAGE_SHAPE or labels.max(initial=0) >= len(contract.CLASSES):
         return None  # whole, but of another contract's images or classes
     return Cells(images, labels, source, about["sha256"], notes)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a damaged entry, or leave that to the process that is at it: who has taken it out of its place removes it."""
+    with explained(f"{folder} is damaged and", "removed", "remove it by hand"):
+        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        with contextlib.suppress(FileNotFoundError):
+            folder.rename(aside / folder.name)
+        shutil.rmtree(aside)
+
+
+def _remove_forgotten(cache: Path) -> None:
+    """Remove what killed processes left midway."""
+    for scratch in cache.glob(".cells-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - scratch.stat().st_mtime > FORGOTTEN_SECONDS:
+                shutil.rmtree(scratch)
 
 
 def of_hash(cache: Path, sha256: str, source: str) -> Cells | None:
@@ -102,6 +126,7 @@ def write(
     full. An error or an interrupt in `pieces` leaves nothing behind.
     """
     make_folder(cache, "work in a folder that can")
+    _remove_forgotten(cache)
     with explained(cache, "written", "work in a folder that can"):
         scratch = Path(tempfile.mkdtemp(dir=cache, prefix=f".cells-{name}."))
     try:
@@ -126,7 +151,8 @@ def write(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     cells = find(cache, name, source)
-    assert cells is not None
+    if cells is None:
+        raise UserError(f"What was read of {source} is not in {cache} any more, another process removed it; try again.")
     assert len(cells) == count
     return cells
 

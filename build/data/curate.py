@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from build import files
-from build.console import bar, console
+from build.console import bar
 from build.data import features, foreign, near
 from build.data.cells import Cells
 from build.data.near import Near
@@ -27,6 +27,8 @@ from submission import contract
 
 CLASS_SHARE = 1 / 3
 """Where colours alone call a larger share of a class foreign, they are that class's own."""
+ALIKE_SHARE = 1 / 4
+"""A group of a larger share of all pictures is no picture that was copied often, whatever its labels and colours."""
 CHUNK = 256
 """Images measured at a time."""
 
@@ -50,20 +52,31 @@ class Curation:
     """`kept` (M,) int64 rows in order; `groups` (M,) int64, equal for near-duplicates; every other row is in `dropped`,
     in order.
 
-    `near` are the near-duplicate pairs among the kept rows.
+    `near` are the near-duplicate pairs among the kept rows; `alike` of these are alike by nature, each in a group of its own.
     """
 
     kept: np.ndarray
     groups: np.ndarray
     dropped: tuple[Dropped, ...]
     near: tuple[Near, ...]
+    alike: int = 0
+
+    @property
+    def caveat(self) -> str:
+        """One sentence where near-duplicates may lie on both sides of a split; "" else."""
+        if not self.alike:
+            return ""
+        return (
+            f"{self.alike:,} pictures are alike by nature, as a fixed camera's are, so none of them is taken for a copy of another; where "
+            "some are frames of one object, both sides of the split may show it."
+        )
 
     def save(self, path: Path) -> None:
         """Write as npz without pickled objects, atomically."""
         table = {f"dropped_{k}": np.array([getattr(d, k) for d in self.dropped]) for k in ("row", "reason", "detail")}
         pairs = {f"near_{k}": np.array([getattr(n, k) for n in self.near]) for k in ("row", "twin", "score", "how")}
         with files.atomic(path) as file:
-            np.savez_compressed(file, kept=self.kept, groups=self.groups, **table, **pairs)
+            np.savez_compressed(file, kept=self.kept, groups=self.groups, alike=np.array(self.alike), **table, **pairs)
 
     @classmethod
     def load(cls, path: Path) -> "Curation":
@@ -71,7 +84,8 @@ class Curation:
         held = files.arrays(path)
         dropped = zip(*(held[f"dropped_{k}"].tolist() for k in ("row", "reason", "detail")), strict=True)
         pairs = zip(*(held[f"near_{k}"].tolist() for k in ("row", "twin", "score", "how")), strict=True)
-        return cls(held["kept"], held["groups"], tuple(Dropped(*d) for d in dropped), tuple(Near(*n) for n in pairs))
+        dropped, pairs = tuple(Dropped(*d) for d in dropped), tuple(Near(*n) for n in pairs)
+        return cls(held["kept"], held["groups"], dropped, pairs, int(held["alike"]))
 
 
 def curate(cells: Cells, *, progress: bool = True) -> Curation:
@@ -84,26 +98,16 @@ def curate(cells: Cells, *, progress: bool = True) -> Curation:
     firsts = np.array([rows[0] for rows in copies], np.int64)
     with _stage("Measuring", len(firsts), progress) as advance:
         measured = _measure(cells.images, firsts, advance)
-    with _stage("Comparing", 3 * len(firsts), progress) as advance:
-        pairs = _near(measured, lambda position: cells.images[firsts[position]], advance)
-        group = near.groups(len(firsts), pairs)
+    with _stage("Comparing", (near.STAGES + 1) * len(firsts), progress) as advance:
+        try:
+            pairs = near.find(measured, lambda position: cells.images[firsts[position]], advance)
+            group, alike = near.dissolved(
+                near.groups(len(firsts), pairs), max(near.MOST_FRAMES, ALIKE_SHARE * len(firsts))
+            )
+        except near.AlikeByNature:
+            pairs, group, alike = [], np.arange(len(firsts)), np.ones(len(firsts), bool)
         verdicts = _foreign(measured.colours, cells.labels, copies, group, advance)
-    return _decide(cells.labels, copies, group, pairs, verdicts)
-
-
-def _near(
-    measured: features.Features, image: Callable[[int], np.ndarray], advance: Callable[[int], None]
-) -> list[Near]:
-    """The near-duplicate pairs; none, and a sentence, where all pictures are alike."""
-    try:
-        return near.find(measured, image, advance)
-    except near.AlikeByNature:
-        console.print(
-            f"More than {near.MOST_PAIRS} near-duplicates a picture: these pictures are alike by nature, as a fixed camera's are, so none "
-            "is taken for a copy of another. Where some are frames of one object, both sides of the split may show it.",
-            style="yellow",
-        )
-        return []
+    return _decide(cells.labels, copies, group, alike, pairs, verdicts)
 
 
 @contextlib.contextmanager
@@ -174,13 +178,14 @@ def _decide(
     labels: np.ndarray,
     copies: list[list[int]],
     group: np.ndarray,
+    alike: np.ndarray,
     pairs: list[Near],
     verdicts: list[tuple[foreign.Verdict, str]],
 ) -> Curation:
     dropped: list[Dropped] = []
     kept: list[int] = []
-    kept_groups: list[int] = []
-    for rows, index, (verdict, words) in zip(copies, group.tolist(), verdicts, strict=True):
+    positions: list[int] = []
+    for position, (rows, (verdict, words)) in enumerate(zip(copies, verdicts, strict=True)):
         tally = np.bincount(labels[rows], minlength=len(contract.CLASSES))
         if verdict.foreign:
             fate = "which is foreign"
@@ -192,20 +197,22 @@ def _decide(
         else:
             fate = "which is kept"
             kept.append(rows[0])
-            kept_groups.append(index)
+            positions.append(position)
         dropped += [
             Dropped(row, "duplicate", f"same pixels as row {rows[0]}, {fate}; {len(rows)} copies") for row in rows[1:]
         ]
-    order = np.argsort(kept)
-    dense = np.unique(np.array(kept_groups, np.int64)[order], return_inverse=True)[1].astype(np.int64)
+    # A picture's position comes with its first row, so the kept rows are in order.
+    dense = np.unique(group[np.array(positions, np.int64)], return_inverse=True)[1].astype(np.int64)
+    groups, large = near.dissolved(dense, near.MOST_FRAMES)
     firsts = [rows[0] for rows in copies]
-    alive = set(kept)
+    of = dict(zip(kept, groups.tolist(), strict=True))
     twins = [Near(firsts[p.row], firsts[p.twin], p.score, p.how) for p in pairs]
     curation = Curation(
-        kept=np.array(kept, np.int64)[order],
-        groups=dense,
+        kept=np.array(kept, np.int64),
+        groups=groups,
         dropped=tuple(sorted(dropped, key=lambda d: d.row)),
-        near=tuple(pair for pair in twins if pair.row in alive and pair.twin in alive),
+        near=tuple(pair for pair in twins if pair.row in of and of[pair.row] == of.get(pair.twin)),
+        alike=int((alike[positions] | large).sum()),
     )
     every_row = np.sort(np.concatenate([curation.kept, np.array([d.row for d in curation.dropped], np.int64)]))
     assert np.array_equal(every_row, np.arange(len(labels)))

@@ -31,6 +31,7 @@ TURNS = {
 """By EXIF orientation (Exif 3.0, tag 0x0112), what makes the picture upright."""
 MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
 """Pillow's modes with 8 bits a channel: deeper ones would be clipped to white by the conversion."""
+WITH_ALPHA = {"LA", "PA", "RGBA"}
 
 SHOWN = 5
 """Kinds of left-out files that the note names."""
@@ -45,6 +46,10 @@ def read(folder: Path, *, cache: Path) -> Cells:
     by class, then by file name with numbers in numeric order. Raises UserError for an empty folder, names that match no
     class, and folders and files that cannot be read or decoded whole.
     """
+    if folder.resolve() == cache.resolve():
+        raise UserError(
+            f"{folder} is where the kit keeps what it prepares; move the folders of images to another one, such as cells/."
+        )
     with explained(folder, "read"):
         given = sorted(
             entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__MACOSX"))
@@ -135,9 +140,10 @@ def decode(path: Path) -> np.ndarray:
                 raise UserError(
                     f"{path} has {_bits(image)}-bit {image.mode} pixels; expected RGB or grey of 8 bits a channel; convert it."
                 )
-            if image.mode == "P":
-                # A palette may carry transparency, which Pillow warns about on the way to RGB.
-                return np.asarray(_upright(image).convert("RGBA").convert("RGB"))
+            if image.mode in WITH_ALPHA or "transparency" in image.info:
+                # As viewers show it: under transparent pixels a file may hold any colours.
+                image = _upright(image).convert("RGBA")
+                return np.asarray(Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB"))
             return np.asarray(_upright(image).convert("RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         # Pillow's decoders raise all of these on damaged files (SyntaxError: a broken PNG chunk).

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from build.data.near import BLOCK_ELEMENTS
+from build.data.near import blocks
 
 NEIGHBOUR = 5
 USUAL_SHARE = 0.95
@@ -71,9 +71,7 @@ def distances(colours: np.ndarray, advance: Callable[[int], None]) -> np.ndarray
         return np.zeros(count, np.float32)
     found = np.empty(count, np.float32)
     energy = np.square(colours).sum(1)
-    step = max(1, BLOCK_ELEMENTS // count)
-    for start in range(0, count, step):
-        part = slice(start, min(start + step, count))
+    for part in blocks(count):
         squared = energy[part, None] + energy - 2 * (colours[part] @ colours.T)
         squared.partition(NEIGHBOUR, axis=1)
         # The nearest is the picture itself.

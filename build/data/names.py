@@ -11,6 +11,12 @@ from collections.abc import Sequence
 from build.errors import UserError
 from submission import contract
 
+NO_CLASS = {
+    *("image", "images", "img", "imgs", "picture", "pictures", "data", "dataset"),
+    *("train", "training", "val", "valid", "validation", "test", "label", "labels", "mask", "masks"),
+}
+"""What folders are called that hold all classes: no abbreviation of one (i, m, g are letters of immature granulocytes)."""
+
 
 def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.casefold())
@@ -36,18 +42,24 @@ RULES = (
     lambda given, name: len(_plain(given)) >= 2 and _plain(name).startswith(_plain(given).removesuffix("s")),
     lambda given, name: _abbreviates(_plain(given), _plain(name)),
 )
+STRICT = 3
 """From strict to loose: the same name, its letters, plural, its only number, initials, its start, some of its letters in order."""
 
 
 def class_of(given: str) -> int | None:
     """Class index that `given` names, with or without a number before it (02_Basophil), by the first rule that fits
     exactly one class; None where none does."""
+    return _found(given)[0]
+
+
+def _found(given: str) -> tuple[int | None, bool]:
+    """As class_of, and whether only some letters in order told it."""
     for text in dict.fromkeys((given, re.sub(r"^\d+[\W_]+(?=[^\W_])", "", given))):
-        for rule in RULES:
+        for number, rule in enumerate(RULES if _plain(text) not in NO_CLASS else RULES[:STRICT], 1):
             hits = [index for index, name in enumerate(contract.CLASSES) if rule(text, name)]
             if len(hits) == 1:
-                return hits[0]
-    return None
+                return hits[0], number == len(RULES)
+    return None, False
 
 
 def _numbered(given: Sequence[str]) -> bool:
@@ -80,7 +92,10 @@ def match(given: Sequence[str], where: str) -> tuple[list[int], list[str]]:
             f"'{a}' and '{b}' in {where} both name the class {contract.CLASSES[class_of(a)]}; merge or rename one."
         )
     if None not in found:
-        return found, []
+        guessed = [
+            f"{name} = {contract.CLASSES[index]}" for name, index in zip(given, found, strict=True) if _found(name)[1]
+        ]
+        return found, [f"names in {where} are taken for abbreviations: {', '.join(guessed)}"] if guessed else []
     unknown = ", ".join(name for name, index in zip(given, found, strict=True) if index is None)
     in_order = {name: index for index, name in enumerate(sorted(given, key=_by_number))}
     contradicted = any(index not in (None, in_order[name]) for name, index in zip(given, found, strict=True))

@@ -4,23 +4,22 @@ Two kinds are found, each by a cheap search over all pairs and a check on the fu
 1. The same frame (saved again, brighter, blurred, noisy; flipped or turned): thumbnails correlate. The search is
 exhaustive: averaging blocks of a thumbnail is an orthogonal projection, so distances between averaged thumbnails bound
 the real ones from below and discard almost all pairs without losing one. 2. Another frame of the same place (shifted by
-up to an eighth of the side): each image's nearest neighbours by spectrum are laid over it at the best shift, and what
-remains without the low frequencies must agree. Fine texture tells one cell from another of its kind, which colours and
-outlines do not.
+up to an eighth of the side; flipped or turned too): each image's nearest neighbours by spectrum are laid over it at the best
+shift, and what remains without the low frequencies must agree. Fine texture tells one cell from another of its kind, which
+colours and outlines do not.
 
 Measured on copies altered by hand: JPEG of quality 30, noise, blur, half the resolution, grey, darker, flips and turns
 are found always, brighter by 30 % (clipped) in 97 of 100, shifts by 7 pixels in 97, by 9 in 95, by 11 in 69, by 14
 never. Not found either: small turns, other zooms, and copies with a patch painted over.
 """
 
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from build.data.features import THUMBNAIL, Features
+from build.data.features import FREQUENCIES, THUMBNAIL, Features
 
 SAME_FRAME = 0.985
 """Least correlation of thumbnails. Re-encoding, noise of 15 grey levels, blur and light reach 0.995; the two most
@@ -35,13 +34,35 @@ NEIGHBOURS = 2
 BLOCK_ELEMENTS = 1 << 23
 """Size of a block of the table of all pairs: 32 MiB of float32."""
 TURNS = 8
-MOST_PAIRS = 20
-"""Pairs a picture. Where there are more, pictures are alike by nature, as those of a fixed camera are: what would be called copies of one
-object are all objects. Twenty frames of each object, every one like all others, have half as many."""
+MOST_FRAMES = 40
+"""Pictures of one object. A larger group is alike by nature, as the pictures of a fixed camera are: what would be called copies of one
+object are all objects."""
+MOST_CHECKS = 20
+"""Pairs a picture whose textures are compared in one frame; beyond, thumbnails say nothing about this data."""
 
 
 class AlikeByNature(Exception):
     """Near-duplicates cannot be told from different objects in this data."""
+
+
+class _Groups:
+    """Which positions hang together so far; of a group larger than MOST_FRAMES no further pairs within it are wanted."""
+
+    def __init__(self, count: int):
+        self.of = np.arange(count)
+        self.sizes = np.ones(count, np.int64)
+
+    def join(self, first: int, second: int) -> None:
+        """Note a pair."""
+        a, b = sorted((int(self.of[first]), int(self.of[second])), key=lambda group: self.sizes[group])
+        if a != b:
+            self.of[self.of == a] = b
+            self.sizes[b] += self.sizes[a]
+
+    def settled(self, first: int, others: np.ndarray) -> np.ndarray:
+        """Which of the positions `others` are in one large group with `first`."""
+        group = self.of[first]
+        return (self.of[others] == group) & (self.sizes[group] > MOST_FRAMES)
 
 
 @dataclass(frozen=True)
@@ -63,31 +84,46 @@ def turned(images: np.ndarray, turn: int) -> np.ndarray:
 def find(features: Features, image: Callable[[int], np.ndarray], advance: Callable[[int], None]) -> list[Near]:
     """All near-duplicate pairs among `features`, as positions in it; `image(i)` gives (H, W, 3) uint8 of position i.
 
-    `advance(n)` is told that n more positions are done, two times `len(features)` in all. Raises AlikeByNature beyond MOST_PAIRS.
+    Of a group larger than MOST_FRAMES only so many pairs are listed that it hangs together. `advance(n)` is told that n more positions
+    are done, STAGES times `len(features)` in all. Raises AlikeByNature beyond MOST_CHECKS.
     """
     pairs: dict[tuple[int, int], Near] = {}
-    most = MOST_PAIRS * len(features.thumbnails)
-    candidates = list(itertools.islice(_same_frame(features.thumbnails, advance), most + 1))
-    if len(candidates) > most:
-        raise AlikeByNature
-    for first, second, turn in candidates:
+    joined = _Groups(len(features))
+
+    def check(first: int, second: int, turn: int, least: float, how: tuple[str, str]) -> None:
         other = np.ascontiguousarray(turned(image(second), turn))
-        if other.shape == image(first).shape and (score := texture(image(first), other)) >= SAME_TEXTURE:
-            how = "same frame" if turn == 0 else "same frame, turned or mirrored"
-            pairs.setdefault((first, second), Near(first, second, score, how))
-    for first, second in _same_spectrum(features.spectra, advance):
-        if (first, second) not in pairs and (score := texture(image(first), image(second))) >= MOVED_TEXTURE:
-            pairs[first, second] = Near(first, second, score, "shifted")
+        if other.shape == image(first).shape and (score := texture(image(first), other)) >= least:
+            pairs[first, second] = Near(first, second, score, how[turn > 0])
+            joined.join(first, second)
+
+    checks = 0
+    for first, second, turn in _same_frame(features.thumbnails, joined.settled, advance):
+        if (first, second) not in pairs:
+            checks += 1
+            if checks > MOST_CHECKS * len(features):
+                raise AlikeByNature
+            check(first, second, turn, SAME_TEXTURE, ("same frame", "same frame, turned or mirrored"))
+    for turns, order in SPECTRA_OF_TURNS:
+        for first, second in _same_spectrum(features.spectra, order, advance):
+            for turn in turns:
+                if (first, second) not in pairs and not joined.settled(first, np.array([second]))[0]:
+                    check(first, second, turn, MOVED_TEXTURE, ("shifted", "shifted, turned or mirrored"))
     return [pairs[pair] for pair in sorted(pairs)]
 
 
-def _blocks(count: int) -> Iterator[slice]:
+def blocks(count: int) -> Iterator[slice]:
+    """Rows of a table of all pairs of `count` pictures, in parts of at most BLOCK_ELEMENTS numbers."""
     step = max(1, BLOCK_ELEMENTS // max(1, count))
     return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
-def _same_frame(thumbnails: np.ndarray, advance: Callable[[int], None]) -> Iterator[tuple[int, int, int]]:
-    """Pairs (first < second, turn) whose thumbnails correlate by SAME_FRAME after the second is turned."""
+def _same_frame(
+    thumbnails: np.ndarray, settled: Callable[[int, np.ndarray], np.ndarray], advance: Callable[[int], None]
+) -> Iterator[tuple[int, int, int]]:
+    """Pairs (first < second, turn) whose thumbnails correlate by SAME_FRAME after the second is turned.
+
+    settled(first, others) tells which of the others need not come, asked when `first` is reached.
+    """
     count = len(thumbnails)
     half = THUMBNAIL // 2
     # Halved sums of 2x2 blocks: the coefficients of an orthonormal (Haar) basis without its details.
@@ -97,15 +133,18 @@ def _same_frame(thumbnails: np.ndarray, advance: Callable[[int], None]) -> Itera
     ones = np.ones_like(energy)
     # One product gives minus half the squared distance, which for whole thumbnails is correlation - 1.
     columns = np.concatenate([coarse.reshape(count, -1), ones, -energy], 1)
-    for block in _blocks(count):
+    for block in blocks(count):
         for turn in range(TURNS):
             # Turning the first backwards is turning the second forwards; the block is the smaller of the two.
             rows = turned(coarse[block], _inverse(turn)).reshape(block.stop - block.start, -1)
             closeness = np.concatenate([rows, -energy[block], ones[block]], 1) @ columns[block.start :].T
-            for hit in np.flatnonzero(closeness >= SAME_FRAME - 1 - 1e-4).tolist():
-                first, second = block.start + hit // closeness.shape[1], block.start + hit % closeness.shape[1]
-                if first < second and _correlation(thumbnails, first, second, turn) >= SAME_FRAME:
-                    yield first, second, turn
+            close = closeness >= SAME_FRAME - 1 - 1e-4
+            for row in np.flatnonzero(close.any(1)).tolist():
+                first = block.start + row
+                others = first + 1 + np.flatnonzero(close[row, row + 1 :])
+                for second in others[~settled(first, others)].tolist():
+                    if _correlation(thumbnails, first, second, turn) >= SAME_FRAME:
+                        yield first, second, turn
         advance(block.stop - block.start)
 
 
@@ -119,13 +158,33 @@ def _correlation(thumbnails: np.ndarray, first: int, second: int, turn: int) -> 
     return float(np.vdot(thumbnails[first].reshape(shape), turned(thumbnails[second].reshape(shape), turn)))
 
 
-def _same_spectrum(spectra: np.ndarray, advance: Callable[[int], None]) -> Iterator[tuple[int, int]]:
-    """Pairs (first < second) of which one is among the nearest of the other by spectrum, each pair once, sorted."""
+def _orders_of_turns() -> tuple[tuple[tuple[int, ...], np.ndarray], ...]:
+    """For each order in which a turned picture has the amplitudes of its spectrum (features.py), the turns that give it.
+
+    Half a turn leaves amplitudes where they are, so each order stands for two turns.
+    """
+    same = np.arange((2 * FREQUENCIES - 1) * FREQUENCIES).reshape(-1, FREQUENCIES)
+    middle = FREQUENCIES - 1
+    swapped = np.empty_like(same)
+    for u in range(-middle, FREQUENCIES):
+        for v in range(FREQUENCIES):
+            # Of a real picture the amplitude at (v, u) is the one at (-v, -u), and those with u < 0 are not held.
+            swapped[middle + u, v] = same[middle + v, u] if u >= 0 else same[middle - v, -u]
+    orders = ((0, 2), same), ((4, 6), same[::-1]), ((5, 7), swapped), ((1, 3), swapped[::-1])
+    return tuple((turns, order.ravel()) for turns, order in orders)
+
+
+SPECTRA_OF_TURNS = _orders_of_turns()
+STAGES = 1 + len(SPECTRA_OF_TURNS)
+
+
+def _same_spectrum(spectra: np.ndarray, order: np.ndarray, advance: Callable[[int], None]) -> Iterator[tuple[int, int]]:
+    """Pairs (first < second) of which one, in `order`, is among the nearest of the other by spectrum, each pair once, sorted."""
     count = len(spectra)
     nearest = min(NEIGHBOURS, count - 1)
     found: set[tuple[int, int]] = set()
-    for block in _blocks(count):
-        products = spectra[block] @ spectra.T
+    for block in blocks(count):
+        products = spectra[block] @ spectra[:, order].T
         rows = np.arange(block.stop - block.start)
         products[rows, rows + block.start] = -2
         for _ in range(nearest):
@@ -171,3 +230,11 @@ def groups(count: int, pairs: list[Near]) -> np.ndarray:
         a, b = sorted((root(pair.row), root(pair.twin)))
         parent[b] = a
     return np.unique([root(position) for position in range(count)], return_inverse=True)[1].astype(np.int64)
+
+
+def dissolved(group: np.ndarray, most: float) -> tuple[np.ndarray, np.ndarray]:
+    """`group` (n,) with groups of more than `most` members broken up, numbered by first position; and (n,) whose group was."""
+    alike = np.bincount(group, minlength=1)[group] > most
+    single = np.where(alike, len(group) + np.arange(len(group)), group)
+    firsts, inverse = np.unique(single, return_index=True, return_inverse=True)[1:]
+    return np.argsort(np.argsort(firsts))[inverse].astype(np.int64), alike

@@ -79,11 +79,16 @@ def _pairs(path: Path) -> tuple[tuple[tuple[str, str], ...], bool]:
             f"{path} is no npz file (or is damaged): expected a zip archive of NumPy arrays; fetch or save it again."
         )
     with zipfile.ZipFile(path) as archive:
-        names = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
+        members = archive.namelist()
+    names = {name.removesuffix(".npy") for name in members if name.endswith(".npy")}
     for pairs, any_size in ((COMPETITION, False), (MEDMNIST, True)):
         if all(name in names for pair in pairs for name in pair):
             return pairs, any_size
-    held = ", ".join(sorted(names)) or "no arrays"
+    if not names:
+        files = [name for name in members if name.endswith(".npz")]
+        inside = f"{files[0]} in it" if files else "folder, or save the arrays with np.savez"
+        raise UserError(f"{path} is a zip archive without NumPy arrays; unpack it and give the {inside}.")
+    held = ", ".join(sorted(names))
     raise UserError(
         f"{path} must hold the arrays 'images' and 'labels', but holds {held}; save it with these two names."
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from build.console import console
 from build.data import curate as curation_module
 from build.data import features, foreign, near
 from build.data.cells import Cells
@@ -45,6 +46,8 @@ def prepare(
     """
     cells = cells or read(source, seed=seed, cache=cache)
     curation = _curated(cells, Path(cache), progress=progress)
+    if curation.caveat:
+        console.print(curation.caveat, style="yellow")
     asked = {
         "validation_share": recipe.validation_share,
         "seed": seed,

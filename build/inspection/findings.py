@@ -90,6 +90,8 @@ class Resemblance:
     agreement: list[float | None]
     inner_cosine: list[float | None]
     agreement_all: float
+    doubtful: bool
+    """Whether so few agree that the labels may belong to other images."""
     pairs: list[tuple[str, str, float]]
     examples: list[list[Pair]]
     """Of the first few of `pairs`, the most alike pictures."""

@@ -196,6 +196,7 @@ class Inspector:
             agreement=[None if v is None else round(v, 4) for v in per_class],
             inner_cosine=[None if v is None else round(v, 4) for v in resemblance.inner_cosine(units, labels, classes)],
             agreement_all=round(float(right.mean()), 4),
+            doubtful=resemblance.doubtful(labels, float(right.mean()), found.neighbours.shape[1]),
             pairs=[(contract.CLASSES[a], contract.CLASSES[b], round(lift, 3)) for a, b, lift in likeness],
             examples=[self._examples(found, labels, a, b) for a, b, _ in likeness[:5]],
         )
@@ -240,7 +241,7 @@ def inspect(prepared: Prepared, *, cache: Path, network: bool, left_out: str = "
     return Findings(
         source=prepared.cells.source,
         sha256=prepared.cells.sha256,
-        notes=prepared.cells.notes,
+        notes=(*prepared.cells.notes, *filter(None, (prepared.curation.caveat.removesuffix("."),))),
         classes=summary(prepared),
         reasons=reasons(prepared),
         copies=copies[:LONGEST],

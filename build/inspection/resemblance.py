@@ -39,14 +39,32 @@ def likeness(table: np.ndarray, labels: np.ndarray) -> list[tuple[int, int, floa
 
 
 def agreement(labels: np.ndarray, neighbours: np.ndarray, classes: int) -> np.ndarray:
-    """(n,) int64: the label that most neighbours of each cell bear (of equals the lowest): leave-one-out k-NN."""
-    return _votes(labels, neighbours, classes).argmax(1)
+    """(n,) int64: the label that most neighbours (n, k), nearest first, of each cell bear; of equals the one whose cells are nearer.
+
+    Leave-one-out k-NN.
+    """
+    count = neighbours.shape[1]
+    # All ranks together weigh less than one vote.
+    weights = 1 + (count - np.arange(count)) / count**2 / 2
+    return _votes(labels, neighbours, classes, weights).argmax(1)
 
 
-def _votes(labels: np.ndarray, neighbours: np.ndarray, classes: int) -> np.ndarray:
-    votes = np.zeros((len(labels), classes), np.int64)
-    np.add.at(votes, (np.repeat(np.arange(len(labels)), neighbours.shape[1]), labels[neighbours].ravel()), 1)
+def _votes(labels: np.ndarray, neighbours: np.ndarray, classes: int, weights: np.ndarray | int = 1) -> np.ndarray:
+    votes = np.zeros((len(labels), classes), np.result_type(weights))
+    rows = np.repeat(np.arange(len(labels)), neighbours.shape[1])
+    np.add.at(votes, (rows, labels[neighbours].ravel()), np.broadcast_to(weights, neighbours.shape).ravel())
     return votes
+
+
+def doubtful(labels: np.ndarray, agreement_all: float, neighbours: int) -> bool:
+    """Whether so few labels agree with those of the nearest cells (a share of 0..1) that they may belong to other images.
+
+    Few are less than a fifth of the way from chance, the largest class's share, to all. Where a class has no more members than
+    a cell has neighbours, others outvote them whatever the labels are, and nothing is said.
+    """
+    count = np.bincount(labels)
+    chance = count.max() / count.sum()
+    return bool(count[count > 0].min() > neighbours and agreement_all < chance + 0.2 * (1 - chance))
 
 
 def suspects(labels: np.ndarray, neighbours: np.ndarray, classes: int) -> list[Suspect]:

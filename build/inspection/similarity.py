@@ -1,12 +1,12 @@
 """Pairs of alike pictures: by bits of a hash, and by the cosine of feature vectors, in blocks (never n x n in memory)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-BLOCK_ELEMENTS = 1 << 23
-"""Size of a block of the table of all pairs: 32 MiB of float32."""
+from build.data.near import blocks
+
 MOST_PAIRS = 1_000_000
 """Pairs that are listed; where there are more, the less alike are left out (20 MB of arrays, whatever the number of pictures)."""
 BINS = 100
@@ -37,11 +37,6 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.where(length > 0, length, 1)
 
 
-def _blocks(count: int) -> Iterator[slice]:
-    step = max(1, BLOCK_ELEMENTS // max(1, count))
-    return (slice(start, min(start + step, count)) for start in range(0, count, step))
-
-
 def cosines(units: np.ndarray, *, neighbours: int, least: float, advance: Callable[[int], None]) -> Cosines:
     """Compare all pairs of `units` (n, d), vectors of length 1. `advance(rows)` is told of every block that is done."""
     count = len(units)
@@ -49,7 +44,7 @@ def cosines(units: np.ndarray, *, neighbours: int, least: float, advance: Callab
     nearest, closeness = np.empty((count, k), np.int64), np.empty((count, k), np.float32)
     counts = np.zeros(BINS, np.int64)
     pairs = []
-    for block in _blocks(count):
+    for block in blocks(count):
         products = units[block] @ units.T
         size = block.stop - block.start
         products[np.arange(size), np.arange(block.start, block.stop)] = -2  # not its own neighbour
@@ -85,7 +80,7 @@ def hash_pairs(hashes: np.ndarray, *, at_most: int) -> tuple[np.ndarray, np.ndar
     That is as asked, or lower where there were more than MOST_PAIRS; of equal hashes the first 2 * MOST_PAIRS are listed.
     """
     found = []
-    for block in _blocks(len(hashes)):
+    for block in blocks(len(hashes)):
         bits = np.bitwise_count(hashes[block, None] ^ hashes[None, block.start :])
         rows, columns = np.nonzero(bits <= at_most)
         ahead = rows < columns

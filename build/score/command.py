@@ -11,7 +11,8 @@ import numpy as np
 from build.console import console
 from build.errors import UserError
 from build.files import check_writable, explained, sha256
-from build.members import split_of
+from build.members import known_of
+from build.run_cells import split_of
 from build.runs import Run
 from build.score import held_out, scorecard, transcript
 from build.score.bundle import check_target, write_competition
@@ -62,7 +63,7 @@ def score(
     if run and data:
         raise UserError("Test cells come from a run or from a data source: give one of --run and --data.")
     check_writable(JUDGED / zip_path.stem / "scorecard.json")  # before minutes of judging
-    held, seen = _held(zip_path, run, data)
+    held, seen, own = _held(zip_path, run, data)
     console.print(f"Judging {zip_path} on {held.source}.", markup=False)
     compared = scorecard.read_json(baseline) if baseline else None
     names = tuple(dict.fromkeys(("held-out", *(suites or DEFAULT_SUITES))))
@@ -71,7 +72,8 @@ def score(
         held,
         suites=names,
         rows=rows,
-        submission={"team": team, "seen": seen},
+        submission={"team": team, "seen": seen} | ({"run": own} if own else {}),
+        recipe=_recipe(own),
         baseline=compared,
         baseline_name=str(baseline or ""),
         **options,
@@ -83,17 +85,26 @@ def score(
     return _end(rehearsal.verdict, {"scorecard": rehearsal.card, "entry": rehearsal.entry}, as_json)
 
 
-def _held(zip_path: Path, run: str | None, data: str | None) -> tuple[HeldOut, int]:
+def _recipe(title: str | None) -> dict | None:
+    """What the runs that a zip was packaged from trained with, as packaging says it; None where one of them is not here."""
+    try:
+        return known_of([Run.open(name) for name in title.split(" + ")]) if title else None
+    except UserError:
+        return None
+
+
+def _held(zip_path: Path, run: str | None, data: str | None) -> tuple[HeldOut, int, str | None]:
     """The test cells that were asked for; without a wish those of the run that the zip was packaged from, where that is known.
 
-    Says so where the zip may have been trained on some of them; returns how many for certain, too.
+    Says so where the zip may have been trained on some of them; returns how many for certain, too, and the runs that the zip was
+    packaged from.
     """
     with explained(zip_path, "read"):
         digest = sha256(zip_path)
-    own, name = None, Store().run_of(digest)
-    if name:
+    own, title = None, Store().runs_of(digest)
+    if title:
         with contextlib.suppress(UserError):  # it was removed since
-            own = Run.open(name)
+            own = Run.open(title.partition(" + ")[0])
     if data:
         held = held_out.of_data(data)
     elif run or own:
@@ -103,7 +114,7 @@ def _held(zip_path: Path, run: str | None, data: str | None) -> tuple[HeldOut, i
     seen = _seen(held, own)
     if warning := _warning(held, own, seen, named=bool(run)):
         console.print(warning, style="yellow", markup=False)
-    return held, seen
+    return held, seen, title
 
 
 def _seen(held: HeldOut, own: Run | None) -> int:

@@ -114,7 +114,7 @@ def _read_only(seen: Seen) -> tuple[str, str] | None:
     quoted = [one or two for one, two in QUOTED.findall(seen.message)]
     what = repr(quoted[-1]) if quoted else "a file"
     return (
-        f"{seen.place} writes {what}; a submission may write to the temporary folder only.",
+        f"{seen.place} writes {what}; a submission may write beside its own files and to the temporary folder only.",
         "Write nothing, or use tempfile.",
     )
 

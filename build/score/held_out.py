@@ -11,17 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from build.console import console
-from build.data import cache as store
 from build.data.cells import Cells
 from build.data.prepare import prepare
-from build.data.read import is_synthetic, read
+from build.data.read import is_synthetic
 from build.data.split import Split
 from build.errors import UserError
-from build.members import split_of
 from build.recipe import Recipe
+from build.run_cells import cells_of_run
 from build.runs import Run
-from submission.contract import CLASSES
 
 
 class Rows:
@@ -73,44 +70,6 @@ def of_run(run: Run, cache: Path = Path("data"), cells: Cells | None = None) -> 
         cells.sha256,
         parts,
     )
-
-
-def cells_of_run(run: Run, cache: Path = Path("data"), cells: Cells | None = None) -> tuple[Cells, Split]:
-    """The cells of `run` and all sides of its split; UserError where its data is no longer the same."""
-    facts = run.facts
-    if "data" not in facts:
-        raise UserError(f"Run {run.id} was stopped before its training began; train a new one.")
-    if list(facts.get("classes", CLASSES)) != list(CLASSES):
-        raise UserError(
-            f"Run {run.id} was trained for other classes ({', '.join(facts['classes'])}) than submission/contract.py has; put those back, "
-            "or train a new run."
-        )
-    source = facts["data"]["source"]
-    cells = cells or _read(run, source, cache)
-    wanted = facts["data"]["sha256"]
-    if cells.sha256 != wanted:
-        if (kept := store.of_hash(Path(cache), wanted, source)) is None:
-            raise UserError(
-                f"The cells of {source} are not those that run {run.id} was trained on; put the old file back or train a new run."
-            )
-        told = f"{source} holds other cells than run {run.id} was trained on; those are in {cache}."
-        console.print(told, style="yellow", markup=False)
-        cells = kept
-    return cells, split_of(run)
-
-
-def _read(run: Run, source: str, cache: Path) -> Cells:
-    """The cells of a run from its source, or, where that was moved since, from the cache."""
-    try:
-        return read(source, seed=run.facts["seed"], cache=cache)
-    except UserError as error:
-        if (kept := store.of_hash(Path(cache), run.facts["data"]["sha256"], source)) is None:
-            raise UserError(f"The data of run {run.id} cannot be read: {error} Put it back there.") from error
-        console.print(
-            f"{source}, which run {run.id} was trained on, cannot be read any more; its cells are in {cache}.",
-            markup=False,
-        )
-        return kept
 
 
 def of_data(source: str, seed: int = 0, cache: Path = Path("data")) -> HeldOut:

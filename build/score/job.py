@@ -92,7 +92,8 @@ def _hiding(settings: Settings, folder: Path) -> tuple[list[Mount], dict[str, st
     hide = folder / "server_environment"
     shutil.rmtree(hide, ignore_errors=True)
     shutil.copytree(SERVER_ENVIRONMENT, hide, ignore=shutil.ignore_patterns("__pycache__"))
-    reports.write_json(hide / "present.json", {"present": sorted(settings.environment.present)})
+    names = {"present": sorted(settings.environment.present), "absent": sorted(settings.environment.absent)}
+    reports.write_json(hide / "present.json", names)
     return [Mount(hide, "/app/.server")], {"PYTHONPATH": "/app/.server"}
 
 

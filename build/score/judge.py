@@ -24,7 +24,7 @@ from build.recipe import Recipe
 from build.score import probe, reports, sandbox
 from build.score.bundle import scoring_bundle
 from build.score.environment import ServerEnvironment
-from build.score.lint import RUN_CANNOT_SHOW, lint
+from build.score.lint import PLAIN_CANNOT_SHOW, RUN_CANNOT_SHOW, lint
 from build.score.outcome import SEVERITIES, Failure, Finding, Outcome
 from build.score.sandbox import Limits
 from build.score.suites import Condition
@@ -244,9 +244,10 @@ def _add_memory(verdict: Verdict, conditions: Sequence[Condition], hidden: int |
 
 
 def _server_only(verdict: Verdict) -> None:
-    """Faults that only the server's own versions would show make a verdict too, though the run here went well."""
+    """Faults that only the server would show make a verdict too, though the run here went well."""
+    rules = RUN_CANNOT_SHOW | (PLAIN_CANNOT_SHOW if verdict.outcome.engine == "plain" else frozenset())
     for finding in verdict.findings:
-        if finding.rule in RUN_CANNOT_SHOW and finding.severity == "error":
+        if finding.rule in rules and finding.severity == "error":
             shows = "The prediction step fails on import or on loading; the server shows its log."
             place = f"{finding.place}: " if finding.line else ""
             verdict.outcome.fail(Failure("environment", f"{place}{finding.message}", shows, finding.remedy))

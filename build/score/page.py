@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from build.files import write_text
 from build.score.drawing import data_address, heat_over, interval_bar, severity_curve
 from build.score.leaderboard.forecast import why_not
+from build.score.metrics import wilson
 from build.score.suites import SUITES
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -92,8 +93,6 @@ def memory(mib: float) -> str:
 
 def curves(card: Mapping) -> list[dict]:
     """A panel a corruption, the worst first, for every suite with severities."""
-    held_out = card["suites"].get("held-out")
-    clean = [(0, held_out["accuracy"], held_out["low"], held_out["high"])] if held_out else []
     suites = []
     for name, suite in card["suites"].items():
         groups: dict[str, list[Mapping]] = {}
@@ -103,13 +102,17 @@ def curves(card: Mapping) -> list[dict]:
         if not groups:
             continue
         severities = sorted({row["severity"] for rows in groups.values() for row in rows})
-        mean = [(0, clean[0][1])] if clean else []
+        known = all(row.get("clean") is not None for rows in groups.values() for row in rows)
+        mean = [(0, float(np.mean([row["clean"] for rows in groups.values() for row in rows])))] if known else []
         for severity in severities:
             at = [row["accuracy"] for rows in groups.values() for row in rows if row["severity"] == severity]
             mean.append((severity, float(np.mean(at))))
         panels = []
         for corruption, rows in groups.items():
-            points = clean + [(row["severity"], row["accuracy"], row["low"], row["high"]) for row in rows]
+            # The same images as they are: other ones may be easier.
+            clean, n = rows[0].get("clean"), rows[0]["n"]
+            points = [] if clean is None else [(0, clean, *wilson(clean * n, n))]
+            points += [(row["severity"], row["accuracy"], row["low"], row["high"]) for row in rows]
             panels.append(
                 {
                     "name": corruption,
@@ -194,7 +197,10 @@ def facts(card: Mapping) -> list[tuple[str, str]]:
         ("SHA-256 of the weights", submission.get("weights_sha256") or ""),
         ("Trained with", "not known" if card["trained_with"] is None else ", ".join(card["trained_with"]) or "nothing"),
         ("Hidden set", hidden(card.get("timing") or {}, outcome)),
-        ("Wall time of the steps", ", ".join(f"{k} {v:.1f} s" for k, v in (outcome.get("seconds") or {}).items())),
+        (
+            "Wall time of the steps, of several jobs the longest",
+            ", ".join(f"{k} {v:.1f} s" for k, v in (outcome.get("seconds") or {}).items()),
+        ),
         ("Suite definitions", ", ".join(f"{name} {suite['definition']}" for name, suite in card["suites"].items())),
         ("Not isolated", " ".join(outcome.get("not_isolated") or ())),
     ]

@@ -13,6 +13,7 @@ from build.score import diagnose, reports
 from build.score.competition import Task
 from build.score.job import Job, Settings, own_copy, push_output, run_job
 from build.score.outcome import Failure, Finding, Log, Outcome
+from build.score.sandbox.launch import discard
 
 
 @dataclass
@@ -68,6 +69,10 @@ def predict(
             predictions = reports.predictions(job.output)
             for key in reports.conditions(input_data):  # and no others: they would be another job's
                 predictions[key].rename(merged / f"{key}.npy")
+            for path in (
+                submission.iterdir()
+            ):  # what the worker copied beside the predictions: once a job is too much for a disk
+                discard(job.output / path.name)
     return found
 
 

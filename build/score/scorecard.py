@@ -18,6 +18,7 @@ import numpy as np
 from build.errors import UserError
 from build.files import write_text
 from build.score.leaderboard.forecast import Forecaster, why_not
+from build.score.leaderboard.predictions import answers
 from build.score.metrics import clustered, measure, wilson
 from build.score.outcome import Outcome
 from build.score.suites import SUITES, Condition
@@ -30,31 +31,20 @@ SUBMISSION = ("file", "zip_sha256", "zip_bytes", "weights_sha256", "commit", "ru
 """Facts of a zip that every card has, null where they are not known; seen: how many of the test cells it was trained on."""
 
 
-def answers(condition: Condition, predictions: Mapping) -> np.ndarray:
-    """The predicted labels (n,) of a condition, given as an array or the path of a .npy file."""
-    given = predictions[condition.key]
-    labels = np.load(given, allow_pickle=False) if isinstance(given, str | Path) else np.asarray(given)
-    assert labels.shape == condition.labels.shape, (
-        f"{condition.key}: {labels.shape} answers for {condition.labels.shape}"
-    )
-    return labels
+def corruption_errors(rows: Sequence[Mapping]) -> dict[str, dict]:
+    """Per corruption of one suite: mean error over its severities, that of the very same images as they are, and their difference.
 
-
-def corruption_errors(rows: Sequence[Mapping], clean_error: float | None) -> dict[str, dict]:
-    """Per corruption of one suite.
-
-    Mean error over its severities, and how much of it is above the error on clean images.
+    rows: conditions with `corruption`, `accuracy` and `clean` (None where clean images were not asked).
     """
-    table: dict[str, list[float]] = {}
+    table: dict[str, list[Mapping]] = {}
     for row in rows:
-        table.setdefault(row["corruption"], []).append(1 - row["accuracy"])
-    return {
-        name: {
-            "error": float(np.mean(errors)),
-            "degradation": None if clean_error is None else float(np.mean(errors) - clean_error),
-        }
-        for name, errors in table.items()
-    }
+        table.setdefault(row["corruption"], []).append(row)
+    errors = {}
+    for name, members in table.items():
+        error = float(np.mean([1 - row["accuracy"] for row in members]))
+        clean = None if members[0]["clean"] is None else float(np.mean([1 - row["clean"] for row in members]))
+        errors[name] = {"error": error, "clean": clean, "degradation": None if clean is None else error - clean}
+    return errors
 
 
 def against(errors: Mapping[str, Mapping], baseline: Mapping[str, Mapping], field: str) -> float | None:
@@ -71,11 +61,17 @@ def against(errors: Mapping[str, Mapping], baseline: Mapping[str, Mapping], fiel
 
 
 def score_suite(
-    name: str, conditions: Sequence[Condition], answered: Mapping, classes: tuple[str, ...], trained_with, clean_error
+    name: str,
+    conditions: Sequence[Condition],
+    answered: Mapping,
+    classes: tuple[str, ...],
+    trained_with: Sequence[str] | None,
+    clean: Mapping[int, bool],
 ) -> dict:
     """One suite's part of the scorecard.
 
-    Mean accuracy with its interval, the conditions, corruption errors, pooled metrics.
+    Mean accuracy with its interval, the conditions, corruption errors, pooled metrics. clean: test image -> whether it was answered
+    rightly as it is; empty where that was not asked.
     """
     rows = []
     for condition in conditions:
@@ -88,6 +84,7 @@ def score_suite(
                 "n": len(condition.labels),
                 "correct": right,
                 "accuracy": right / len(condition.labels),
+                "clean": float(np.mean([clean[row] for row in condition.rows.tolist()])) if clean else None,
                 "low": low,
                 "high": high,
                 "seen": seen(condition.operations, trained_with),
@@ -96,7 +93,7 @@ def score_suite(
     labels = np.concatenate([condition.labels for condition in conditions])
     predicted = np.concatenate([answered[condition.key] for condition in conditions])
     low, high = clustered(labels == predicted, np.concatenate([condition.rows for condition in conditions]))
-    errors = corruption_errors(rows, clean_error)
+    errors = corruption_errors(rows)
     expected = SUITES[name].corruptions if name in SUITES else ()
     marks = {row["corruption"]: row["seen"] for row in rows if row["corruption"] != "none"}
     suite = {
@@ -110,7 +107,7 @@ def score_suite(
         "corruptions": errors,
         "mean_corruption_error": float(np.mean([entry["error"] for entry in errors.values()])),
         "relative_corruption_error": None
-        if clean_error is None
+        if not clean
         else float(np.mean([entry["degradation"] for entry in errors.values()])),
         "left_out": [corruption.name for corruption in expected if corruption.name not in errors],
         "seen": None if trained_with is None else [corruption for corruption, mark in marks.items() if mark],
@@ -229,10 +226,13 @@ def assemble(
         if condition.key in answered:
             groups.setdefault(condition.suite, []).append(condition)
     clean = groups.get("held-out")
-    clean_error = float((answered[clean[0].key] != clean[0].labels).mean()) if clean else None
+    right = (
+        dict(zip(clean[0].rows.tolist(), (answered[clean[0].key] == clean[0].labels).tolist(), strict=True))
+        if clean
+        else {}
+    )
     suites = {
-        name: score_suite(name, members, answered, classes, trained_with, clean_error)
-        for name, members in groups.items()
+        name: score_suite(name, members, answered, classes, trained_with, right) for name, members in groups.items()
     }
     accuracies = {name: suite["accuracy"] for name, suite in suites.items()}
     asked = [condition for members in groups.values() for condition in members]

@@ -10,7 +10,6 @@ condition take about 2 GB of disk; a condition's images never lie in memory toge
 import hashlib
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -162,7 +161,7 @@ def run_process(corruption: Corruption, images, rows, folder: Path, targets: dic
         made = {severity: Path(scratch) / f"{severity}.npy" for severity in targets}
         jobs = [[str(source), str(path), corruption.levels[severity - 1], seed] for severity, path in made.items()]
         command = [sys.executable, "-m", corruption.process, json.dumps(jobs)]
-        done = subprocess.run(command, cwd=ROOT, env={**os.environ}, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             return f"its process ended with code {done.returncode}: {last}"

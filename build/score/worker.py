@@ -2,8 +2,9 @@
 
 `run(zip, bundle, work=...)` gives an Outcome; it never raises because of what the zip holds. The protocol (directories, metadata,
 variables, exit codes that count, scores files) is the worker's own, in two eras where they differ.
-Deviations, all on the strict side: the submission and the bundle are read-only, there is no network, memory and output are limited,
-`scores.txt` and metadata are read by YAML's safe loader, links and special files in an output do not reach the scoring step.
+Deviations, all on the strict side: the bundle, and the submission while it is scored, are read-only, there is no network, memory and
+output are limited, `scores.txt` and metadata are read by YAML's safe loader, links and special files in an output do not reach the
+scoring step.
 Where a bundle of the judge divides its images, the prediction step has several jobs (prediction.py); no server divides.
 Not covered: queueing, the docker image's own packages (engines other than docker), GPUs, the server's speed.
 """
@@ -26,7 +27,9 @@ DEFAULT_QUEUE_SECONDS = 600
 """Longest job of the server's default queue, whatever a phase allows (MAX_EXECUTION_TIME_LIMIT, as it comes)."""
 
 
-def rehearse(settings: Settings, competition: Competition, task: Task, submission: Path, work: Path, tick) -> Outcome:
+def run_both_jobs(
+    settings: Settings, competition: Competition, task: Task, submission: Path, work: Path, tick
+) -> Outcome:
     """Both jobs of one task with an unpacked submission."""
     outcome = Outcome()
     prediction = predict(settings, task, submission, work, outcome, tick)
@@ -125,7 +128,7 @@ def run(
     tasks = competition.phases[phase].tasks
     for index in tasks:
         task = competition.tasks[index]
-        outcome = rehearse(settings, competition, task, submission, work / f"task-{index}", tick)
+        outcome = run_both_jobs(settings, competition, task, submission, work / f"task-{index}", tick)
         total.add(outcome, prefix=f"{task.name}/" if len(tasks) > 1 else "")
         if outcome.status == "failed":
             break

@@ -1,6 +1,6 @@
 """A study's plot, and its page: one self-contained HTML file in the look of the scorecard.
 
-plot(table, Path("dist/studies/models.png")); write_html(table, Path("dist/studies/models.html"), picture)
+picture = plot(table); write_html(table, Path("dist/studies/models.html"), picture)
 """
 
 import base64

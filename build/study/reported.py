@@ -30,5 +30,3 @@ CUSTOM_CNN = Reported(
 MOBILENET_V3 = Reported("table 2", accuracy=0.9766, precision=0.9768, recall=0.9766, f1=0.9765, hidden=0.65)
 CONVNEXT_WEIGHTS = Reported("section 4.5", hidden=0.73, note="simple augmentation, class weights, no RandAugment")
 CONVNEXT = Reported("table 2", accuracy=0.9824, precision=0.9826, recall=0.9824, f1=0.9825, hidden=0.77)
-TABLE_2 = (CUSTOM_CNN, MOBILENET_V3, CONVNEXT)
-"""The report's table 2, in its order."""

@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from build.console import clock, console, muffled
 from build.data.read import is_synthetic, read
-from build.errors import UserError
+from build.errors import Interrupted, UserError
 from build.files import write_text
 from build.machine import machine
 from build.study import page, protocol, results
@@ -22,10 +22,6 @@ from build.study.execute import Result, Task, execute, facts_of, perform
 from build.study.results import Line
 
 ALL = "all"
-
-
-class Interrupted(KeyboardInterrupt):
-    """A study that was stopped by Ctrl-C; the same command goes on with it."""
 
 
 def reproduce(

@@ -19,7 +19,7 @@ import numpy as np
 from build.console import console
 from build.data.cells import Cells
 from build.data.read import read
-from build.errors import UserError
+from build.errors import Interrupted, UserError
 from build.files import write_text
 from build.recipe import Recipe
 from build.runs import Run
@@ -30,10 +30,6 @@ from build.sweep.plan import Asked, Spot, spots, task_of
 from build.sweep.search import Search, parse
 from build.sweep.state import DONE, FAILED, PRUNED, Entry, State, Trial
 from submission.contract import CLASSES
-
-
-class Interrupted(KeyboardInterrupt):
-    """A sweep that was stopped by Ctrl-C; the same command goes on with it."""
 
 
 class Sweep:

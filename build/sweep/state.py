@@ -1,7 +1,7 @@
 """What a sweep knows, in runs/sweeps/ID/sweep.json: written after every event, read by the next call of the same command.
 
     state = State.open(folder, asked, cells.sha256)
-    state.entries[key] = Entry(...); state.write()
+    state.add(Entry(...)); state.write()
 
 The trainings themselves are in their run folders; a sweep.json that is lost costs the search's history and no training.
 """

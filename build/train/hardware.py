@@ -2,7 +2,7 @@
 
 machine = find()
 decision = decide(recipe, machine)
-console.print(describe(machine, decision))
+console.print(describe(recipe, machine, decision))
 """
 
 import contextlib

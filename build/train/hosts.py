@@ -27,7 +27,7 @@ import numpy as np
 
 from build.console import console
 from build.errors import UserError
-from build.runs import Interrupted
+from build.runs import RunInterrupted
 
 ADDRESSES, COUNT, INDEX = (f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID"))
 JOIN_SECONDS = 300
@@ -177,7 +177,7 @@ def joined(environ: Mapping[str, str] = os.environ) -> Iterator[Hosts]:
     quiet, console.quiet = console.quiet, not hosts.chief
     try:
         yield hosts
-    except Interrupted:
+    except RunInterrupted:
         raise  # all of them stop after the same epoch
     except BaseException as error:  # noqa: BLE001 - whatever it was, the process ends here
         # JAX's way out would wait for the others, and they wait for this one.

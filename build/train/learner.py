@@ -1,6 +1,6 @@
 """The network with its optimizer of the present phase: what an epoch's batches go through.
 
-learner = Learner(recipe, decision, data, seed=0)
+learner = Learner(recipe, decision, prepared, seed=0, load_weights=True)
 learner.enter(phase)
 logs, watch = learner.steps(TRAIN, epoch=0, side=96, title="epoch 1", after=lambda rate: 0.0, stop=stop)
 """

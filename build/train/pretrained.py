@@ -30,7 +30,6 @@ from submission.network import variables
 
 IMAGENET = "imagenet"
 DRAWN = "drawn"
-IMAGENET_CLASSES = 1000
 HEAD = "logits/"
 INSTEAD = "give a file with --weights PATH, or train from scratch with --weights none"
 KERAS_SUFFIXES = (".h5", ".hdf5")
@@ -193,8 +192,8 @@ def _read(network: keras.Model, spec: dict, path: Path) -> dict[str, np.ndarray]
     if body - held or (top and not classes):
         what = f"{spec['network']} {spec.get('size', '')}".strip()
         raise UserError(
-            f"The weights file {path} ({sum(map(_count, held.elements())):,} numbers in {held.total()} arrays) does not hold "
-            f"the {what} of keras.applications ({sum(map(_count, body.elements())):,} numbers in {body.total()} arrays "
+            f"The weights file {path} ({sum(map(math.prod, held.elements())):,} numbers in {held.total()} arrays) does not hold "
+            f"the {what} of keras.applications ({sum(map(math.prod, body.elements())):,} numbers in {body.total()} arrays "
             f"below its top); {INSTEAD}."
         )
     end = {"include_top": True, "classes": classes} if classes else {"include_top": False, "pooling": "avg"}
@@ -219,10 +218,6 @@ def _shapes_in(path: Path) -> Counter:
     with h5py.File(path) as file:
         file.visititems(visit)
     return shapes
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    return math.prod(shape)
 
 
 def _keras_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:

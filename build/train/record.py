@@ -21,8 +21,8 @@ from build.augment.balance import Plan
 from build.console import console
 from build.data.split import SIDES, Split
 from build.errors import UserError
-from build.members import split_of
 from build.recipe import Recipe
+from build.run_cells import split_of
 from build.runs import Run
 from build.standing import FAILED, INTERRUPTED, RUNNING, SOUP, score_of
 from build.train import checkpoint, curves, hardware, pretrained, tensorboard

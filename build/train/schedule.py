@@ -1,6 +1,6 @@
 """When what is learned: phases, resolutions and the learning rate as functions of the epoch and of the total.
 
-All of it depends on the total number of epochs, which a time budget may change once: so these are functions, not lists.
+All of it depends on the total number of epochs, which a time budget may change after any epoch: so these are functions, not lists.
 
     phases = phases_of(recipe, pretrained=True, total=40)
     side_of(3, 40, recipe.resolutions), multiplier(step, total_steps, warmup_steps)

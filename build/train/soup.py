@@ -23,10 +23,10 @@ from build.augment.pipeline import Augmentation
 from build.augment.settings import unmixed
 from build.console import bar, console
 from build.data.prepare import Prepared
-from build.data.read import read
 from build.errors import UserError
 from build.files import sha256
-from build.members import open_members, operations_of, split_of
+from build.members import open_members, operations_of
+from build.run_cells import cells_of_run, split_of
 from build.runs import Run
 from build.standing import SOUP, merit, score_of
 from build.train.batches import Batches
@@ -84,12 +84,8 @@ class Pot:
 
     def __init__(self, runs: Sequence[Run], cache: Path):
         first = runs[0]
-        self.recipe, self.seed, self.split = first.recipe, first.facts["seed"], split_of(first)
-        cells = read(first.facts["data"]["source"], seed=self.seed, cache=cache)
-        if cells.sha256 != self.split.sha256:
-            raise UserError(
-                f"The cells of {cells.source} are not those that run {first.id} was trained on; put the old file back."
-            )
+        self.recipe, self.seed = first.recipe, first.facts["seed"]
+        cells, self.split = cells_of_run(first, cache)
         self.prepared = Prepared(cells, None, self.split)
         kinds = {run.id: _kind(run) for run in runs}
         for run in runs[1:]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from build.console import console
 from build.data.split import Split
 from build.errors import UserError
-from build.members import split_of
+from build.run_cells import split_of
 from build.runs import Run
 from submission import weights
 

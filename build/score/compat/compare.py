@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from build.files import arrays, save_array
-from build.score import diagnose
 from build.score.environment import ServerEnvironment
+from build.score.explain import Seen, explain
 from build.score.held_out import HeldOut, Rows
 from build.score.outcome import one_line
 from build.score.suites import choose_rows, materialise
@@ -130,7 +130,7 @@ def _read(request: dict, submission: Path) -> Answer:
     report = json.loads(Path(request["report"]).read_text(encoding="utf-8"))
     answer = Answer(report["versions"], report["seconds"], cpu_ms=report.get("cpu_ms"))
     if failure := report["failure"]:
-        seen = diagnose.Seen(
+        seen = Seen(
             failure["stage"],
             failure["error"],
             failure["message"],
@@ -139,7 +139,7 @@ def _read(request: dict, submission: Path) -> Answer:
             submission,
             ServerEnvironment.read(),
         )
-        known = diagnose.explain(seen)
+        known = explain(seen)
         # Where it was unpacked says nothing to anybody.
         sentence = (known[0] if known else f"{failure['sentence']}.").replace(f"{submission}{os.sep}", "")
         answer.problem = one_line(sentence)

@@ -80,9 +80,6 @@ class Suite:
 
     @property
     def conditions(self) -> tuple[tuple[str, int], ...]:
-        """Every (corruption's name, severity) in a fixed order; without corruptions the images as they are.
-
-        ("none", 0).
-        """
+        """Every (corruption's name, severity) in a fixed order; without corruptions ("none", 0), the images as they are."""
         pairs = tuple((corruption.name, severity) for corruption in self.corruptions for severity in SEVERITIES)
         return pairs or (("none", 0),)

@@ -96,10 +96,7 @@ def blur_motion_relative(image, level, *, rng):
 
 
 def blur_zoom(image, level, *, rng):
-    """Mean of the image and its enlargements about the centre by 1, 1 + step, ...
-
-    below level = (largest factor, step).
-    """
+    """Mean of the image and its enlargements about the centre by 1, 1 + step, ... below the largest; level = (largest, step)."""
     del rng
     largest, step = level
     height, width = image.shape[:2]

@@ -113,9 +113,3 @@ def equalize(image, level, *, rng):
     """Each channel's histogram equalised; `level` is not used."""
     del level, rng
     return cv2.merge([cv2.equalizeHist(channel) for channel in cv2.split(image)])
-
-
-def invert(image, level, *, rng):
-    """255 - x; `level` is not used."""
-    del level, rng
-    return cv2.bitwise_not(image)

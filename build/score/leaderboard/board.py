@@ -145,7 +145,7 @@ def main(
         if name is None:
             continue
         rules = [known for known, facts in RULES.items() if getattr(facts, allows)]
-        if rule in RULES and rule not in rules:
+        if rule not in rules:
             raise UserError(
                 f"Under the rule {rule} nobody can {kind} an entry by hand; leave --{kind} out, or give --rule {' or '.join(rules)}."
             )

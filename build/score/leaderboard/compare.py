@@ -195,6 +195,13 @@ def chances_of_first(
     return wins / draws
 
 
+def _deviation(suite: Suite) -> float:
+    """Standard error of the mean difference of the first two entries on a suite, a share; an image's answers hang together."""
+    gain = suite.right[:, 0].astype(float) - suite.right[:, 1]
+    rest = np.bincount(np.unique(suite.row, return_inverse=True)[1], gain - gain.mean())
+    return float(np.sqrt(np.square(rest).sum()) / len(gain))
+
+
 def advise(
     names: tuple[str, str],
     suites: Sequence[Suite],
@@ -220,7 +227,11 @@ def advise(
     spread = max(disagreement - gap**2, 1e-9)
     needed = int(np.ceil(4 * spread / gap**2)) if gap else None
     visible = 2 * np.sqrt(spread / hidden)
-    disagree = min(gaps) < -visible and max(gaps) > visible
+    # Beyond what a hidden set shows, and beyond the noise of our own images.
+    bounds = [max(visible, 2 * _deviation(suite)) for suite in perturbed]
+    disagree = any(gap < -bound for gap, bound in zip(gaps, bounds, strict=True)) and any(
+        gap > bound for gap, bound in zip(gaps, bounds, strict=True)
+    )
     leads = ", ".join(f"{100 * one:+.1f} on {suite.name}" for one, suite in zip(gaps, perturbed, strict=True))
     if chances[better] >= SURE:
         but = f" The suites disagree, though: {names[0]} against {names[1]} is {leads} (points)." if disagree else ""

@@ -32,6 +32,10 @@ CLIP = (0.02, 0.995)
 """Accuracies are kept within these, so that a log-odds stays finite."""
 OFFSET, WEIGHT = 0.5, 0.2
 """Prior standard deviations, in log-odds, of the common offset and of a suite's weight."""
+TRUSTED = 0.5
+"""How far below all public pairs, in log-odds, the line is still followed."""
+EXTRAPOLATED = 1.25
+"""How much wider the interval is below all public pairs."""
 GRID = tuple(product((0.2, 0.3, 0.4, 0.55), (0.15, 0.3, 0.5, 0.8), (0.1, 0.25, 0.5, 0.8)))
 """Candidates for (noise, source offset, slope), standard deviations in log-odds.
 
@@ -102,6 +106,8 @@ class Forecaster:
         self.own = tuple((dict(suites), server) for suites, server in own if ANCHOR in suites)
         points = [public_point(pair) for pair in self.pairs]
         self.middle = float(np.mean([point.x for point in points]))
+        self.lowest = min(point.x for point in points)
+        self.floor = self.lowest - TRUSTED
         self.noise, self.source_spread, self.slope_spread = max(GRID, key=lambda s: self._likelihood(points, s))
         self.usual = usual_differences(self.own)
         self.points = points + [own_point(suites, server, self.usual) for suites, server in self.own]
@@ -115,7 +121,8 @@ class Forecaster:
         _, source_spread, slope_spread = spreads
         return np.array(
             [
-                [OFFSET, slope_spread * (point.x - self.middle)]
+                # Far below all pairs nothing is known of the slope: a zip that knows nothing locally knows nothing there either.
+                [OFFSET, slope_spread * (max(point.x, self.floor) - self.middle)]
                 + [source_spread * (point.source == source) for source in sources]
                 + [WEIGHT * difference for difference in point.differences]
                 for point in points
@@ -155,6 +162,9 @@ class Forecaster:
         mean, deviation = self._predict(own_point(suites, usual=self.usual))
         # Few pairs estimate the noise: Student's t with their number less the offset, the slope and the noise itself.
         reach = float(t.ppf(0.5 + confidence / 2, max(2, len(self.points) - 3))) * deviation
+        below = own_point(suites).x < self.lowest
+        reach *= EXTRAPOLATED if below else 1
+        lowest = f" It lies below all public pairs (from {expit(self.lowest):.2f} on): a guess." if below else ""
         pairs = f"{len(self.pairs)} public pairs" + (f" and {len(self.own)} of your own" if self.own else "")
         return {
             "score": float(expit(mean)),
@@ -165,16 +175,28 @@ class Forecaster:
             "own_pairs": len(self.own),
             "sentence": (
                 f"Forecast from {pairs} of a local perturbed score and the server's; {self.error()[1]} is missed by "
-                f"{100 * self.error()[0]:.1f} points on average. An inference about a set that nobody here has seen."
+                f"{100 * self.error()[0]:.1f} points on average. An inference about a set that nobody here has seen.{lowest}"
             ),
         }
 
     def error(self) -> tuple[float, str]:
-        """Mean absolute error, a share, and of what: a team without records of its own is in the position of one left out as a whole."""
+        """Mean absolute error, a share, and of what: a team without records of its own is in the position of one left out as a whole.
+
+        With records it is the larger one of the public pairs' and its own, each left out one by one.
+        """
         errors = self.leave_one_out()
-        if self.own:
-            return errors["mean_absolute_error"], "a public pair, left out one by one,"
-        return errors["new_source"], "a public pair of a team that is not known"
+        if not self.own:
+            return errors["new_source"], "a public pair of a team that is not known"
+        known = errors["mean_absolute_error"], "a public pair, left out one by one,"
+        return max(known, (self._own_error(), "a record of your own, left out one by one,"))
+
+    def _own_error(self) -> float:
+        """Mean absolute error of the forecasts of the own pairs, each from the others."""
+        misses = []
+        for index, (suites, server) in enumerate(self.own):
+            model = Forecaster([*self.own[:index], *self.own[index + 1 :]], self.pairs)
+            misses.append(abs(expit(model._predict(own_point(suites, usual=model.usual))[0]) - server))
+        return float(np.mean(misses))
 
     def leave_one_out(self) -> dict:
         """Errors on the public pairs, in shares, each pair forecast from the others.

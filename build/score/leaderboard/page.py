@@ -68,7 +68,7 @@ def tiles(board: Board) -> list[dict]:
             {
                 "name": "Best of yours, forecast",
                 "value": f"{best.score:.2f}",
-                "range": f"{best.low:.2f} to {best.high:.2f}, not sent yet",
+                "range": f"{best.low:.2f} to {best.high:.2f}, not scored in this phase yet",
             }
         )
         reach = f"{place(best.high)} to {place(best.low)} by the forecast's interval, of {teams} teams"

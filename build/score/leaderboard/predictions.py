@@ -28,15 +28,20 @@ class Predictions:
     """(m,) predicted class."""
 
 
+def answers(condition, predictions: Mapping) -> np.ndarray:
+    """The predicted labels (n,) of a condition, given as an array or the path of a .npy file."""
+    given = predictions[condition.key]
+    labels = np.load(given, allow_pickle=False) if isinstance(given, str | Path) else np.asarray(given)
+    assert labels.shape == condition.labels.shape, (
+        f"{condition.key}: {labels.shape} answers for {condition.labels.shape}"
+    )
+    return labels
+
+
 def save_predictions(path: Path, conditions: Sequence, predictions: Mapping) -> None:
     """Write the answers to all conditions that have some, compressed, without pickle."""
     answered = [condition for condition in conditions if condition.key in predictions]
-    calls = []
-    for condition in answered:
-        given = predictions[condition.key]
-        called = np.load(given, allow_pickle=False) if isinstance(given, str | Path) else np.asarray(given)
-        assert called.shape == condition.labels.shape, condition.key
-        calls.append(called)
+    calls = [answers(condition, predictions) for condition in answered]
 
     def column(parts: list, kind: type) -> np.ndarray:
         return np.concatenate(parts).astype(kind) if parts else np.zeros(0, kind)

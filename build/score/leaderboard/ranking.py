@@ -6,8 +6,7 @@ An entry's score is what the server was recorded to have said, else the forecast
 stand: the rule is about our own submissions.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from build.errors import UserError
@@ -58,6 +57,10 @@ class Line:
     """commit, zip_sha256, weights_sha256, zip_bytes, seconds_per_1000, peak_mib, source, note, reason ..."""
 
 
+BETWEEN_PHASES = 0.03
+"""How far public zips' scores of the two phases lie apart: by .01 to .03 (leaderboard/reported.py)."""
+
+
 @dataclass(frozen=True)
 class Board:
     """A board under one rule and phase."""
@@ -78,20 +81,9 @@ class Board:
         return tuple(line for line in self.lines if line.position)
 
 
-def shared(entries: Sequence[Entry]) -> list[Entry]:
-    """The entries, each with what the server said about the same bytes, under whichever entry that was recorded."""
-    server: dict[str, dict] = {}
-    recorded: dict[str, dict] = {}
-    for entry in entries:
-        if digest := entry.facts.get("zip_sha256"):
-            server.setdefault(digest, {}).update(entry.server)
-            recorded.setdefault(digest, {}).update(entry.recorded)
-    found = []
-    for entry in entries:
-        digest = entry.facts.get("zip_sha256")
-        said = server.get(digest, entry.server), recorded.get(digest, entry.recorded)
-        found.append(replace(entry, server=said[0], recorded=said[1]))
-    return found
+def between_phases(score: float) -> dict:
+    """Forecast of the final phase's score from the first one's of the very same zip: its own measurement, on a set of the same kind."""
+    return {"score": score, "low": max(0.0, score - BETWEEN_PHASES), "high": min(1.0, score + BETWEEN_PHASES)}
 
 
 def own_submission(entry: Entry, phase: str, forecast: dict | None, *, by_hand: bool) -> Submission:
@@ -173,8 +165,7 @@ def build(
     rule or phase.
     """
     check_names(rule, phase)
-    stored = store.entries()
-    entries = shared(stored)
+    stored, entries = store.entries(), store.entries(shared=True)
     by_id = {entry.id: entry for entry in entries}
     forecaster = Forecaster(store.pairs())
     known_here = COMPETITION == REPORTED_COMPETITION
@@ -192,6 +183,9 @@ def build(
     history = [one for one in history if one.scores["score"] is not None]
     ours = standing(history, rule=rule, columns=COLUMNS, actions=actions[PHASES[0]])
     if phase == "final":
+        for entry in entries:
+            if (score := entry.server.get(PHASES[0])) is not None and not entry.misled:
+                forecasts[entry.id] = between_phases(score)
         moved = migrate(ours, phase=phase, when=now or datetime.now(UTC))
         # What was sent in this phase itself has its score there, whether or not it stood on the first one's board.
         kept = {one.id.partition("@")[0] for one in moved} | {entry.id for entry in entries if phase in entry.server}

@@ -72,12 +72,12 @@ REPORTED = (
     Reported("RedCellClassifier", "RiccardoFiorentini", "DenseNet121, test-time augmentation", 0.92, ""),
     Reported("Artificial Neural Nuggets", "SigCatta/AN2DL", "EfficientNetV2 S", 0.9017, ""),
     Reported("AI-pacapa", PACAPA, "ConvNeXt XLarge", 0.90, "final"),
-    Reported("AXON Biotech", AXON, "ConvNeXt Large with squeeze and excitation", 0.87, "dev"),
-    Reported("aaa000", "KamilHanna/AN2DL_Challenges", "ConvNeXt Base", 0.86, "dev"),
-    Reported("acque del friuli", "Chri060", "EfficientNetV2 L", 0.86, "dev"),
-    Reported("Gan's n Roses", "DenSandu/Blood-Cell-Classification", "ConvNeXt Large", 0.83, "dev"),
-    Reported("FeedForward Force", "IronDog421", "EfficientNetV2 S", 0.77, "dev"),
-    Reported("NoPainNoTrain", "fede-mat/ANN-DL", "ConvNeXt Small + EfficientNetV2 S + B3", 0.76, "dev"),
+    Reported("AXON Biotech", AXON, "ConvNeXt Large with squeeze and excitation", 0.87, ""),
+    Reported("aaa000", "KamilHanna/AN2DL_Challenges", "ConvNeXt Base", 0.86, ""),
+    Reported("acque del friuli", "Chri060", "EfficientNetV2 L", 0.86, ""),
+    Reported("Gan's n Roses", "DenSandu/Blood-Cell-Classification", "ConvNeXt Large", 0.83, ""),
+    Reported("FeedForward Force", "IronDog421", "EfficientNetV2 S", 0.77, ""),
+    Reported("NoPainNoTrain", "fede-mat/ANN-DL", "ConvNeXt Small + EfficientNetV2 S + B3", 0.76, ""),
 )
 
 RANDAUGMENT = "keras_cv RandAugment(3, 0.4) on clean test cells"

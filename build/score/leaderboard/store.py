@@ -40,10 +40,7 @@ class Entry:
     id: str
     when: datetime
     facts: dict
-    """team, file, zip_sha256, weights_sha256, commit, recipe, run, status, scores {suite.
-
-    {accuracy, low, high, ...}}, ...
-    """
+    """team, file, zip_sha256, weights_sha256, commit, recipe, run, status, scores {suite: {accuracy, low, high, ...}}, ..."""
     server: dict[str, float]
     """Phase -> the server's score."""
     recorded: dict[str, datetime]
@@ -183,8 +180,11 @@ class Store:
             self.append({"kind": kind, "format": FORMAT, "id": name, "when": now(), "phase": phase})
         return name
 
-    def entries(self) -> list[Entry]:
-        """All entries in the order in which they were added, each with its recorded server scores."""
+    def entries(self, *, shared: bool = False) -> list[Entry]:
+        """All entries in the order in which they were added, each with its recorded server scores.
+
+        shared: also with those that were recorded of the same bytes under another entry; the last record counts.
+        """
         good, damaged = self.lines()
         if len(damaged) > self._said:  # once, though a command reads the entries several times
             self._said = len(damaged)
@@ -195,37 +195,48 @@ class Store:
             )
         server: dict[str, dict[str, float]] = {}
         recorded: dict[str, dict[str, datetime]] = {}
+        zips = {body["id"]: body.get("zip_sha256") for body in good if body["kind"] == "entry"} if shared else {}
+
+        def whose(name: str) -> str:
+            return zips.get(name) or name
+
         for body in good:
             if body["kind"] == "server":
-                server.setdefault(body["id"], {})[body["phase"]] = body["score"]
-                recorded.setdefault(body["id"], {}).setdefault(body["phase"], datetime.fromisoformat(body["when"]))
+                of = whose(body["id"])
+                server.setdefault(of, {})[body["phase"]] = body["score"]
+                recorded.setdefault(of, {}).setdefault(body["phase"], datetime.fromisoformat(body["when"]))
         special = ("kind", "format", "id", "when")
         return [
             Entry(
                 body["id"],
                 datetime.fromisoformat(body["when"]),
                 {key: value for key, value in body.items() if key not in special},
-                server.get(body["id"], {}),
-                recorded.get(body["id"], {}),
+                server.get(whose(body["id"]), {}),
+                recorded.get(whose(body["id"]), {}),
             )
             for body in good
             # Of another competition's images, judged from this folder before the contract was changed, nothing is said here.
             if body["kind"] == "entry" and body.get("competition", REPORTED_COMPETITION) == COMPETITION
         ]
 
-    def run_of(self, zip_sha256: str) -> str | None:
-        """The run that a zip of these bytes was packaged from, an ensemble's first one; None where no entry says."""
+    def runs_of(self, zip_sha256: str) -> str | None:
+        """The run that a zip of these bytes was packaged from, of an ensemble "ID + ID"; None where no entry says."""
         runs = [entry.facts.get("run") for entry in self.entries() if entry.facts.get("zip_sha256") == zip_sha256]
-        return next((run.partition(" + ")[0] for run in reversed(runs) if run), None)
+        return next((run for run in reversed(runs) if run), None)
 
     def pairs(self) -> list[tuple[dict[str, float], float]]:
-        """(suite -> accuracy, the server's score) of every entry with a recorded score, the latest phase's."""
-        found = []
-        for entry in self.entries():
+        """(suite -> accuracy, the server's score) of every zip with a recorded score, the latest phase's.
+
+        A zip that was judged several times has the suites of all of them, of each the last.
+        """
+        found: dict[str, tuple[dict[str, float], float]] = {}
+        for entry in self.entries(shared=True):
             scores = [entry.server[phase] for phase in PHASES if phase in entry.server]
             if scores and entry.suites and not entry.misled:
-                found.append((entry.suites, scores[-1]))
-        return found
+                name = entry.facts.get("zip_sha256") or entry.id
+                known, _ = found.get(name, ({}, 0.0))
+                found[name] = known | entry.suites, scores[-1]
+        return list(found.values())
 
     def actions(self, phase: str) -> list[tuple[str, str, datetime]]:
         """(entry's id, "add" or "remove", when) of a phase's board, in order."""

@@ -113,6 +113,12 @@ def look(path: str, tree: ast.Module, environment: ServerEnvironment, used: Set[
                 name = f"{node.module}.{alias.name}"
                 aliases[alias.asname or alias.name] = name
                 say(node, _plain(name))
+    for node in tree.body:  # tfk = tf.keras; tfkl = tfk.layers
+        if isinstance(node, ast.Assign) and (name := dotted(node.value)):
+            first, _, rest = name.partition(".")
+            if rest and first in aliases:
+                bound = f"{aliases[first]}.{rest}"
+                aliases |= {target.id: bound for target in node.targets if isinstance(target, ast.Name)}
     for node in nodes:
         if isinstance(node, ast.Attribute) and (name := dotted(node)):
             first, _, rest = name.partition(".")

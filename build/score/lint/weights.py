@@ -8,6 +8,8 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import h5py
+
 from build.score.environment import ServerEnvironment, version
 from build.score.outcome import Finding
 from build.score.unpack import STREAM_ERRORS, extracted
@@ -47,7 +49,9 @@ class Names:
         stem = name.rpartition(".")[0]
         # A whole word: w.keras is no part of tensorflow.keras.
         whole = re.search(rf"(?<![\w-]){re.escape(name)}", self.source) is not None
-        return whole or stem in self.patterns or any(fnmatch.fnmatch(name, one) for one in self.patterns)
+        # A suffix by itself is what a loop over the folder looks for.
+        ends = (one for one in self.patterns if one[0] == "." and name.endswith(one))
+        return whole or stem in self.patterns or any(ends) or any(fnmatch.fnmatch(name, one) for one in self.patterns)
 
 
 def look(archive: zipfile.ZipFile, environment: ServerEnvironment, named: Names) -> list[Finding]:
@@ -73,7 +77,32 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment, named: Names)
             findings.append(Finding("newer-numpy", "error" if name in named else "warning", sentence, remedy, name))
         elif name.lower().endswith(".keras"):
             findings += _keras(archive, member, environment, name in named)
+        elif name.lower().endswith((".h5", ".hdf5")):
+            findings += _newer(name, _written_by(archive, member), environment, name in named)
     return findings
+
+
+def _written_by(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
+    """The version of Keras that saved a whole model as HDF5; empty for weights alone, which any version reads, and for other files."""
+    try:
+        with archive.open(member) as file, h5py.File(file, "r") as held:
+            return str(held.attrs.get("keras_version", "")) if "model_config" in held.attrs else ""
+    except (KeyError, ValueError, RuntimeError, OSError, *STREAM_ERRORS):
+        return ""
+
+
+def _newer(name: str, written: str, environment: ServerEnvironment, loads: bool) -> list[Finding]:
+    """What to say of a whole model that Keras `written` (empty where that is not known) saved."""
+    server = environment.certain.get("keras", "")
+    if not (server and written and version(written) > version(server)):
+        return []
+    fails = environment.keras_files_fail_from
+    sure = loads and bool(fails) and version(written) >= version(fails)
+    sentence = (
+        f"{name} was written by Keras {written}; the server's Keras {server} {'cannot' if sure else 'may not'} load it."
+    )
+    remedy = f"Save it with Keras {server}, or ship weights only and build the network in code."
+    return [Finding("newer-keras", "error" if sure else "warning", sentence, remedy, name)]
 
 
 def _pickled_by_a_newer_numpy(head: bytes, server: tuple[int, ...]) -> bool:
@@ -105,14 +134,7 @@ def _keras(
     except (zipfile.BadZipFile, KeyError, AttributeError, OSError, *STREAM_ERRORS) as error:
         sentence = f"{name} is not a readable .keras file ({type(error).__name__})."
         return [Finding("bad-keras", "error", sentence, "Save it again with model.save.", name)]
-    findings = []
-    server = environment.certain.get("keras", "")
-    if server and written and version(written) > version(server):
-        fails = environment.keras_files_fail_from
-        sure = loads and bool(fails) and version(written) >= version(fails)
-        sentence = f"{name} was written by Keras {written}; the server's Keras {server} {'cannot' if sure else 'may not'} load it."
-        remedy = f"Save it with Keras {server}, or ship weights only and build the network in code."
-        findings.append(Finding("newer-keras", "error" if sure else "warning", sentence, remedy, name))
+    findings = _newer(name, written, environment, loads)
     for package in environment.absent:
         if f'"module": "{package}' in config:
             sentence = f"{name} holds layers of {package}, which the server does not have."

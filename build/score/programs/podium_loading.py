@@ -1,4 +1,4 @@
-"""Imports the submission's model.py and constructs its Model; turns what goes wrong into a record. Shared by two programs."""
+"""Imports the submission's model.py and constructs its Model; turns what goes wrong into a record. Shared by the programs that run it."""
 
 import importlib
 import json

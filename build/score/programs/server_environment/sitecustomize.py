@@ -1,8 +1,8 @@
 """Makes a submission's imports behave as on the described server: packages that are installed here but not there do not exist.
 
 Python imports this file by itself at its start, because its folder is on PYTHONPATH. It looks at imports that come from the
-submission's own files only, so installed packages may import one another as they like. Beside it lies present.json: the names of the
-server's packages and the submission's folder.
+submission's own files only, so installed packages may import one another as they like; but what the server is known not to have is
+hidden from them too, or Keras would find JAX here where KERAS_BACKEND asks for it. Beside it lies present.json: the names of both.
 """
 
 import importlib.machinery
@@ -18,7 +18,8 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 class ServerPackages:
     """Meta path finder that hides what the server lacks from the submission."""
 
-    def __init__(self, present, submission):
+    def __init__(self, present, absent, submission):
+        self.absent = frozenset(absent)
         self.present = frozenset(present) | frozenset(getattr(sys, "stdlib_module_names", ()))
         self.submission = submission.rstrip("/") + "/"
 
@@ -26,20 +27,26 @@ class ServerPackages:
         """None leaves the import to Python; raises ModuleNotFoundError as the server would."""
         if path is not None or name in self.present:
             return None
+        if name in self.absent and not self._brought(name):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         frame = sys._getframe(1)
         while frame is not None and "importlib" in frame.f_code.co_filename:
             frame = frame.f_back
         if frame is None or not frame.f_code.co_filename.startswith(self.submission):
             return None
-        # Packages that the zip brings along are its own, whatever their folder is called.
-        paths = [entry for entry in sys.path if isinstance(entry, str)]  # Python passes over anything else
-        own = [entry for entry in paths if (entry + "/").startswith(self.submission) or not _INSTALLED.search(entry)]
-        spec = importlib.machinery.PathFinder.find_spec(name, own)
+        spec = self._brought(name)
         if spec is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return spec
 
+    def _brought(self, name):
+        """What the zip brings along is its own, whatever its folder is called."""
+        paths = [entry for entry in sys.path if isinstance(entry, str)]  # Python passes over anything else
+        own = [entry for entry in paths if (entry + "/").startswith(self.submission) or not _INSTALLED.search(entry)]
+        return importlib.machinery.PathFinder.find_spec(name, own)
+
 
 with open(os.path.join(_HERE, "present.json"), encoding="utf-8") as _file:
     _found = json.load(_file)
-sys.meta_path.insert(0, ServerPackages(_found["present"], os.environ.get("PODIUM_SUBMISSION", "/app/ingested_program")))
+_submission = os.environ.get("PODIUM_SUBMISSION", "/app/ingested_program")
+sys.meta_path.insert(0, ServerPackages(_found["present"], _found["absent"], _submission))
