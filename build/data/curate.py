@@ -89,7 +89,7 @@ class Curation:
 
 
 def curate(cells: Cells, *, progress: bool = True) -> Curation:
-    """Judge every row of `cells`; `progress` shows bars. About 10 s for 14,000 images of 96 pixels on one core.
+    """Judge every row of `cells`; `progress` shows bars. About 20 s for 14,000 images of 96 pixels on one core.
 
     Memory beyond the images: about 4 kB an image and blocks of 64 MiB.
     """
