@@ -9,7 +9,7 @@ ENHANCEMENTS = ("brightness", "contrast", "saturation", "sharpness")
 AUGMIX = ("autocontrast", "equalize", "posterize", "solarize", "rotation", "shear", "translation")
 """Hendrycks et al. 2020, section 3: AugMix leaves out what ImageNet-C measures."""
 DEGRADATIONS = ("blur", "defocus", "motion blur", "noise", "shot noise", "jpeg", "pixelate")
-POOL_NAMES = {"rotate": "rotation", "solarize_add": "solarize"} | {
+POOL_NAMES = {"rotate": "rotation", "solarize_add": "solarize", "brighten_solarize": "solarize"} | {
     f"{kind}_{axis}": word for kind, word in (("shear", "shear"), ("translate", "translation")) for axis in "xy"
 }
 """Names of a recipe's `randaugment_pool` where they differ from the suites' words."""

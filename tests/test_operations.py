@@ -15,6 +15,7 @@ NOTHING = {
     "posterize": 8,
     "solarize": 256,
     "solarize_add": 0,
+    "brighten_solarize": (0, 256),
     "brightness": 0.0,
     "channel_shift": np.zeros(3),
     "rotate": 0.0,
@@ -88,6 +89,14 @@ def test_solarize_add_brightens_dark_values_only(addition):
     image = CELLS[1]
     expected = [value if value >= 128 else min(255, round(value + addition)) for value in image.ravel().tolist()]
     assert once(image, "solarize_add", addition).ravel().tolist() == expected
+
+
+@pytest.mark.parametrize(("addition", "threshold"), [(44, 154), (82.5, 64), (110, 0)])
+def test_brighten_solarize_brightens_before_it_inverts(addition, threshold):
+    image = CELLS[1]
+    brightened = np.clip(np.rint(image.astype(float) + addition), 0, 255)
+    expected = np.where(brightened >= threshold, 255 - brightened, brightened)
+    assert np.array_equal(once(image, "brighten_solarize", (addition, threshold)), expected)
 
 
 @pytest.mark.parametrize("shift", [-200.0, -12.3, 90.0])

@@ -17,6 +17,8 @@ from build.recipes import RECIPES
 FULL = {
     "autocontrast": lambda rng: 0,
     "equalize": lambda rng: 0,
+    # Magnitude .3: beyond, bright backgrounds go black, under keras_cv as here.
+    "brighten_solarize": lambda rng: (33, 180),
     "channel_shift": lambda rng: rng.uniform(-51, 51, 3),
     "channel_shuffle": lambda rng: (2, 0, 1),
     "stain": lambda rng: tuple(rng.uniform(0.5, 1.5, 3)),

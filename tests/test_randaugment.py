@@ -32,9 +32,10 @@ def test_each_image_gets_the_asked_number_of_operations_evenly_from_the_pool(rng
 
 
 def test_colour_turns_and_inversion_are_drawn_only_where_a_recipe_asks_for_them(rng):
-    assert not {"hue", "invert"} & set(DEFAULT)
-    steps = drawn(rng, count=50, pool=("hue", "invert"))
-    assert {name for image in steps for name, _ in image} == {"hue", "invert"}
+    asked = {"hue", "invert", "brighten_solarize"}
+    assert not asked & set(DEFAULT)
+    steps = drawn(rng, count=50, pool=tuple(sorted(asked)))
+    assert {name for image in steps for name, _ in image} == asked
 
 
 def test_no_operations_is_no_steps(rng):
@@ -83,6 +84,7 @@ def test_a_larger_magnitude_changes_more(name):
         ("posterize", 3),
         ("solarize", 0),
         ("solarize_add", 110),
+        ("brighten_solarize", (110, 0)),
         ("brightness", 255),
         ("contrast", 2),
         ("translate_x", 1),

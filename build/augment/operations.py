@@ -56,6 +56,11 @@ def solarize_add(tables: np.ndarray, addition: np.ndarray) -> np.ndarray:
     return np.where(tables < 128, _clip(tables + addition[:, None, None]), tables)
 
 
+def brighten_solarize(tables: np.ndarray, parameters: np.ndarray) -> np.ndarray:
+    """Add parameters[:, 0] to every value, then invert what is at or above parameters[:, 1] (keras_cv's Solarization)."""
+    return solarize(_clip(tables + parameters[:, :1, None]), parameters[:, 1])
+
+
 def invert(tables: np.ndarray, _) -> np.ndarray:
     """255 - value."""
     return ~tables
@@ -213,6 +218,7 @@ OPERATIONS = {
     "posterize": Operation("table", posterize),
     "solarize": Operation("table", solarize),
     "solarize_add": Operation("table", solarize_add),
+    "brighten_solarize": Operation("table", brighten_solarize),
     "invert": Operation("table", invert),
     "brightness": Operation("table", brightness),
     "channel_shift": Operation("table", brightness),
