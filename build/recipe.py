@@ -141,7 +141,7 @@ class Recipe:
     warmup_epochs: float = 2.0
     label_smoothing: float = 0.1
     ema_momentum: float = 0.998
-    """0 switches the moving average of the weights off. At step t it is at most (1 + t) / (10 + t): m is reached after 9 / (1 - m) steps."""
+    """0 switches the moving average of the weights off. At step t it is at most (1 + t) / (10 + t): m takes 9 / (1 - m) steps."""
     teachers: tuple[str, ...] = ()
     """Distillation: runs (ID or folder) or weights files whose mean answer the network learns beside the labels."""
     teacher_weight: float = 0.7
