@@ -31,17 +31,16 @@ def cells_of_run(run: Run, cache: Path = Path("data"), cells: Cells | None = Non
     source, wanted = facts["data"]["source"], facts["data"]["sha256"]
     try:
         cells = cells or read(source, seed=facts["seed"], cache=cache)
-        if cells.sha256 == wanted:
-            return cells, split_of(run)
         told = f"{source} holds other cells than run {run.id} was trained on; those are in {cache}."
         gone = f"The cells of {source} are not those that run {run.id} was trained on; put the old file back or train a new run."
     except UserError as error:
         told = f"{source}, which run {run.id} was trained on, cannot be read any more; its cells are in {cache}."
         gone = f"The data of run {run.id} cannot be read: {error} Put it back there."
-    if (kept := store.of_hash(Path(cache), wanted, source)) is None:
-        raise UserError(gone)
-    console.print(told, style="yellow", markup=False)
-    return kept, split_of(run)
+    if cells is None or cells.sha256 != wanted:
+        if (cells := store.of_hash(Path(cache), wanted, source)) is None:
+            raise UserError(gone)
+        console.print(told, style="yellow", markup=False)
+    return cells, split_of(run)
 
 
 def split_of(run: Run) -> Split:

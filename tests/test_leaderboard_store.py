@@ -113,7 +113,7 @@ def test_what_the_server_said_is_kept_by_phase_and_the_last_word_counts(store):
 )
 def test_a_wrong_record_is_one_sentence_and_leaves_the_file_alone(store, arguments, sentence):
     add(store)
-    add(store)
+    add(store, zip_sha256="cd" * 32)
     before = store.path.read_bytes()
     with pytest.raises(UserError, match=sentence):
         store.record(*arguments[:2], phase=arguments[2])
@@ -126,6 +126,7 @@ def test_entries_are_found_by_the_beginning_of_id_file_or_run(store):
         *(first, second),
         *(second, first),
     ]
+    assert store.find("run-").id == second  # one zip, judged again
 
 
 @pytest.mark.parametrize("kind", ["cut", "turned", "garbage", "not an object", "NaN"])

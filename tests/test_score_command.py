@@ -8,6 +8,7 @@ import pytest
 
 from build import cli
 from build.data.split import Split
+from build.errors import UserError
 from build.files import sha256
 from build.score import command
 from build.score.held_out import HeldOut
@@ -58,6 +59,19 @@ def test_a_zip_is_judged_on_the_test_cells_of_the_run_that_it_was_packaged_from(
     assert "--run names its run" in warned
     assert "is not known here" in said(None, "r2")[1]
     assert said("r2", None) == ("cells of r2", "")  # its user says so
+
+
+def test_a_zip_s_card_says_what_its_runs_trained_with_where_all_of_them_are_here(monkeypatch):
+    def run(name: str) -> SimpleNamespace:
+        if name == "gone":
+            raise UserError("There is no run gone.")
+        return SimpleNamespace(id=name)
+
+    monkeypatch.setattr(command.Run, "open", run)
+    monkeypatch.setattr(command, "known_of", lambda runs: {"name": " + ".join(one.id for one in runs)})
+    assert command._recipe("r1 + r2") == {"name": "r1 + r2"}
+    assert command._recipe("r1 + gone") is None
+    assert command._recipe(None) is None
 
 
 def test_a_file_where_the_scorecard_s_folder_should_be_is_told_before_the_judgement(capsys, tmp_path, monkeypatch):

@@ -42,8 +42,9 @@ RULES = (
     lambda given, name: len(_plain(given)) >= 2 and _plain(name).startswith(_plain(given).removesuffix("s")),
     lambda given, name: _abbreviates(_plain(given), _plain(name)),
 )
-STRICT = 3
 """From strict to loose: the same name, its letters, plural, its only number, initials, its start, some of its letters in order."""
+STRICT = 3
+"""So many of them name the class itself; what is looser may be a word of its own."""
 
 
 def class_of(given: str) -> int | None:

@@ -247,9 +247,9 @@ class Store:
         ]
 
     def find(self, name: str) -> Entry:
-        """The entry of that id or of the only id, file or run that begins so.
+        """The entry of that id or of the only id, file or run that begins so; of one zip's entries the last.
 
-        UserError where there is none or several.
+        UserError where there is none, or where several zips have it.
         """
         if not name.strip():
             raise UserError("Expected the id, file or run of an entry, got an empty one.")
@@ -260,8 +260,8 @@ class Store:
             for entry in entries
             if any((text or "").startswith(name) for text in (entry.id, entry.facts["file"], entry.facts["run"]))
         ]
-        if len(found) == 1:
-            return found[0]
+        if found and len({entry.facts.get("zip_sha256") or entry.id for entry in found}) == 1:
+            return found[-1]  # one zip, judged again
         if found:
             raise UserError(
                 f"Several entries begin with {name!r}: {', '.join(entry.id for entry in found)}; give more of the id."
