@@ -235,22 +235,19 @@ def _agreement(first: np.ndarray, second: np.ndarray) -> float:
 
 def groups(count: int, pairs: list[Near]) -> np.ndarray:
     """Group of each position, (count,) int64: pairs share one, also through others; numbered by first position."""
-    parent = np.arange(count)
-
-    def root(position: int) -> int:
-        while parent[position] != position:
-            parent[position] = position = parent[parent[position]]
-        return int(position)
-
+    joined = _Groups(count)
     for pair in pairs:
-        a, b = sorted((root(pair.row), root(pair.twin)))
-        parent[b] = a
-    return np.unique([root(position) for position in range(count)], return_inverse=True)[1].astype(np.int64)
+        joined.join(pair.row, pair.twin)
+    return _numbered(joined.of)
 
 
 def dissolved(group: np.ndarray, most: float) -> tuple[np.ndarray, np.ndarray]:
     """`group` (n,) with groups of more than `most` members broken up, numbered by first position; and (n,) whose group was."""
     alike = np.bincount(group, minlength=1)[group] > most
-    single = np.where(alike, len(group) + np.arange(len(group)), group)
-    firsts, inverse = np.unique(single, return_index=True, return_inverse=True)[1:]
-    return np.argsort(np.argsort(firsts))[inverse].astype(np.int64), alike
+    return _numbered(np.where(alike, len(group) + np.arange(len(group)), group)), alike
+
+
+def _numbered(group: np.ndarray) -> np.ndarray:
+    """The same groups with numbers from 0 on, by first position."""
+    firsts, inverse = np.unique(group, return_index=True, return_inverse=True)[1:]
+    return np.argsort(np.argsort(firsts))[inverse].astype(np.int64)

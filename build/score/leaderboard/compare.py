@@ -228,10 +228,10 @@ def advise(
     needed = int(np.ceil(4 * spread / gap**2)) if gap else None
     visible = 2 * np.sqrt(spread / hidden)
     # Beyond what a hidden set shows, and beyond the noise of our own images.
-    bounds = [max(visible, 2 * _deviation(suite)) for suite in perturbed]
-    disagree = any(gap < -bound for gap, bound in zip(gaps, bounds, strict=True)) and any(
-        gap > bound for gap, bound in zip(gaps, bounds, strict=True)
-    )
+    certain = [
+        gap for gap, suite in zip(gaps, perturbed, strict=True) if abs(gap) > max(visible, 2 * _deviation(suite))
+    ]
+    disagree = len({gap > 0 for gap in certain}) == 2
     leads = ", ".join(f"{100 * one:+.1f} on {suite.name}" for one, suite in zip(gaps, perturbed, strict=True))
     if chances[better] >= SURE:
         but = f" The suites disagree, though: {names[0]} against {names[1]} is {leads} (points)." if disagree else ""
