@@ -81,7 +81,8 @@ def match(given: Sequence[str], where: str) -> tuple[list[int], list[str]]:
     contradicts no name that does match, and a note says so. Words are not: in another language their order is another
     one. Raises UserError otherwise.
     """
-    found = [class_of(name) for name in given]
+    told = [_found(name) for name in given]
+    found = [index for index, _ in told]
     twice = [
         (a, b)
         for (a, i), (b, j) in itertools.combinations(zip(given, found, strict=True), 2)
@@ -94,7 +95,7 @@ def match(given: Sequence[str], where: str) -> tuple[list[int], list[str]]:
         )
     if None not in found:
         guessed = [
-            f"{name} = {contract.CLASSES[index]}" for name, index in zip(given, found, strict=True) if _found(name)[1]
+            f"{name} = {contract.CLASSES[index]}" for name, (index, loose) in zip(given, told, strict=True) if loose
         ]
         return found, [f"names in {where} are taken for abbreviations: {', '.join(guessed)}"] if guessed else []
     unknown = ", ".join(name for name, index in zip(given, found, strict=True) if index is None)

@@ -69,9 +69,8 @@ def predict(
             predictions = reports.predictions(job.output)
             for key in reports.conditions(input_data):  # and no others: they would be another job's
                 predictions[key].rename(merged / f"{key}.npy")
-            for path in (
-                submission.iterdir()
-            ):  # what the worker copied beside the predictions: once a job is too much for a disk
+            # What the worker copied beside the predictions: a copy for each job would be too much for a disk.
+            for path in submission.iterdir():
                 discard(job.output / path.name)
     return found
 

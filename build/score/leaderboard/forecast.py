@@ -13,6 +13,7 @@ hidden set changing between phases.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -165,6 +166,7 @@ class Forecaster:
         below = own_point(suites).x < self.lowest
         reach *= EXTRAPOLATED if below else 1
         lowest = f" It lies below all public pairs (from {expit(self.lowest):.2f} on): a guess." if below else ""
+        error, what = self.error()
         pairs = f"{len(self.pairs)} public pairs" + (f" and {len(self.own)} of your own" if self.own else "")
         return {
             "score": float(expit(mean)),
@@ -174,8 +176,8 @@ class Forecaster:
             "pairs": len(self.points),
             "own_pairs": len(self.own),
             "sentence": (
-                f"Forecast from {pairs} of a local perturbed score and the server's; {self.error()[1]} is missed by "
-                f"{100 * self.error()[0]:.1f} points on average. An inference about a set that nobody here has seen.{lowest}"
+                f"Forecast from {pairs} of a local perturbed score and the server's; {what} is missed by {100 * error:.1f} points "
+                f"on average. An inference about a set that nobody here has seen.{lowest}"
             ),
         }
 
@@ -188,8 +190,9 @@ class Forecaster:
         if not self.own:
             return errors["new_source"], "a public pair of a team that is not known"
         known = errors["mean_absolute_error"], "a public pair, left out one by one,"
-        return max(known, (self._own_error(), "a record of your own, left out one by one,"))
+        return max(known, (self._own_error, "a record of your own, left out one by one,"))
 
+    @cached_property
     def _own_error(self) -> float:
         """Mean absolute error of the forecasts of the own pairs, each from the others."""
         misses = []
