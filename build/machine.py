@@ -4,7 +4,9 @@ import contextlib
 import ctypes
 import os
 import platform
+import shlex
 import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -58,6 +60,11 @@ def load_cuda() -> None:
             for path in sorted(Path(root).glob(f"{library}.so.*")):
                 with contextlib.suppress(OSError):
                     ctypes.CDLL(str(path))  # one that is loaded is found by its name, wherever it lies
+
+
+def pip_install(*requirements: str) -> str:
+    """The command that installs packages where this process finds them: `pip` alone may be another Python's."""
+    return shlex.join((sys.executable, "-m", "pip", "install", *requirements))
 
 
 def cores() -> int:

@@ -114,7 +114,7 @@ def gates(verdict: Verdict, card: dict, recipe: Recipe, zip_bytes: int) -> list[
         return Gate(name, wanted, "nothing" if came is None else f"{came:.{digits}f}{unit}", passed, remedy)
 
     timing, rate = verdict.timing, (1, " s per 1,000 images")
-    fast = "train a smaller size or fewer views (`train --set views=1`)"
+    fast = "train a smaller size, or with fewer views (`nox -s train -- --data D --set views=1`)"
     lasts = gate("time", card["seconds_per_1000"], recipe.maximum_seconds_per_1000, rate, False, fast)
     if lasts.passed and not timing.get("hidden_fits", True):
         came = f"{timing['hidden_seconds']:,.0f} s for {timing['hidden_images']:,} images"
@@ -123,7 +123,7 @@ def gates(verdict: Verdict, card: dict, recipe: Recipe, zip_bytes: int) -> list[
     called = "a record of them" if verdict.probed else "no record"
     clean = card["held_out"]["accuracy"] if card["held_out"] else None
     learn = "train longer, on more cells or by another recipe"
-    small = "store it smaller (`compress --size-limit MB`) or train a smaller size"
+    small = f"store it smaller (`nox -s compress -- --size-limit {recipe.maximum_zip_mb:g}`) or train a smaller size"
     return [
         Gate("runs as the worker would run it", "a score", reason, not verdict.exit_code, "mend what the judge names"),
         Gate(
@@ -221,7 +221,7 @@ def package(
                 path.replace(dist / path.name)
     rehearsal.show()
     console.print(_table(found))
-    return _say(rehearsal, found, dist, force)
+    return _say(rehearsal, found, dist, force, [member.id for member in (run, *others)])
 
 
 def _name(candidate: Path, dist: Path, *, keep: bool) -> None:
@@ -241,8 +241,8 @@ def _commit() -> str | None:
     return code["commit"] and code["commit"] + ("+changes" if code["dirty"] else "")
 
 
-def _say(rehearsal: Rehearsal, found: list[Gate], dist: Path, force: bool) -> int:
-    """The last lines, and the exit code."""
+def _say(rehearsal: Rehearsal, found: list[Gate], dist: Path, force: bool, runs: list[str]) -> int:
+    """The last lines, and the exit code; runs: what was packaged."""
     missed = [gate for gate in found if not gate.passed]
     console.print(f"Scorecard: {dist / 'scorecard.html'}, leaderboard entry {rehearsal.entry}.", markup=False)
     if not missed:
@@ -266,7 +266,8 @@ def _say(rehearsal: Rehearsal, found: list[Gate], dist: Path, force: bool) -> in
     remedies = ", and ".join(dict.fromkeys(gate.remedy for gate in missed))
     console.print(
         f"There is no {dist / 'submission.zip'}: {len(missed)} gate(s) missed. {reasons}. "
-        f"The zip is {dist / 'rejected-submission.zip'}; {remedies}, or name this one submission.zip as it is by `package --force`.",
+        f"The zip is {dist / 'rejected-submission.zip'}; {remedies}, or name this one submission.zip as it is: "
+        f"`nox -s package -- {' '.join(runs)} --force`.",
         style="bold red",
         markup=False,
     )

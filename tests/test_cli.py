@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from build import cli
+from build.data.read import read
 from build.errors import UserError
 from build.recipes import find
 from build.runs import Run
@@ -217,6 +218,17 @@ def test_a_setting_of_other_networks_is_refused_before_the_training(capsys, opti
     assert cli.main(["train", "--data", "synthetic:160", "--recipe", "report-custom-cnn", *option]) == 2
     assert "The network custom-cnn has no setting" in " ".join(capsys.readouterr().err.split())
     assert not Path("runs").exists()
+
+
+def test_rows_that_are_left_out_are_told_with_the_command_that_shows_them(tmp_path, capsys):
+    cells = read("synthetic:160", seed=0, cache=tmp_path)
+    images, labels = (np.concatenate([array, array[:3]]) for array in (cells.images, cells.labels))
+    np.savez(tmp_path / "some cells.npz", images=images, labels=labels)
+    # A setting of other networks ends it after the data is told.
+    asked = ["--data", "some cells.npz", "--recipe", "report-custom-cnn", "--size", "tiny"]
+    assert cli.main(["train", *asked]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Left out: 3 as duplicate (`nox -s inspect -- --data 'some cells.npz'` shows them)." in said
 
 
 def test_the_latest_run_s_weights_are_named_by_its_id(run, monkeypatch):

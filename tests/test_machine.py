@@ -1,5 +1,7 @@
 """What computer this is: cores, and the variable that lowers them."""
 
+import shlex
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +9,7 @@ from cell_files import sentence
 
 from build import machine
 from build.errors import UserError
-from build.machine import cores
+from build.machine import cores, pip_install
 
 
 @pytest.mark.parametrize("nothing", [None, "", "0"])
@@ -29,6 +31,12 @@ def test_a_variable_that_holds_no_number_of_cores_is_a_sentence(monkeypatch, giv
     with pytest.raises(UserError) as caught:
         cores()
     assert f"PODIUM_CORES, got '{given}'" in sentence(caught)
+
+
+def test_packages_are_installed_where_this_process_finds_them(monkeypatch):
+    assert shlex.split(pip_install("jax[cuda12]")) == [sys.executable, "-m", "pip", "install", "jax[cuda12]"]
+    monkeypatch.setattr(sys, "executable", "/a folder/python")
+    assert pip_install("jax[cuda12]") == "'/a folder/python' -m pip install 'jax[cuda12]'"
 
 
 def test_cusolver_is_loaded_from_where_pip_puts_it_after_what_it_needs(monkeypatch, tmp_path):

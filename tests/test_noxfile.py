@@ -1,6 +1,7 @@
 """The noxfile: every session explains itself in one sentence and reaches the command of its name."""
 
 import ast
+import re
 import tomllib
 from pathlib import Path
 
@@ -33,6 +34,25 @@ def test_where_nvidia_s_driver_is_the_framework_s_cuda_libraries_come_along():
 
 def test_every_command_has_its_session():
     assert set(cli.app.commands) | {"tests", "bench", "install"} == set(SESSIONS)
+
+
+def printed(path: Path) -> list[str]:
+    """The texts of a source file that are no docstrings, an f-string's values left out."""
+    tree = ast.parse(path.read_text())
+    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = (
+        node for node in ast.walk(tree) if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in alone
+    )
+    parts = (node.values if isinstance(node, ast.JoinedStr) else [node] for node in texts)
+    return ["".join(str(part.value) for part in all_ if isinstance(part, ast.Constant)) for all_ in parts]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "build").rglob("*.py")), ids=lambda path: path.stem)
+def test_a_command_that_is_given_as_advice_can_be_pasted(path):
+    """With nox before it, and for a session that there is; `run --option` alone is no command of a shell."""
+    said = " ".join(printed(path))
+    assert not re.findall(rf"`(?:{'|'.join(cli.app.commands)}) [^`]*--[^`]*`", said)
+    assert set(re.findall(r"nox -s (\w+)", said)) <= set(SESSIONS)
 
 
 @pytest.mark.parametrize("name", SESSIONS)

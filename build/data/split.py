@@ -185,7 +185,7 @@ def _check_enough(labels: np.ndarray, group_class: np.ndarray, source: str, drop
     group_count = np.bincount(group_class, minlength=len(contract.CLASSES))
     lost = counted(dropped)
     remedy = (
-        f"of all rows {lost} were dropped: look at them with inspect, correct the file or add images"
+        f"of all rows {lost} were dropped: look at them with `nox -s inspect`, correct the file or add images"
         if lost
         else "add images"
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from build.console import console
 from build.data.prepare import prepare
 from build.errors import UserError
+from build.machine import pip_install
 from build.runs import ROOT, provenance
 from build.study.execute import Result, Task
 from build.sweep.depot import Depot, Parcel
@@ -43,7 +44,7 @@ class Cluster:
             import ray
         except ImportError as error:
             raise UserError(
-                'A cluster needs the package ray: nox -s install -- sweep, or pip install "ray~=2.60.0".'
+                f"A cluster needs the package ray: nox -s install -- sweep, or {pip_install('ray~=2.60.0')}."
             ) from error
         if gpus and gpus > 1 and gpus % 1:
             raise UserError(

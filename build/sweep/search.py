@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from build.errors import UserError
+from build.machine import pip_install
 from build.recipe_fields import IN_WORDS, find_field, read_value
 
 FIXED = ("name", "validation_share", "test_share", "folds", "fold", "member", "storage", "views", "hidden_images")
@@ -104,7 +105,7 @@ class Search:
             import optuna
         except ImportError as error:
             raise UserError(
-                'A search needs the package optuna: nox -s sweep installs it, or pip install "optuna~=5.0".'
+                f"A search needs the package optuna: nox -s install -- search, or {pip_install('optuna~=5.0')}."
             ) from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._optuna, self._seed = optuna, seed

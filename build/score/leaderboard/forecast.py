@@ -287,7 +287,7 @@ def report(model: Forecaster) -> list[str]:
     if not model.own:
         lines.append(
             "No recorded scores of your own yet, so nothing is known about which suite resembles the hidden set; "
-            "record some with --record ENTRY SCORE."
+            "record some: `nox -s leaderboard -- --record ENTRY SCORE`."
         )
         return lines
     ranked = sorted(model.weights(), key=lambda row: -abs(row["weight"]))
