@@ -254,7 +254,7 @@ def _say(rehearsal: Rehearsal, found: list[Gate], dist: Path, force: bool, runs:
         else:
             console.print(f"{dist / 'submission.zip'} is ready.", style="bold green")
         return 0
-    reasons = "; ".join(f"{gate.name}: wanted {gate.wanted}, came {gate.came}" for gate in missed)
+    reasons = "; ".join(f"{gate.name}: wanted {gate.wanted}, got {gate.came}" for gate in missed)
     if force:
         console.rule("FORCED", style="bold red")
         console.print(
@@ -301,7 +301,7 @@ def _attention(explain, held: held_out.HeldOut, card: dict, rows: int, run: Run,
 
 def _table(found: list[Gate]) -> Table:
     table = Table(title="Gates", title_justify="left")
-    for column in ("gate", "wanted", "came", ""):
+    for column in ("gate", "wanted", "got", ""):
         table.add_column(column)
     for gate in found:
         mark = "[green]passed[/]" if gate.passed else "[bold red]MISSED[/]"

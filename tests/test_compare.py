@@ -88,7 +88,9 @@ def test_entries_that_differ_in_a_few_answers_are_told_to_be_alike(stored, rng):
 def test_a_gap_that_the_hidden_set_would_show_and_ours_cannot_is_told_so():
     suites = [Suite("basic", np.arange(500), np.stack([np.arange(500) < 403, np.arange(500) < 400], axis=1))]
     advice = module.advise(("a", "b"), suites, np.array([0.7, 0.3]), 5000)
-    assert advice.startswith("Our images are too few to tell: +0.6 points, which 5,000 images would show (from 0.2 on)")
+    assert advice.startswith(
+        "The test images here are too few to tell: +0.6 points, which 5,000 images would show (from 0.2 on)"
+    )
     assert module.advise(("a", "b"), suites, np.array([0.7, 0.3]), 500).startswith("No difference that 500 images")
 
 
@@ -195,7 +197,7 @@ def test_among_several_the_two_likeliest_are_compared_and_strangers_are_named(st
     said = choose(answered, rng=rng)
     assert said[0] == "stranger was judged on other images than worst and is not compared."
     assert said[1].startswith(
-        "Chance of ranking first on a re-drawn hidden set of 5,000 images: best 100%, second 0%, worst 0%"
+        "Chance of ranking first on a resampled hidden set of 5,000 images: best 100%, second 0%, worst 0%"
     )
     assert said[2] == "best against second, on the same images:"
     assert said[-1].startswith("Submit best")

@@ -58,7 +58,7 @@ def test_differences_are_of_the_same_images(rng):
 
 def test_the_table_and_the_plot_show_every_candidate(tmp_path):
     text = markdown(ROWS, chosen="grid", reference_bytes=12_000_000, title="Run x", size_limit_mb=5, budget=0.5)
-    assert "Chosen: the most accurate zip of at most 5 MB and a loss of at most 0.5 points on each suite." in text
+    assert "Chosen: the most accurate zip of at most 5 MB with a loss of at most 0.5 points on each suite." in text
     assert "| grid | 2.00 | 6.0 | 0.8990 (-0.10 ± 0.20) | 0.5970 (-0.30 ± 0.20) | 0.10 | chosen |" in text
     assert [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| ")][1:] == [
         "| float32", "| float16", "| grid", "| coarse",

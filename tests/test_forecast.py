@@ -60,16 +60,18 @@ def test_a_suite_without_records_of_one_s_own_does_not_widen_the_interval():
 def test_the_sentence_gives_the_error_of_the_position_that_one_is_in():
     errors = {name: f"{100 * value:.1f}" for name, value in Forecaster().leave_one_out().items()}
     told = Forecaster().predict(suites(0.8))["sentence"]
-    assert f"a team that is not known is missed by {errors['new_source']} points" in told
+    assert (
+        f"mean absolute error {errors['new_source']} points on public pairs, each forecast without its team's." in told
+    )
     as_told = Forecaster().predict(suites(0.8))["score"]
     told = Forecaster([(suites(0.8), as_told)]).predict(suites(0.8))["sentence"]
-    assert f"left out one by one, is missed by {errors['mean_absolute_error']} points" in told
+    assert f"{errors['mean_absolute_error']} points on public pairs, each forecast without itself." in told
 
 
 def test_a_record_that_the_forecast_missed_far_is_told():
     error, what = Forecaster([(suites(0.9), 0.6)]).error()
     assert error > 0.25
-    assert what.startswith("a record of your own")
+    assert what.startswith("your own records")
     assert Forecaster([(suites(0.9), 0.89)]).error()[0] >= Forecaster().leave_one_out()["mean_absolute_error"]
 
 

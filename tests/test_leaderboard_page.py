@@ -41,7 +41,7 @@ def test_the_door_prints_table_forecast_and_advice_and_writes_the_page(filled, t
     assert re.search(r"us +podium atto +0\.\d\d  0\.\d\d\.\.0\.\d\d +forecast +00000000", said)
     assert re.search(r"nano +0\.91 +recorded", said)
     assert "a left-out pair is missed by" in said
-    assert "Chance of ranking first on a re-drawn hidden set of 5,000 images: 00000000" in said
+    assert "Chance of ranking first on a resampled hidden set of 5,000 images: 00000000" in said
     assert "Submit 00000000" in said
     assert (tmp_path / "board.html").stat().st_size > 20_000
 

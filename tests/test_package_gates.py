@@ -36,7 +36,7 @@ def test_a_hidden_set_that_a_job_has_no_time_for_misses_the_gate_of_time(here, m
     monkeypatch.setattr(packaging, "rehearse", slow)
     assert make() == 1
     said = " ".join(capsys.readouterr().err.split())
-    assert "time: wanted at most 600 s, came 605 s for 60,000 images" in said
+    assert "time: wanted at most 600 s, got 605 s for 60,000 images" in said
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_missed_gate_leaves_no_submission_and_says_which(here, monkeypatch, ca
     assert written["submission"]["file"] == "rejected-submission.zip"
     said = capsys.readouterr().err.replace("\n", " ")
     assert f"1 gate(s) missed. {gate}: wanted" in said
-    assert f"came {came}" in said
+    assert f"got {came}" in said
     assert remedy in said
     assert f"`nox -s package -- {Run.open('latest').id} --force`." in said
 
@@ -77,7 +77,7 @@ def test_a_zip_whose_unusual_calls_left_no_record_is_rejected(here, monkeypatch,
     assert make() == 1
     assert not Path("dist/submission.zip").exists()
     assert (
-        "1 gate(s) missed. calls in other ways (order, batches, dtypes): wanted a record of them, came no record"
+        "1 gate(s) missed. calls in other ways (order, batches, dtypes): wanted a record of them, got no record"
         in capsys.readouterr().err
     )
 

@@ -68,7 +68,7 @@ def test_the_page_says_at_its_top_that_a_gate_was_missed_and_why_nothing_is_fore
         card["submission"]["file"] = name
         html = written(tmp_path / "b.html", card | {"gates": [gate | {"passed": False}]})
         assert f"{words}: 1 gate missed." in html
-        assert "time: wanted at most 60 s, came 61 s." in html
+        assert "time: wanted at most 60 s, got 61 s." in html
         assert "What to do: fewer views." in html
     card = judged.card(ASKED, judged.answers(ASKED, 0.7), seen=955)
     html = written(tmp_path / "c.html", card)

@@ -65,8 +65,8 @@ def wish(size_limit_mb: float, budget: float) -> str:
     """What `choose` was asked for, in words."""
     loss = f"a loss of at most {budget:g} points on each suite"
     if size_limit_mb:
-        return f"the most accurate zip of at most {size_limit_mb:g} MB and {loss}"
-    return f"the smallest zip of {loss}"
+        return f"the most accurate zip of at most {size_limit_mb:g} MB with {loss}"
+    return f"the smallest zip with {loss}"
 
 
 def facts(rows: Sequence[Row]) -> list[dict]:

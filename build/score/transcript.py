@@ -117,12 +117,12 @@ def _trained_with(seen: Sequence[str] | None, corruptions: int) -> str:
 
 
 def classes(card: Mapping) -> Table:
-    """A row a class on the held-out cells: precision, recall, F1 and what it was called."""
+    """A row a class on the held-out cells: precision, recall, F1 and what was predicted."""
     held_out = card["held_out"]
     weighted = ", ".join(f"{METRICS[key].title.lower()} {held_out[key]:.3f}" for key in ("precision", "recall", "f1"))
     count = len(card["classes"])
     few = count <= COLUMNS
-    told = "; →3: called 3" if few else ""
+    told = "; →3: predicted as 3" if few else ""
     table = Table(title=f"Held-out images: {weighted}{told}", title_justify="left", **SLIM)
     table.add_column("class", no_wrap=True)
     for column in ("images", "precision", "recall", "F1"):
@@ -130,7 +130,7 @@ def classes(card: Mapping) -> Table:
     for index in range(count) if few else ():
         table.add_column(f"→{index}", justify="right")
     if not few:
-        table.add_column("most often called instead")
+        table.add_column("most often predicted instead")
     for index, (row, called) in enumerate(zip(held_out["classes"], held_out["confusion"], strict=True)):
         shares = (f"{row[key]:.3f}" for key in ("precision", "recall", "f1"))
         others = {number: times for number, times in enumerate(called) if times and number != index}

@@ -60,7 +60,7 @@ def choose(
         # Those without a chance stand in the order of their answers.
         order = np.lexsort((-sum(suite.right.mean(axis=0) for suite in suites), -chances))
         shown = ", ".join(f"{names[i]} {chances[i]:.0%}" for i in order)
-        chance = f"Chance of ranking first on a re-drawn hidden set of {hidden:,} images: {shown} {named(suites)}."
+        chance = f"Chance of ranking first on a resampled hidden set of {hidden:,} images: {shown} {named(suites)}."
         sentences.append(chance)
         names = [names[i] for i in order[:2]]
     first, second = names

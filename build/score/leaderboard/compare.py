@@ -65,7 +65,7 @@ class Comparison:
     names: tuple[str, str]
     suites: tuple[Difference, ...]
     chances: tuple[float, float]
-    """Probability of each to rank first on a re-drawn hidden set of `hidden` images."""
+    """Probability of each to rank first on a resampled hidden set of `hidden` images."""
     hidden: int
     advice: str
     decided: str
@@ -83,7 +83,7 @@ class Comparison:
                 f"{100 * one.difference:+5.1f} points ({100 * one.low:+.1f} to {100 * one.high:+.1f}){test}"
             )
         rows.append(
-            f"  first of the two on a re-drawn hidden set of {self.hidden:,} images: "
+            f"  first of the two on a resampled hidden set of {self.hidden:,} images: "
             f"{first} {self.chances[0]:.0%}, {second} {self.chances[1]:.0%} {self.decided}"
         )
         return [*rows, self.advice]
@@ -235,12 +235,12 @@ def advise(
     leads = ", ".join(f"{100 * one:+.1f} on {suite.name}" for one, suite in zip(gaps, perturbed, strict=True))
     if chances[better] >= SURE:
         but = f" The suites disagree, though: {names[0]} against {names[1]} is {leads} (points)." if disagree else ""
-        first = f"ranks first in {chances[better]:.0%} of the hidden sets that our images allow."
+        first = f"ranks first in {chances[better]:.0%} of the resampled hidden sets."
         if names[better] in scored:
             return f"Save the slot: {known}, and it {first}{but}"
         return f"Submit {names[better]}: it {first}{but}"
     if chances[better] >= LIKELY and not disagree:
-        use = f"{known}, so save the slot" if names[better] in scored else "worth a slot where one is to spare"
+        use = f"{known}, so save the slot" if names[better] in scored else "worth a slot if you have one to spare"
         return (
             f"{names[better]} is probably better ({chances[better]:.0%}), not surely: {use}; "
             f"{hidden:,} images show differences from about {100 * visible:.1f} points on."
@@ -252,8 +252,8 @@ def advise(
         )
     if abs(gap) >= visible:
         return (
-            f"Our images are too few to tell: {100 * gap:+.1f} points, which {hidden:,} images would show (from "
-            f"{100 * visible:.1f} on), rest on a few of ours; judge both with more --rows, or save the slot."
+            f"The test images here are too few to tell: {100 * gap:+.1f} points, which {hidden:,} images would show (from "
+            f"{100 * visible:.1f} on), rest on a few of them; judge both with more --rows, or save the slot."
         )
     told = (
         f"about {needed:,} images would be needed"

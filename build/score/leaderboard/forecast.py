@@ -176,8 +176,8 @@ class Forecaster:
             "pairs": len(self.points),
             "own_pairs": len(self.own),
             "sentence": (
-                f"Forecast from {pairs} of a local perturbed score and the server's; {what} is missed by {100 * error:.1f} points "
-                f"on average. An inference about a set that nobody here has seen.{lowest}"
+                f"Forecast from {pairs} of a local perturbed score and the server's; mean absolute error {100 * error:.1f} points on "
+                f"{what}. An inference about a set that nobody here has seen.{lowest}"
             ),
         }
 
@@ -188,9 +188,9 @@ class Forecaster:
         """
         errors = self.leave_one_out()
         if not self.own:
-            return errors["new_source"], "a public pair of a team that is not known"
-        known = errors["mean_absolute_error"], "a public pair, left out one by one,"
-        return max(known, (self._own_error, "a record of your own, left out one by one,"))
+            return errors["new_source"], "public pairs, each forecast without its team's"
+        known = errors["mean_absolute_error"], "public pairs, each forecast without itself"
+        return max(known, (self._own_error, "your own records, each forecast without itself"))
 
     @cached_property
     def _own_error(self) -> float:

@@ -77,8 +77,9 @@ def tiles(board: Board) -> list[dict]:
         rows.append({"name": "Best reported", "value": f"{max(theirs):.4g}", "range": f"{board.phase} phase, public"})
     if board.known:
         error, what = board.forecaster.error()
-        missed = f"by which {what} is missed"
-        rows.append({"name": "Forecast's error", "value": f"{100 * error:.1f} pt", "range": missed})
+        rows.append(
+            {"name": "Forecast's error", "value": f"{100 * error:.1f} pt", "range": f"mean absolute, on {what}"}
+        )
     for team, left in board.quotas.items():
         rows.append(
             {

@@ -125,7 +125,7 @@ def _metadata(archive: zipfile.ZipFile, files: set[str], members: list[zipfile.Z
         sentence = f"Without metadata the worker copies all {size / 1e6:.0f} MB into the prediction output and uploads them again."
         remedy = (
             "Leave it so. An empty file called metadata at the root of the zip saves it where the competition predicts in its "
-            "prediction step; elsewhere the zip fails by it."
+            "prediction step; elsewhere it makes the zip fail."
         )
         return [Finding("copied-weights", "note", sentence, remedy)]
     last = next(member for member in reversed(extracted(archive)) if "/".join(clean_parts(member.filename)) == name)
