@@ -275,7 +275,7 @@ def test_inspect_asks_for_a_backend_only_where_it_looks_with_a_network(monkeypat
 
 def test_the_seed_of_the_leaderboard_promises_no_split(capsys):
     assert cli.main(["leaderboard", "--help"]) == 0
-    assert "Of the draws behind chances and intervals" in " ".join(capsys.readouterr().out.split())
+    assert "Seed of the random numbers behind chances and intervals" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(("number", "full"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False)])

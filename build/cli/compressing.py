@@ -5,21 +5,36 @@ import click
 from build.cli.options import FiniteRange
 
 METHODS_HELP = (
-    "Names as in build/compress/candidates.py; tfmot stands for all of tfmot's. "
-    "Default: all that do not need tensorflow-model-optimization; of nox -s compress: tfmot's and five others."
+    "Names of build/compress/candidates.py; tfmot stands for all that need tensorflow-model-optimization. "
+    "Default: all that do not need it; under nox -s compress: those that do, and five others."
 )
 
 
 @click.command()
 @click.argument("run", default="latest")
-@click.option("--size-limit", metavar="MB", type=FiniteRange(min=0), help="Of the zip; default: the recipe's.")
-@click.option("--budget", metavar="POINTS", type=FiniteRange(min=0), help="A suite's loss; default: the recipe's.")
-@click.option("--methods", metavar="A,B", help=METHODS_HELP)
 @click.option(
-    "--rows", type=click.IntRange(min=8), default=128, show_default=True, help="Validation images a condition."
+    "--size-limit", metavar="MB", type=FiniteRange(min=0), help="Largest zip; default: the recipe's; 0: no limit."
 )
 @click.option(
-    "--steps", type=click.IntRange(min=1), default=200, show_default=True, help="Of fine-tuning, at most an epoch."
+    "--budget",
+    metavar="POINTS",
+    type=FiniteRange(min=0),
+    help="Points of accuracy that each suite may lose; default: the recipe's.",
+)
+@click.option("--methods", metavar="A,B", help=METHODS_HELP)
+@click.option(
+    "--rows",
+    type=click.IntRange(min=8),
+    default=128,
+    show_default=True,
+    help="Validation images for each condition (a corruption at one severity).",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="Steps of each fine-tuning, at most an epoch.",
 )
 def compress(
     run: str, size_limit: float | None, budget: float | None, methods: str | None, rows: int, steps: int

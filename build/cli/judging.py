@@ -26,7 +26,7 @@ from submission.contract import COMPETITION
 @click.option(
     "--run",
     metavar="RUN",
-    help="Judge on the test cells of this run; default: of the one it was packaged from, else the last.",
+    help="Judge on the test cells of this run; default: of the one that the zip was packaged from, else of the last, else synthetic cells.",
 )
 @click.option("--data", metavar="SOURCE", help="Judge on the test cells of this source (as for train) instead.")
 @click.option(
@@ -36,23 +36,46 @@ from submission.contract import COMPETITION
     help="Seconds a job may take; default: 600, or the bundle's.",
 )
 @click.option(
-    "--memory-limit", metavar="GIB", type=FiniteRange(min=0.1, max=2**20), help="Memory a container may take."
+    "--memory-limit",
+    metavar="GIB",
+    type=FiniteRange(min=0.1, max=2**20),
+    help="Memory a job may take; default: no limit.",
 )
 @engine_option
 @click.option("--image", default="", help="Docker image; default: the bundle's, else the description's of the server.")
 @click.option(
-    "--era", type=click.Choice(["2024-11", "2026-03"]), default="2026-03", show_default=True, help="Which worker."
+    "--era",
+    type=click.Choice(["2024-11", "2026-03"]),
+    default="2026-03",
+    show_default=True,
+    help="Which worker: as its code was in that month.",
 )
-@click.option("--environment", type=click.Path(path_type=Path), help="Description of the server's packages (JSON).")
-@click.option("--phase", type=click.IntRange(min=0), default=0, show_default=True, help="Of the bundle, from 0 on.")
+@click.option(
+    "--environment",
+    type=click.Path(path_type=Path),
+    help="Description of the server's packages; default: build/score/server_environment.json.",
+)
+@click.option(
+    "--phase", type=click.IntRange(min=0), default=0, show_default=True, help="Phase of the bundle, counted from 0."
+)
 @click.option(
     "--hidden",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Images of the hidden set: a forecast of time, and at most so many a job (a single larger set is not divided).",
+    help="Images of the hidden set: forecasts its time, and gives a job at most so many (a single larger set is not divided); "
+    "default: at most 5,000, no forecast.",
 )
-@click.option("--adapts", is_flag=True, help="Predictions are meant to depend on the other images of a call.")
-@click.option("--probes/--no-probes", default=True, show_default=True, help="Also call it in unusual ways.")
+@click.option(
+    "--adapts",
+    is_flag=True,
+    help="Predictions are meant to depend on the other images of a call: probes do not count that as a fault.",
+)
+@click.option(
+    "--probes/--no-probes",
+    default=True,
+    show_default=True,
+    help="Also call the zip in unusual ways: other order, batches, dtypes, no image.",
+)
 @click.option("--baseline", type=click.Path(path_type=Path), help="A scorecard.json to compare with.")
 @rows_option
 @suites_option
@@ -77,7 +100,7 @@ def score(zip: Path, bundle: Path | None, as_json: bool, **options) -> int:
     metavar="FOLDER",
     type=click.Path(path_type=Path),
     default=Path(__file__).parents[2] / ".nox",
-    help="Keeps an environment a set, about 2 GB each; default: .nox of the repository.",
+    help="Keeps an environment for each version set, up to 2 GB each; default: .nox of the repository.",
 )
 def compat(zip: Path, **options) -> int:
     """Ask ZIP the same under several TensorFlows, the server's among them: 1 if an answer differs or the server's cannot be asked.
@@ -90,7 +113,9 @@ def compat(zip: Path, **options) -> int:
 
 
 @click.command()
-@click.option("--record", nargs=2, metavar="ENTRY SCORE", help="What the server said, for instance 3f2a 0.87.")
+@click.option(
+    "--record", nargs=2, metavar="ENTRY SCORE", help="Note the server's score of an entry, for instance 3f2a 0.87."
+)
 @click.option("--compare", nargs=2, metavar="ENTRY ENTRY", help="Compare two entries on the same images.")
 @click.option("--add", metavar="ENTRY", help="Put an entry on the board, for the rules that leave it to its owner.")
 @click.option("--remove", metavar="ENTRY", help="Take an entry off the board.")
@@ -103,10 +128,18 @@ def compat(zip: Path, **options) -> int:
 @click.option("--phase", default="dev", show_default=True, help="dev or final.")
 @click.option("--reported/--no-reported", default=True, show_default=True, help="Show the publicly reported scores.")
 @click.option(
-    "--per-day", type=click.IntRange(min=0), default=5, show_default=True, help="Slots a UTC day; 0: no limit."
+    "--per-day",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="Submissions allowed in a UTC day; 0: no limit.",
 )
 @click.option(
-    "--total", type=click.IntRange(min=0), default=100, show_default=True, help="Slots of the phase; 0: no limit."
+    "--total",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="Submissions allowed in the phase; 0: no limit.",
 )
 @click.option(
     "--hidden",
@@ -114,7 +147,7 @@ def compat(zip: Path, **options) -> int:
     type=click.IntRange(min=1),
     default=Recipe.hidden_images,
     show_default=True,
-    help="Images of the hidden set, for chances and differences that it would show.",
+    help="Images of the hidden set, for the chance of ranking first and the smallest difference that it would show.",
 )
 @click.option("--team", help="Whose entries the advice is about; default: the latest entry's.")
 @click.option(
@@ -122,7 +155,7 @@ def compat(zip: Path, **options) -> int:
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Of the draws behind chances and intervals.",
+    help="Seed of the random numbers behind chances and intervals.",
 )
 def leaderboard(record: tuple[str, str] | None, **options) -> None:
     """Rank the judged zips beside the public scores, forecast their hidden scores, write dist/leaderboard.html."""
@@ -138,14 +171,22 @@ def leaderboard(record: tuple[str, str] | None, **options) -> None:
 @click.command()
 @data_option
 @seed_option
-@click.option("--out", type=click.Path(path_type=Path), default=Path("dist/bundle.zip"), show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("dist/bundle.zip"),
+    show_default=True,
+    help="A .zip, or a folder.",
+)
 @click.option(
     "--start", metavar="DATE", type=click.DateTime(["%Y-%m-%d"]), help="First day of the phases; default: today."
 )
 @click.option(
     "--days", type=click.IntRange(min=1), default=14, show_default=True, help="Days of the development phase."
 )
-@click.option("--title", default=COMPETITION.replace("-", " ").capitalize(), show_default=True)
+@click.option(
+    "--title", default=COMPETITION.replace("-", " ").capitalize(), show_default=True, help="Of the competition."
+)
 @rows_option
 def bundle(data: str, seed: int, out: Path, start, days: int, title: str, rows: int) -> None:
     """Write a competition bundle with a development and a final phase that Codabench's unpacker accepts."""

@@ -21,7 +21,7 @@ data_option = click.option(
     metavar="SOURCE",
     default="synthetic",
     show_default=True,
-    help="training_set.npz, a folder with one folder of images a class, medmnist:bloodmnist[@64|@128|@224], "
+    help="An .npz with images and labels, a folder with one folder of images for each class, medmnist:bloodmnist[@64|@128|@224], "
     "or synthetic[:N].",
 )
 seed_option = click.option(
@@ -43,10 +43,10 @@ ray_option = click.option(
     "--ray", "address", metavar="ADDRESS", help="Run on a Ray cluster: auto, HOST:PORT, or local to start one here."
 )
 cpus_option = click.option(
-    "--cpus", type=FiniteRange(min=0.1), default=2.0, show_default=True, help="With --ray: cores a run."
+    "--cpus", type=FiniteRange(min=0.1), default=2.0, show_default=True, help="With --ray: cores for each run."
 )
 gpus_option = click.option(
-    "--gpus", type=FiniteRange(min=0), help="With --ray: GPUs a run; default: 1 where the cluster has any."
+    "--gpus", type=FiniteRange(min=0), help="With --ray: GPUs for each run; default: 1 where the cluster has any."
 )
 memory_option = click.option(
     "--memory",
@@ -55,10 +55,14 @@ memory_option = click.option(
     type=FiniteRange(min=0),
     default=2.0,
     show_default=True,
-    help="With --ray: memory a run.",
+    help="With --ray: memory for each run.",
 )
 rows_option = click.option(
-    "--rows", type=click.IntRange(min=8), default=256, show_default=True, help="Test images a condition."
+    "--rows",
+    type=click.IntRange(min=8),
+    default=256,
+    show_default=True,
+    help="Test images for each condition (a corruption at one severity).",
 )
 suites_option = click.option(
     "--suites",

@@ -11,7 +11,7 @@ from build.console import muffled
 @click.option(
     "--images", type=click.IntRange(min=1), default=1_000_000, show_default=True, help="Images that are drawn in all."
 )
-@click.option("--batch", type=click.IntRange(min=2), default=64, show_default=True, help="Images a step.")
+@click.option("--batch", type=click.IntRange(min=2), default=64, show_default=True, help="Images in a step.")
 @click.option(
     "--weights",
     metavar="W",

@@ -29,7 +29,9 @@ def show_data(prepared) -> None:
 @click.command()
 @data_option
 @seed_option
-@click.option("--quick", is_flag=True, help="Leave out what a network's features say: a minute for 14,000 images.")
+@click.option(
+    "--quick", is_flag=True, help="Leave out what needs a network's features, which takes a minute for 14,000 images."
+)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),

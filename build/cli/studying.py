@@ -42,7 +42,9 @@ from build.cli.options import (
 def reproduce(
     study: str, data: str, address: str | None, cpus: float, gpus: float | None, memory_gib: float, **options
 ) -> int:
-    """Train and judge what the report tried, row by row, beside its figures: dist/studies/NAME.{html,md,json,png}.
+    """Train and judge what the report of team AwesomeChallengers tried, row by row, beside its figures.
+
+    Leaves dist/studies/NAME.{html,md,json,png}.
 
     Ctrl-C keeps what is done; the same command goes on. Rows that were trained before, by this or another study, are not trained again.
     """

@@ -37,16 +37,23 @@ from build.cli.options import (
     help="Runs with other first weights on each split: what --pack can put together.",
 )
 @click.option(
-    "--search", metavar="TEXT", default="", help='Such as "lr=loguniform(1e-4,3e-3), optimizer=choice(adamw,lion)".'
+    "--search",
+    metavar="TEXT",
+    default="",
+    help='Recipe fields to vary, such as "lr=loguniform(1e-4,3e-3), optimizer=choice(adamw,lion)".',
 )
-@click.option("--trials", metavar="N", type=click.IntRange(min=1), help="Trials of the search, a recipe.")
+@click.option("--trials", metavar="N", type=click.IntRange(min=1), help="Trials of the search for each recipe.")
 @click.option(
-    "--search-seed", type=click.IntRange(min=0, max=4000), default=0, show_default=True, help="Of the search."
+    "--search-seed", type=click.IntRange(min=0, max=4000), default=0, show_default=True, help="Seed of the search."
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Overrides the recipes' number of epochs.")
-@click.option("--minutes", type=FiniteRange(min=0), help="Time budget of each training; overrides the recipes'.")
 @click.option(
-    "--judge/--no-judge", default=None, help="Judge every run's zip on its test side; default: unless --search."
+    "--minutes", type=FiniteRange(min=0), help="Time budget of each training, 0: none; overrides the recipes'."
+)
+@click.option(
+    "--judge/--no-judge",
+    default=None,
+    help="Judge every run's zip on its test side; default: yes, but not with --search.",
 )
 @click.option(
     "--pack", metavar="K", type=click.IntRange(min=1), help="Put the K best runs of one split into a zip and judge it."

@@ -42,14 +42,16 @@ OPTIONS = {"teachers": "teacher"}
 @click.option(
     "--weights",
     metavar="W",
-    help="auto, none, imagenet, drawn (those that ship) or a file of weights; overrides the recipe's.",
+    help="auto, none, imagenet, drawn (learned from drawn images, part of the repository) or a file of weights; overrides the recipe's.",
 )
 @click.option(
     "--size",
     metavar="S",
     help="A ConvNeXt size, atto ... xlarge, an EfficientNet-Lite size, lite0 ... lite2, or auto; overrides the recipe's.",
 )
-@click.option("--minutes", type=FiniteRange(min=0), help="Time budget of the training; overrides the recipe's.")
+@click.option(
+    "--minutes", type=FiniteRange(min=0), help="Time budget of the training, 0: none; overrides the recipe's."
+)
 @click.option(
     "--teacher",
     "teachers",
@@ -149,7 +151,7 @@ def train(
 
 @click.command()
 @click.argument("runs", metavar="[RUN]...", nargs=-1)
-@click.option("--force", is_flag=True, help="Keep a zip that misses a gate (loud).")
+@click.option("--force", is_flag=True, help="Name the zip submission.zip although it misses a gate.")
 @rows_option
 @suites_option
 @team_option
@@ -157,7 +159,9 @@ def train(
 @click.option(
     "--hidden", metavar="N", type=click.IntRange(min=1), help="Images of the hidden set; default: the recipe's."
 )
-@click.option("--time-limit", metavar="S", type=FiniteRange(min=1), help="Seconds of a job; default: the recipe's.")
+@click.option(
+    "--time-limit", metavar="S", type=FiniteRange(min=1), help="Seconds that a job may take; default: the recipe's."
+)
 def package(runs: tuple[str, ...], **options) -> int:
     """Compress, zip and judge RUN (default: the last); dist/submission.zip appears only if every gate is passed.
 
