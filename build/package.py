@@ -248,7 +248,7 @@ def _say(rehearsal: Rehearsal, found: list[Gate], dist: Path, force: bool, runs:
     if not missed:
         if rehearsal.card.get("synthetic"):
             console.print(
-                f"{dist / 'submission.zip'} shows the way only: it knows drawn cells. Train with --data before you upload.",
+                f"{dist / 'submission.zip'} shows the way only: it knows synthetic cells only. Train with --data before you upload.",
                 style="bold yellow",
             )
         else:

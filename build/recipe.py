@@ -25,6 +25,7 @@ class Recipe:
     # --- data -------------------------------------------------------------------------------------------------------
     validation_share: float = 0.1
     test_share: float = 0.1
+    """Shares of each class that choose the epoch and that judge the zip; the rest is trained on."""
     folds: int = 0
     fold: int = 0
     """Cross-validation: the test side is fold `fold` (0..folds - 1) of `folds`, whatever test_share says; 0 folds: one split by shares."""
@@ -48,12 +49,14 @@ class Recipe:
     augmenter: str = "podium"
     """"podium" (ours), "keras_cv" (baseline) or "none"."""
     flip: bool = True
+    """Mirrored left to right and top to bottom, each for every second image."""
     geometry_probability: float = 0.8
     """Below 1: warps interpolate, and a network that never saw a sharp image loses points on clean ones."""
     rotation: float = 180.0
     zoom: float = 0.25
     translation: float = 0.2
     shear: float = 15.0
+    """Largest, either way: turn and shear in degrees, zoom (0.25: a factor from 1 / 1.25 to 1.25), shift as a share of the side."""
     border: str = "any"
     """What warps leave outside: "constant" (black, whitish or any colour), "reflect", "replicate", "wrap", or "any" of them an image."""
     augmix_probability: float = 0.5
@@ -67,6 +70,7 @@ class Recipe:
     randaugment_probability: float = 0.5
     randaugment_operations: int = 3
     randaugment_magnitude: float = 0.4
+    """Operations in a row, and their strength on keras_cv's scale 0..1."""
     randaugment_spread: float = 0.15
     """Standard deviation of an operation's magnitude about the recipe's, as in keras_cv."""
     randaugment_pool: tuple[str, ...] = ()
@@ -94,6 +98,7 @@ class Recipe:
     mixup_alpha: float = 0.0
     cutmix_alpha: float = 0.0
     mix_probability: float = 0.5
+    """MixUp and CutMix: an image is mixed with another of its batch by this probability, in shares of Beta(alpha, alpha); alpha 0: not."""
     # --- network ----------------------------------------------------------------------------------------------------
     network: str = "convnext"
     """"convnext", "efficientnet-lite", "custom-cnn", or of keras.applications: "resnet50", "xception", "inception-v3",
@@ -127,8 +132,10 @@ class Recipe:
     dropout: float = 0.0
     l1: float = 0.0
     l2: float = 0.0
+    """Rates of dropped branches (ConvNeXt, EfficientNets) and of dropout before the last layer; penalties on the kernels."""
     # --- training ---------------------------------------------------------------------------------------------------
     epochs: int = 40
+    """The largest number; a time budget and early stopping make it smaller."""
     minutes: float = 0.0
     """Time budget of the training: > 0 shortens the schedule so that it ends in time on this machine; 0 means none."""
     batch: int = 64
@@ -139,6 +146,7 @@ class Recipe:
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     warmup_epochs: float = 2.0
+    """The learning rate rises for so many epochs (at most a fifth; not in the first phase), then falls to 0 by half a cosine."""
     label_smoothing: float = 0.1
     ema_momentum: float = 0.998
     """0 switches the moving average of the weights off. At step t it is at most (1 + t) / (10 + t): m takes 9 / (1 - m) steps."""
@@ -182,6 +190,7 @@ class Recipe:
     minimum_perturbed: float = 0.5
     maximum_zip_mb: float = 500.0
     maximum_seconds_per_1000: float = 60.0
+    """What a zip needs to be named submission.zip: accuracy on held-out cells and on the suite basic, size, time for 1,000 images."""
 
     def to_json(self) -> str:
         """The recipe as indented JSON, one field a line."""

@@ -255,10 +255,10 @@ def test_the_scorecard_says_which_cells_and_forecasts_nothing_from_drawn_ones(tm
         rehearsal = rehearse(good(tmp_path / "s.zip"), cells_of, **given, **places)
         assert (rehearsal.card["forecast"] is None) == drawn
         assert rehearsal.card["source"] == "random images"
-        assert ("drawn cells say nothing about real ones" in printed(rehearsal.verdict, rehearsal.card)) == drawn
+        assert ("synthetic cells say nothing about real ones" in printed(rehearsal.verdict, rehearsal.card)) == drawn
         rehearsal.write(tmp_path / "out")
         page = (tmp_path / "out" / "scorecard.html").read_text()
-        assert ("drawn cells say nothing about real ones" in page) == drawn
+        assert ("synthetic cells say nothing about real ones" in page) == drawn
         assert "random images" in page
 
 

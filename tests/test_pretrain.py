@@ -217,7 +217,10 @@ def test_they_see_more_in_cells_than_random_weights_do():
 
 @pytest.mark.parametrize(
     ("changes", "words"),
-    [({"size": "nano"}, "no weights from drawn images for convnext nano"), ({"network": "custom-cnn"}, "custom-cnn")],
+    [
+        ({"size": "nano"}, "for convnext nano, .* nox -s pretrain -- --size nano and name"),
+        ({"network": "custom-cnn"}, "for custom-cnn ?, only for convnext atto; train from scratch"),
+    ],
 )
 def test_a_network_without_them_is_told_so(changes, words):
     spec = complete(ATTO | changes)

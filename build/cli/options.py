@@ -62,7 +62,7 @@ rows_option = click.option(
     type=click.IntRange(min=8),
     default=256,
     show_default=True,
-    help="Test images for each condition (a corruption at one severity).",
+    help="Test images for each condition (a corruption at one severity); held-out takes all.",
 )
 suites_option = click.option(
     "--suites",

@@ -3,7 +3,7 @@
     read("training_set.npz", seed=0)      the competition's file
     read("cells/", seed=0)                a folder with one folder of images a class
     read("medmnist:bloodmnist", seed=0)   BloodMNIST at 128 pixels (also @64, @224), downloaded once
-    read("synthetic:2400", seed=0)        drawn cells, the embedded default
+    read("synthetic:2400", seed=0)        synthetic cells, the embedded default
 
 A source is read once: its images are streamed into a memory-mapped file under `cache`, named by the hash of what the
 source holds, so that a changed file is read again and an unchanged one opens in the time of its hash.
@@ -32,7 +32,7 @@ def read(source: str, *, seed: int, cache: Path = Path("data")) -> Cells:
 
 
 def is_synthetic(source: str) -> bool:
-    """Whether a source is the kit's own drawn cells, "synthetic" or "synthetic:N", and no file whose name begins so."""
+    """Whether a source is the kit's own synthetic cells, "synthetic" or "synthetic:N", and no file whose name begins so."""
     return source.partition(":")[0] == "synthetic"
 
 

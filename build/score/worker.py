@@ -2,9 +2,9 @@
 
 `run(zip, bundle, work=...)` gives an Outcome; it never raises because of what the zip holds. The protocol (directories, metadata,
 variables, exit codes that count, scores files) is the worker's own, in two eras where they differ.
-Deviations, all on the strict side: the bundle, and the submission while it is scored, are read-only, there is no network, memory and
-output are limited, `scores.txt` and metadata are read by YAML's safe loader, links and special files in an output do not reach the
-scoring step.
+Deviations, all on the strict side: the bundle, and the submission while it is scored, are read-only, there is no network, output is
+limited (memory where asked), `scores.txt` and metadata are read by YAML's safe loader, links and special files in an output do not
+reach the scoring step.
 Where a bundle of the judge divides its images, the prediction step has several jobs (prediction.py); no server divides.
 Not covered: queueing, the docker image's own packages (engines other than docker), GPUs, the server's speed.
 """

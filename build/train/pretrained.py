@@ -64,9 +64,10 @@ def load(network: keras.Model, spec: dict, weights: str | Path) -> list[str]:
     name, size = spec["network"], spec.get("size")
     path = file_of(weights, name, size)
     if str(weights) == DRAWN and path is None:
+        make = f"make some with nox -s pretrain -- --size {size} and name their file with --weights, or "
         raise UserError(
             f"There are no weights from drawn images for {name} {size or ''}, only for convnext {', '.join(shipped.sizes())}; "
-            "make others with nox -s pretrain -- --size SIZE and name their file with --weights, or train from scratch with --weights none."
+            f"{make if name == 'convnext' else ''}train from scratch with --weights none."
         )
     if path and not path.is_file():
         raise UserError(

@@ -73,7 +73,7 @@ def advice(
     elif not answered:
         sentences = ["No entry with stored answers yet: judge a zip (`nox -s score -- ZIP`) to have one."]
         if any(line.facts.get("synthetic") for line in ours):
-            sentences.append("Drawn cells forecast nothing: judge on real ones, `nox -s score -- ZIP --data D`.")
+            sentences.append("Synthetic cells forecast nothing: judge on real ones, `nox -s score -- ZIP --data D`.")
     elif len(answered) == 1:
         sentences = [f"One entry to choose from, {next(iter(answered))}; a second one gives a comparison."]
     else:

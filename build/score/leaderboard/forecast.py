@@ -88,7 +88,7 @@ def usual_differences(own: Sequence[tuple[Mapping[str, float], float]]) -> dict[
 def why_not(card: Mapping) -> str:
     """Why nothing is forecast from a scorecard, to follow "No forecast of the server's score: "; empty where something is."""
     if card.get("synthetic"):
-        return "drawn cells say nothing about real ones."
+        return "synthetic cells say nothing about real ones."
     if seen := card["submission"].get("seen"):
         return f"the zip was trained on {seen:,} of these cells."
     if card.get("competition") not in (None, "", COMPETITION):

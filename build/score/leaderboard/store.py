@@ -48,7 +48,7 @@ class Entry:
 
     @property
     def misled(self) -> bool:
-        """Whether its accuracies forecast nothing: of drawn cells, or of cells that the zip was trained on."""
+        """Whether its accuracies forecast nothing: of synthetic cells, or of cells that the zip was trained on."""
         return misled(self.facts)
 
     @property
