@@ -146,7 +146,7 @@ class Recipe:
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     warmup_epochs: float = 2.0
-    """The learning rate rises for so many epochs (at most a fifth; not in the first phase), then falls to 0 by half a cosine."""
+    """The learning rate rises for so many epochs (at most a fifth; not while the head alone learns), then falls to 0 by half a cosine."""
     label_smoothing: float = 0.1
     ema_momentum: float = 0.998
     """0 switches the moving average of the weights off. At step t it is at most (1 + t) / (10 + t): m takes 9 / (1 - m) steps."""
