@@ -273,7 +273,7 @@ def test_a_class_that_lost_its_cells_says_to_what_and_can_be_looked_at(tmp_path)
         made(both, tmp_path)
     assert "keeps 0 images" in sentence(caught)
     assert (
-        f"of all rows {len(rows)} as conflict, {len(rows)} as duplicate were dropped: look at them with inspect"
+        f"of all rows {len(rows)} as conflict, {len(rows)} as duplicate were dropped: look at them (nox -s inspect -- --data {both})"
         in sentence(caught)
     )
     prepared = prepare(str(both), RECIPE, seed=0, cache=tmp_path / "cache", progress=False, whole=True)

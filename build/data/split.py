@@ -8,6 +8,7 @@ parts = fold(cells, curation, number=0, folds=5, validation_share=0.1, seed=0)  
 import csv
 import dataclasses
 import io
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -185,7 +186,7 @@ def _check_enough(labels: np.ndarray, group_class: np.ndarray, source: str, drop
     group_count = np.bincount(group_class, minlength=len(contract.CLASSES))
     lost = counted(dropped)
     remedy = (
-        f"of all rows {lost} were dropped: look at them with `nox -s inspect`, correct the file or add images"
+        f"of all rows {lost} were dropped: look at them (nox -s inspect -- --data {shlex.quote(source)}), correct the file or add images"
         if lost
         else "add images"
     )

@@ -69,7 +69,7 @@ def tiles(table: Mapping) -> list[dict]:
         {
             "name": "Trained and judged",
             "value": f"{done} of {len(table['rows']) * table['seeds']}",
-            "range": f"{sum(line['minutes'] or 0 for line in lines):.1f} min of training a seed",
+            "range": f"{sum(line['minutes'] or 0 for line in lines):.1f} min of training for each seed",
         }
     ]
     for name, title in (("accuracy", "Best on the local test"), ("stacked", "Best on stacked perturbations")):
