@@ -117,7 +117,7 @@ def leaderboard(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def inspect(session: nox.Session) -> None:
-    """Show what a data source holds: copies, outliers, alike pairs, backgrounds, doubtful labels (-- --data training_set.npz)."""
+    """Show what a data source holds: duplicates, outliers, near-duplicates, backgrounds, doubtful labels (-- --data training_set.npz)."""
     podium(session, "inspect", *session.posargs)
 
 

@@ -39,6 +39,13 @@ def test_every_command_explains_itself(command, capsys):
     assert len(said) > 300
 
 
+def test_the_list_of_commands_cuts_no_sentence_short(capsys):
+    assert cli.main(["--help"]) == 0
+    said = capsys.readouterr().out.partition("Commands:")[2]
+    assert "..." not in said
+    assert all(command.short_help in said for command in cli.app.commands.values())
+
+
 def test_help_answers_without_the_framework():
     code = (
         "import sys; from build.cli import main; main(['train', '--help']);"

@@ -5,7 +5,7 @@ import click
 from build.console import muffled
 
 
-@click.command()
+@click.command(short_help="Average the weights of several runs into one network.")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option(
     "--greedy", is_flag=True, help="Best first, and keep only runs with which the validation score does not fall."

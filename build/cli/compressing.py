@@ -10,7 +10,7 @@ METHODS_HELP = (
 )
 
 
-@click.command()
+@click.command(short_help="Store a run in fewer bytes, under your limits.")
 @click.argument("run", default="latest")
 @click.option(
     "--size-limit", metavar="MB", type=FiniteRange(min=0), help="Largest zip; default: the recipe's; 0: no limit."

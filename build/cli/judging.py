@@ -18,7 +18,7 @@ from build.recipe import Recipe
 from submission.contract import COMPETITION
 
 
-@click.command()
+@click.command(short_help="Judge any zip as the Codabench worker would run it.")
 @click.argument("zip", type=click.Path(path_type=Path))
 @click.option(
     "--bundle", type=click.Path(path_type=Path), help="A competition bundle (folder or zip) to rehearse with."
@@ -88,7 +88,7 @@ def score(zip: Path, bundle: Path | None, as_json: bool, **options) -> int:
     return judge(zip, bundle=bundle, as_json=as_json, **options)
 
 
-@click.command()
+@click.command(short_help="Ask a zip the same under several TensorFlows.")
 @click.argument("zip", type=click.Path(path_type=Path), default=Path("dist/submission.zip"))
 @click.option("--only", metavar="V", multiple=True, help="A version set, such as 2.17; may be repeated.")
 @click.option(
@@ -112,7 +112,7 @@ def compat(zip: Path, **options) -> int:
     return ask(zip, **options)
 
 
-@click.command()
+@click.command(short_help="Rank the judged zips, forecast, say which to submit.")
 @click.option(
     "--record", nargs=2, metavar="ENTRY SCORE", help="Note the server's score of an entry, for instance 3f2a 0.87."
 )
@@ -168,7 +168,7 @@ def leaderboard(record: tuple[str, str] | None, **options) -> None:
     show(record=recorded, **options)
 
 
-@click.command()
+@click.command(short_help="Write a competition bundle for a Codabench server.")
 @data_option
 @seed_option
 @click.option(

@@ -7,7 +7,7 @@ import click
 from build.cli.options import rows_option
 
 
-@click.command()
+@click.command(short_help="Draw and measure where a network looks.")
 @click.argument("run", default="latest")
 @click.option("--data", metavar="SOURCE", help="Test cells of this source (as for train); default: the run's own.")
 @click.option(

@@ -6,7 +6,7 @@ from build.cli.options import seed_option
 from build.console import muffled
 
 
-@click.command()
+@click.command(short_help="Make first weights for a ConvNeXt from drawn images.")
 @click.option("--size", metavar="S", default="atto", show_default=True, help="A ConvNeXt size, atto ... xlarge.")
 @click.option(
     "--images", type=click.IntRange(min=1), default=1_000_000, show_default=True, help="Images that are drawn in all."

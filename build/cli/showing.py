@@ -26,7 +26,7 @@ def show_data(prepared) -> None:
     console.print(table)
 
 
-@click.command()
+@click.command(short_help="Show what a data source holds on one page.")
 @data_option
 @seed_option
 @click.option(

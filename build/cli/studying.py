@@ -13,7 +13,7 @@ from build.cli.options import (
 )
 
 
-@click.command()
+@click.command(short_help="Train and judge what the report tried.")
 @click.option(
     "--study",
     metavar="NAME",

@@ -15,7 +15,7 @@ from build.cli.options import (
 )
 
 
-@click.command()
+@click.command(short_help="Train recipes with several seeds, folds or settings.")
 @data_option
 @click.option(
     "--recipes",

@@ -29,7 +29,7 @@ OPTIONS = {"teachers": "teacher"}
 """Options that are called otherwise than the field that they override."""
 
 
-@click.command()
+@click.command(short_help="Train a recipe.")
 @data_option
 @click.option(
     "--recipe",
@@ -149,7 +149,7 @@ def train(
         click.echo(run.folder)
 
 
-@click.command()
+@click.command(short_help="Compress, zip and judge: makes dist/submission.zip.")
 @click.argument("runs", metavar="[RUN]...", nargs=-1)
 @click.option("--force", is_flag=True, help="Name the zip submission.zip although it misses a gate.")
 @rows_option
