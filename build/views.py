@@ -29,8 +29,9 @@ ROWS = 256
 
 
 def settings(recipe: Recipe) -> dict:
-    """What the weights file tells the predictor about views: "views", and "seconds" where their number could fall."""
-    return {"views": recipe.views} | ({"seconds": DEADLINE * recipe.time_limit} if recipe.views > 1 else {})
+    """What the weights file tells the predictor about views: "views"; where their number could fall, "seconds" and "images" too."""
+    deadline = {"seconds": DEADLINE * recipe.time_limit, "images": recipe.hidden_images}
+    return {"views": recipe.views} | (deadline if recipe.views > 1 else {})
 
 
 def known(recipe: Recipe) -> list[int]:

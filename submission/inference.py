@@ -42,7 +42,7 @@ class Predictor:
 
         Args:
             path: a file of submission/weights.py whose meta has "spec" (or "members", submission/ensemble.py), and "views",
-                "batch" and "seconds" (that all predictions may take together) unless the defaults do.
+                "batch", "seconds" (that all predictions may take together) and "images" (of all of them) unless the defaults do.
             views: 1, 2, 4, 8 or 16 views an image (submission/views.py), whose logits are averaged; None takes the
                 file's, else 1. They become fewer where the file's seconds would not suffice.
             batch: images a batch; None takes the file's, else 64.
@@ -61,7 +61,7 @@ class Predictor:
             raise WeightsError(f"Quarter turns need square images, got {height} x {width} pixels; use at most 4 views.")
         if self.batch < 1:
             raise WeightsError(f"Expected a batch of at least one image, got {self.batch}.")
-        self.deadline = Deadline(meta.get("seconds"), self.views)
+        self.deadline = Deadline(meta.get("seconds"), self.views, expected=meta.get("images", 0))
         self._networks = [_engine(forward(spec, arrays, path)) for spec, arrays in members]
 
     def logits(self, images: np.ndarray) -> np.ndarray:
@@ -84,6 +84,7 @@ class Predictor:
                 now = self.deadline.clock()
                 self.deadline.spend(now - before, len(pixels))
                 before = now
+            self.deadline.answered(len(images[rows]))
             logits[rows] /= count * len(self._networks)
         return logits
 

@@ -1,8 +1,8 @@
 """Test-time augmentation: the views of an image whose logits are averaged, and how many of them the time allows.
 
     for view in views(pixels, 4): ...                # (B, H, W, 3) each
-    deadline = Deadline(420.0, wanted=8)
-    count = deadline.views(images_left)              # before a batch; deadline.spend(...) after each view
+    deadline = Deadline(420.0, wanted=8, expected=5000)
+    count = deadline.views(images_left)   # before a batch; deadline.spend(...) after each view, deadline.answered(...) in the end
 
 Views are made with numpy alone, so that they are the same under every framework and version.
 """
@@ -79,20 +79,31 @@ class Deadline:
     predictor share its seconds; what it waits between them does not count. One view is always made: there is an answer.
     """
 
-    def __init__(self, seconds: float | None, wanted: int, *, clock: Callable[[], float] = time.monotonic):
-        """`seconds` that all predictions together may take (None: any), `wanted` views of COUNTS."""
-        self.seconds, self.wanted = seconds, wanted
+    def __init__(
+        self, seconds: float | None, wanted: int, *, expected: int = 0, clock: Callable[[], float] = time.monotonic
+    ):
+        """`seconds` that all predictions together may take (None: any), `wanted` views of COUNTS.
+
+        `expected` images in all calls together: a server that calls with one image at a time tells of no more to come.
+        """
+        self.seconds, self.wanted, self.expected = seconds, wanted, expected
         self.clock = clock
+        self._answered = 0
         self._spent = 0.0
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._first = True
 
     def views(self, images: int) -> int:
-        """How many views the next batch gets when `images` are still to be answered, the batch's own among them."""
+        """How many views the next batch gets when `images` of this call are still to be answered, the batch's own among them."""
         if self.seconds is None or not self._recent:
             return self.wanted
         left, one = self.seconds - self._spent, float(np.median(self._recent))
+        images = max(images, self.expected - self._answered)
         return max((count for count in COUNTS if count <= self.wanted and images * count * one <= left), default=1)
+
+    def answered(self, images: int) -> None:
+        """Note that `images` of those expected have their answer."""
+        self._answered += images
 
     def spend(self, seconds: float, images: int) -> None:
         """Note that one view of `images` took `seconds`."""

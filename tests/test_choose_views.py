@@ -46,7 +46,7 @@ def test_only_views_that_the_network_was_trained_with_are_averaged(monkeypatch, 
 
 
 def test_a_zip_of_several_views_knows_its_deadline():
-    assert views.settings(RECIPE) == {"views": 8, "seconds": 420.0}
+    assert views.settings(RECIPE) == {"views": 8, "seconds": 420.0, "images": 5000}
     assert views.settings(dataclasses.replace(RECIPE, views=1)) == {"views": 1}
 
 

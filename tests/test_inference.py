@@ -154,6 +154,16 @@ def test_views_become_fewer_where_the_time_would_not_suffice_and_every_image_has
     assert hurried.labels(images[:0]).shape == (0,)
 
 
+def test_called_image_by_image_the_views_become_fewer_in_time(tmp_path, rng):
+    images = pictures(rng, 20)
+    path = write_network(tmp_path / "w.npz", "custom-cnn", rng, views=8, batch=8, seconds=27.0, images=20)
+    hurried = Predictor(path)
+    hurried.deadline.clock = Ticking(1.0)
+    found = np.concatenate([hurried.logits(image[None]) for image in images])
+    np.testing.assert_array_equal(found[:1], Predictor(path, views=8).logits(images[:1]))  # 8 s; 19 are left for 19
+    np.testing.assert_allclose(found[1:], Predictor(path, views=1, batch=1).logits(images[1:]), atol=1e-5)
+
+
 def test_views_and_batch_come_from_the_file_unless_given(tmp_path, rng):
     path = write_network(tmp_path / "w.npz", "custom-cnn", rng, views=4, batch=16)
     assert (Predictor(path).views, Predictor(path).batch) == (4, 16)

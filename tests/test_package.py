@@ -69,7 +69,7 @@ def test_a_recipe_of_no_number_of_views_gets_as_many_as_the_time_allows(here, mo
     assert (options["recipe"].hidden_images, options["recipe"].time_limit, options["engine"]) == (700, 300, "auto")
     with zipfile.ZipFile("dist/submission.zip") as archive:
         _, meta = weights.load(archive.extract("weights.npz", here / "out"))
-    assert (meta["views"], meta["seconds"]) == (4, 210)
+    assert (meta["views"], meta["seconds"], meta["images"]) == (4, 210, 700)
     options = calls[0][2]
     assert options["recipe"]["views"] == 4
     assert (options["hidden"], options["time_limit"]) == (700, 300)

@@ -83,6 +83,26 @@ def test_there_is_always_one_view_and_calls_share_the_time():
     assert answered(deadline, 20, 10, 9.9) == [1, 1]
 
 
+@pytest.mark.parametrize("size", [1, 7])
+def test_a_server_that_calls_with_few_images_has_all_answers_in_time_too(size):
+    spent = {}
+    for expected in (0, 100):
+        deadline, spent[expected] = Deadline(30, 8, expected=expected), 0.0
+        for start in range(0, 100, size):
+            now = min(size, 100 - start)
+            (count,) = answered(deadline, now, now, 0.1)
+            deadline.answered(now)
+            spent[expected] += count * now * 0.1
+    assert spent[0] > 30 >= spent[100]
+
+
+def test_of_more_images_than_were_expected_those_of_the_call_are_left():
+    more = Deadline(100, 8, expected=10)
+    more.answered(10)
+    assert answered(more, 100, 10, 0.1) == answered(Deadline(100, 8), 100, 10, 0.1)
+    assert answered(Deadline(100, 8, expected=500), 100, 10, 0.1) == [8] + [1] * 9
+
+
 def test_the_first_view_is_not_what_the_next_ones_are_expected_to_take():
     deadline = Deadline(30, 8)
     deadline.spend(20, 10)  # traces the network
