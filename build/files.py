@@ -5,7 +5,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import tempfile
 import tokenize
 import zipfile
 import zlib
@@ -18,6 +17,7 @@ from typing import IO
 import numpy as np
 
 from build.errors import UserError
+from build.scratch import scratch_file
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """Numbers of the errors of a full disk and of a used-up quota."""
@@ -46,17 +46,16 @@ def check_writable(path: Path) -> None:
     """UserError unless `path` can be written: asked before long work, not after it. Makes its folder."""
     if Path(path).is_dir():
         raise UserError(f"{path} cannot be written (it is a folder); give the name of a file.")
-    handle, scratch = _scratch(Path(path))
+    handle, beside = _beside(Path(path))
+    beside.unlink()
     os.close(handle)
-    scratch.unlink()
 
 
-def _scratch(path: Path) -> tuple[int, Path]:
-    """An open file beside `path`, whose folder is made, and its name."""
+def _beside(path: Path) -> tuple[int, Path]:
+    """An open scratch file beside `path`, whose folder is made, and its name."""
     with explained(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    return handle, Path(scratch)
+        return scratch_file(path.parent, f".{path.name}.")
 
 
 @contextmanager
@@ -68,17 +67,18 @@ def atomic(path: Path, mode: str = "wb") -> Iterator[IO]:
     path = Path(path)
     # The bytes of a file's name that are no UTF-8 come as lone surrogates, which UTF-8 cannot write: they are spelled out.
     text = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace"}
-    handle, scratch = _scratch(path)
+    handle, beside = _beside(path)
     try:
         with os.fdopen(handle, mode, **text) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        with explained(path, "written"):
-            scratch.chmod(0o644)
-            scratch.replace(path)
+            # While it is open, and so held.
+            with explained(path, "written"):
+                beside.chmod(0o644)
+                beside.replace(path)
     except BaseException as error:
-        scratch.unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         # Another OSError of the block may be about any other file; a full disk is about this one.
         if isinstance(error, OSError) and error.errno in FULL:
             raise UserError(f"{path} cannot be written ({error.strerror}); make room on its disk.") from error

@@ -28,6 +28,7 @@ from build.score import held_out
 from build.score.judge import Verdict
 from build.score.rehearsal import DEFAULT_SUITES, Rehearsal, rehearse
 from build.score.suites import CACHE, load, materialise
+from build.scratch import scratch_folder
 from build.standing import RUNNING
 from submission import ensemble, weights
 
@@ -172,8 +173,8 @@ def package(
             told = f"The training of run {member.id} has not ended, so its best epoch so far is packaged."
             console.print(told, style="yellow", markup=False)
     make_folder(dist)
-    with tempfile.TemporaryDirectory(dir=dist, prefix=".staged-") as scratch:
-        staged, candidate = Path(scratch) / "zip", Path(scratch) / "submission.zip"
+    with scratch_folder(dist, ".packaging-") as work:
+        staged, candidate = work / "zip", work / "submission.zip"
         staged.mkdir()
         if not recipe.views:
             stage(run, dataclasses.replace(recipe, views=1), staged, others)
@@ -212,7 +213,7 @@ def package(
         explain = _explainer(run)
         rehearsal.card["attention"] = _attention(explain, held, rehearsal.card, rows, run, bool(others))
         rehearsal.card["submission"]["file"] = "submission.zip" if passed or force else "rejected-submission.zip"
-        written = Path(scratch) / "scorecard"
+        written = work / "scorecard"
         written.mkdir()
         rehearsal.write(written, explain=explain)
         with locked(dist / ".lock"):  # two at once leave the zip and the scorecard of one of them

@@ -10,8 +10,6 @@ import errno
 import hashlib
 import json
 import shutil
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from build.console import bar
 from build.data.cells import Cells, class_counts
 from build.errors import UserError
 from build.files import DAMAGED, FULL, explained, make_folder, save_array
+from build.scratch import scratch_folder
 from submission import contract
 
 LAYOUT = 4
@@ -28,8 +27,6 @@ LAYOUT = 4
 PIECE_BYTES = 4 << 20
 PASSING = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.EIO)
 """Errors that say nothing about the entry: the cells may be nowhere else any more."""
-FORGOTTEN_SECONDS = 24 * 3600
-"""No reading takes a day: a scratch folder of that age has no process any more."""
 
 Piece = tuple[np.ndarray, np.ndarray]
 """Images (n, *IMAGE_SHAPE) uint8 and labels (n,) int64, n >= 0."""
@@ -74,19 +71,12 @@ def find(cache: Path, name: str, source: str) -> Cells | None:
 
 def _remove(folder: Path) -> None:
     """Remove a damaged entry, or leave that to the process that is at it: who has taken it out of its place removes it."""
-    with explained(f"{folder} is damaged and", "removed", "remove it by hand"):
-        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    remedy = "remove it by hand"
+    with explained(f"{folder} is damaged and", "removed", remedy), scratch_folder(folder.parent, ".removing-") as aside:
+        gone = aside / folder.name
         with contextlib.suppress(FileNotFoundError):
-            folder.rename(aside / folder.name)
-        shutil.rmtree(aside)
-
-
-def _remove_forgotten(cache: Path) -> None:
-    """Remove what killed processes left midway."""
-    for scratch in cache.glob(".cells-*"):
-        with contextlib.suppress(OSError):
-            if time.time() - scratch.stat().st_mtime > FORGOTTEN_SECONDS:
-                shutil.rmtree(scratch)
+            folder.rename(gone)
+            shutil.rmtree(gone)
 
 
 def of_hash(cache: Path, sha256: str, source: str) -> Cells | None:
@@ -126,30 +116,26 @@ def write(
     full. An error or an interrupt in `pieces` leaves nothing behind.
     """
     make_folder(cache, "work in a folder that can")
-    _remove_forgotten(cache)
-    with explained(cache, "written", "work in a folder that can"):
-        scratch = Path(tempfile.mkdtemp(dir=cache, prefix=f".cells-{name}."))
     try:
-        labels, digest = _write_rows(scratch / "images.npy", count, pieces, f"{verb} {source}")
-        _check_classes(labels, source)
-        save_array(scratch / "labels.npy", labels)
-        digest.update(labels.astype("<i8").tobytes())
-        about = {"source": source, "rows": count, "sha256": digest.hexdigest(), "notes": list(notes)}
-        (scratch / "about.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        scratch.chmod(0o755)
-        final = cache / f"cells-{name}"
-        try:
-            scratch.replace(final)
-        except OSError:
-            if not final.is_dir():  # another process was faster with the same rows
-                raise
+        with scratch_folder(cache, ".reading-") as scratch:
+            labels, digest = _write_rows(scratch / "images.npy", count, pieces, f"{verb} {source}")
+            _check_classes(labels, source)
+            save_array(scratch / "labels.npy", labels)
+            digest.update(labels.astype("<i8").tobytes())
+            about = {"source": source, "rows": count, "sha256": digest.hexdigest(), "notes": list(notes)}
+            (scratch / "about.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+            scratch.chmod(0o755)
+            final = cache / f"cells-{name}"
+            try:
+                scratch.replace(final)
+            except OSError:
+                if not final.is_dir():  # another process was faster with the same rows
+                    raise
     except OSError as error:
         if error.errno not in FULL:
             raise
         need = count * int(np.prod(contract.IMAGE_SHAPE)) >> 20
         raise UserError(f"The disk of {cache} is full; reading {source} needs {need + 1} MiB there.") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     cells = find(cache, name, source)
     if cells is None:
         raise UserError(f"What was read of {source} is not in {cache} any more, another process removed it; try again.")

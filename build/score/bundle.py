@@ -6,7 +6,6 @@ Both carry the same ingestion and scoring programs (build/score/programs), so th
 import contextlib
 import datetime
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from build.score.environment import ServerEnvironment
 from build.score.metrics import METRICS, Metric
 from build.score.unpacker.leaderboards import LONGEST
 from build.score.unpacker.phases import DEFAULT_TIME_LIMIT
+from build.scratch import scratch_folder
 from submission.contract import CLASSES
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -183,8 +183,7 @@ def write_competition(
     check_target(target)
     make_folder(target.parent)
     # Beside the target and under a name of its own: another process may write one too, and an earlier bundle stays until this is whole.
-    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    try:
+    with scratch_folder(target.parent, ".bundling-") as folder:
         suites = list(dict.fromkeys(condition.suite for condition in (*development, *final)))
         for name in ("ingestion_program", "scoring_program"):
             write_program(name, folder / name)
@@ -236,6 +235,4 @@ def write_competition(
             with explained(target, "written"):
                 shutil.rmtree(target, ignore_errors=True)
                 folder.replace(target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return target

@@ -10,7 +10,6 @@ import dataclasses
 import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +29,7 @@ from build.score.sandbox import Limits
 from build.score.suites import Condition
 from build.score.unpack import unpack
 from build.score.worker import Settings, run
+from build.scratch import scratch_folder
 from submission.contract import CLASSES
 
 HIDDEN_IMAGES = Recipe.hidden_images
@@ -139,8 +139,7 @@ def judge(
     chosen = engine if bundle is not None else sandbox.engine(engine, image=image or environment.image)
     make_folder(scratch, "work in a folder that can")
     # Absolute, because a container's start has a working directory of its own; before Python 3.12 mkdtemp keeps a relative folder.
-    work = Path(tempfile.mkdtemp(dir=scratch.resolve()))
-    try:
+    with scratch_folder(scratch.resolve(), "judging-") as work:
         findings = lint(zip_path, environment)
         if bundle is None:
             bundle = scoring_bundle(
@@ -186,8 +185,6 @@ def judge(
         if keep is not None:
             _keep(outcome, keep)
         return verdict
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _probe(verdict, settings: Settings, zip_path: Path, conditions, classes, work: Path, adapts: bool) -> None:

@@ -12,7 +12,6 @@ import importlib.util
 import json
 import subprocess
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from build.score import user_suite
 from build.score.corruptions import basic, geometry, imagenet_c, laboratory, microscopy, stacked
 from build.score.corruptions.definition import SEVERITIES, Corruption, Suite
 from build.score.suite_checksums import content, definition
+from build.scratch import scratch_folder
 
 HELD_OUT = Suite("held-out", (), "The images as they are.")
 SUITES: dict[str, Suite] = {
@@ -155,10 +155,10 @@ def run_process(corruption: Corruption, images, rows, folder: Path, targets: dic
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()  # the process works in another directory
     shape = (len(rows), *images.shape[1:])
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        source = Path(scratch) / "images.npy"
+    with scratch_folder(folder, ".making-") as scratch:
+        source = scratch / "images.npy"
         write_images(source, (images[row] for row in rows), shape)
-        made = {severity: Path(scratch) / f"{severity}.npy" for severity in targets}
+        made = {severity: scratch / f"{severity}.npy" for severity in targets}
         jobs = [[str(source), str(path), corruption.levels[severity - 1], seed] for severity, path in made.items()]
         command = [sys.executable, "-m", corruption.process, json.dumps(jobs)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

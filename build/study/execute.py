@@ -13,7 +13,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from build.runs import Run
 from build.score import held_out
 from build.score.leaderboard.store import Store
 from build.score.rehearsal import rehearse
+from build.scratch import scratch_folder
 from build.standing import ENDED, FAILED, PRUNED
 
 Watch = Callable[[Run, list[dict]], bool]
@@ -203,8 +203,8 @@ def measure(run: Run, task: Task, *, cache: Path = Path("data"), cells: Cells | 
     recipe = dataclasses.replace(run.recipe, views=run.recipe.views or 1)
     held = held_out.of_run(run, cache, cells)
     root = run.folder.parent
-    with tempfile.TemporaryDirectory(dir=root, prefix=".staged-") as scratch:
-        staged, candidate = Path(scratch) / "zip", Path(scratch) / "submission.zip"
+    with scratch_folder(root, ".judging-") as work:
+        staged, candidate = work / "zip", work / "submission.zip"
         staged.mkdir()
         package.stage(run, recipe, staged, compressed=bool(recipe.size_limit_mb))
         write_zip(staged, candidate)

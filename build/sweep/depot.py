@@ -26,6 +26,7 @@ from typing import NamedTuple
 from build.data import cache as store
 from build.data.cells import Cells
 from build.data.prepare import curation_path
+from build.scratch import scratch_folder
 from build.study.execute import Task, find
 
 PIECE = 8 << 20
@@ -120,12 +121,12 @@ class Depot:
         target = self.bases["root"] / name
         assert target.resolve().is_relative_to(self.bases["root"].resolve()), name
         target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = target.with_name(f".{target.name}.{sender}")
-        with scratch.open("r+b" if offset else "wb") as file:
+        beside = target.with_name(f".{target.name}.{sender}")
+        with beside.open("r+b" if offset else "wb") as file:
             file.seek(offset)
             file.write(data)
         if last:
-            scratch.replace(target)
+            beside.replace(target)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -165,9 +166,9 @@ class Place:
     def _fetch_once(self, name: str) -> None:
         if (self.cache / name).exists():
             return
-        with tempfile.TemporaryDirectory(dir=self.cache, prefix=".fetch-") as scratch:
-            self._fetch("cache", name, Path(scratch))
-            (Path(scratch) / name).replace(self.cache / name)
+        with scratch_folder(self.cache, ".fetching-") as folder:
+            self._fetch("cache", name, folder)
+            (folder / name).replace(self.cache / name)
 
     def fetch_run(self, task: Task, sha256: str) -> None:
         """Bring the run that the task goes on with."""
