@@ -6,6 +6,7 @@ session:
 `nox -s train package -- --data training_set.npz` gives --data to the training and nothing to the packaging.
 """
 
+import fcntl
 import hashlib
 import platform
 import shutil
@@ -21,6 +22,8 @@ nox.options.stop_on_first_error = True  # `nox -s train package` packages nothin
 ROOT = Path(__file__).parent
 ENVIRONMENT = ROOT / ".nox" / "podium"
 PYTHON = ENVIRONMENT / "bin" / "python"
+ACTIVATE = ENVIRONMENT / "bin" / "activate"
+"""What virtualenv writes last: an environment without it was stopped midway and has no pip."""
 WSL_TOOL = Path("/usr/lib/wsl/lib/nvidia-smi")  # not on the path of services there
 CUDA = (shutil.which("nvidia-smi") is not None or WSL_TOOL.is_file()) and platform.machine() == "x86_64"
 """Whether NVIDIA's driver is here, and its libraries for TensorFlow exist for this machine."""
@@ -29,8 +32,21 @@ TRAINED: list[str] = []
 
 
 def prepare(session: nox.Session, *groups: str) -> None:
-    """Make the shared environment, install the dependency groups that changed since last time."""
-    if not PYTHON.exists():
+    """Make the shared environment, install the dependency groups that changed since last time; one call of nox at a time."""
+    ENVIRONMENT.parent.mkdir(exist_ok=True)
+    with ENVIRONMENT.with_name("podium.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            session.log(f"Another call of nox is preparing {ENVIRONMENT}; waiting for it.")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:
+            pass  # a file system without locks
+        _prepare(session, *groups)
+
+
+def _prepare(session: nox.Session, *groups: str) -> None:
+    if not (PYTHON.exists() and ACTIVATE.exists()):
         # virtualenv comes with nox, so this works on a Python without venv or pip (Debian's).
         session.run(sys.executable, "-m", "virtualenv", "--quiet", str(ENVIRONMENT), external=True)
     pyproject = nox.project.load_toml(ROOT / "pyproject.toml")

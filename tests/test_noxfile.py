@@ -1,8 +1,12 @@
 """The noxfile: every session explains itself in one sentence and reaches the command of its name."""
 
 import ast
+import importlib.util
 import re
+import sys
+import threading
 import tomllib
+import types
 from pathlib import Path
 
 import pytest
@@ -77,3 +81,65 @@ def test_a_session_calls_the_command_of_its_name(name):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "podium"
     ]
     assert call.args[1].value == name
+
+
+@pytest.fixture
+def noxfile(monkeypatch, tmp_path):
+    """The module, beside a stand-in for nox, with an environment in tmp_path."""
+    names = ("needs_version", "options", "project", "Session")
+    nox = types.SimpleNamespace(session=lambda **_: lambda function: function, **dict.fromkeys(names))
+    nox.options = types.SimpleNamespace()
+    nox.project = types.SimpleNamespace(load_toml=lambda _: {}, dependency_groups=lambda _, group: (group,))
+    monkeypatch.setitem(sys.modules, "nox", nox)
+    specification = importlib.util.spec_from_file_location("podium_noxfile", ROOT / "noxfile.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    monkeypatch.setattr(module, "ENVIRONMENT", tmp_path / "podium")
+    monkeypatch.setattr(module, "PYTHON", tmp_path / "podium" / "bin" / "python")
+    monkeypatch.setattr(module, "ACTIVATE", tmp_path / "podium" / "bin" / "activate")
+    return module
+
+
+class Session:
+    """Notes the commands, makes what virtualenv makes, and waits for `rest` within each."""
+
+    def __init__(self, module, rest: threading.Event | None = None):
+        self.module, self.rest, self.commands, self.said = module, rest, [], threading.Event()
+
+    def run(self, *command: str, **_: object) -> None:
+        self.commands.append(command[2])
+        if "virtualenv" in command:
+            self.module.PYTHON.parent.mkdir(parents=True, exist_ok=True)
+            self.module.PYTHON.touch()
+            assert self.rest is None or self.rest.wait(60)
+            self.module.ACTIVATE.touch()
+
+    def log(self, _: str) -> None:
+        self.said.set()
+
+
+def test_two_first_calls_prepare_the_environment_one_after_the_other(noxfile, monkeypatch):
+    monkeypatch.setattr(noxfile.shutil, "which", lambda _: None)
+    rest = threading.Event()
+    first, second = Session(noxfile, rest), Session(noxfile)
+    threads = [threading.Thread(target=noxfile.prepare, args=(one, "run")) for one in (first, second)]
+    threads[0].start()
+    while not noxfile.PYTHON.exists():
+        threads[0].join(0.01)
+    threads[1].start()
+    assert second.said.wait(60)
+    assert second.commands == []
+    rest.set()
+    for thread in threads:
+        thread.join(60)
+    assert first.commands == ["virtualenv", "pip"]
+    assert second.commands == []
+
+
+def test_an_environment_that_was_stopped_midway_is_made_again(noxfile):
+    noxfile.PYTHON.parent.mkdir(parents=True)
+    noxfile.PYTHON.touch()
+    session = Session(noxfile)
+    noxfile.prepare(session)
+    noxfile.prepare(session)
+    assert session.commands == ["virtualenv"]
