@@ -1,10 +1,12 @@
 """The command line: help everywhere, one sentence and exit code 2 for a user's mistake, the exit codes of the judge."""
 
+import contextlib
 import dataclasses
 import errno
 import io
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -314,6 +316,50 @@ def test_a_scheduler_s_sigterm_ends_a_command_as_ctrl_c_does(monkeypatch):
     assert cli.main([]) == 130
     assert undone
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+IN_A_TERMINAL = """
+import os, sys, time
+from pathlib import Path
+from build import cli
+from build.console import console
+from build.scratch import scratch_folder
+
+def work(**_):
+    with scratch_folder(Path("."), ".making-"):
+        print("begun", flush=True)
+        time.sleep(60)
+
+cli.app.main = work
+code = cli.main([])
+Path("ended").write_text(str(code))
+"""
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_closed_terminal_ends_a_command_as_ctrl_c_does_unless_nohup_was_asked(tmp_path, ignored):
+    process, terminal = pty.fork()
+    if process == 0:
+        if ignored:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        os.execve(sys.executable, [sys.executable, "-c", IN_A_TERMINAL], os.environ | {"PYTHONPATH": str(ROOT)})
+    try:
+        said = b""
+        while b"begun\r\n" not in said:
+            said += os.read(terminal, 1000)
+        os.close(terminal)
+        if ignored:
+            time.sleep(0.5)
+            assert os.waitpid(process, os.WNOHANG) == (0, 0)
+            assert list(tmp_path.glob(".making-*"))
+        else:
+            assert os.waitpid(process, 0)[1] == 0
+            assert [path.name for path in tmp_path.iterdir()] == ["ended"]
+            assert Path("ended").read_text() == "130"
+    finally:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
 
 
 def test_ctrl_c_is_exit_code_130(monkeypatch, capsys):

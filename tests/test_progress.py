@@ -87,6 +87,20 @@ def test_the_first_signal_is_a_wish_and_the_second_stops_at_once(number):
     assert signal.getsignal(number) is before
 
 
+def test_a_closed_terminal_is_a_wish_however_often_it_is_told(monkeypatch):
+    monkeypatch.setattr("build.signals.os.dup2", lambda *_: None)
+    before = signal.getsignal(signal.SIGHUP)
+    with StopSignal() as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.wished
+    assert signal.getsignal(signal.SIGHUP) is before
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("build.signals.signal.getsignal", lambda _: signal.SIG_IGN)  # by nohup
+        with StopSignal():
+            assert signal.signal(signal.SIGHUP, before) is before
+
+
 def test_outside_the_main_thread_signals_are_left_alone():
     before, seen = signal.getsignal(signal.SIGINT), []
 

@@ -19,6 +19,7 @@ from build.console import console
 from build.errors import UserError
 from build.files import FULL
 from build.machine import check_backend
+from build.signals import ending, interrupt
 
 WITH_FRAMEWORK = (train, pretrain, soup, compress, package, cam, reproduce, sweep)
 """Commands that import keras in this process, whatever their options; `inspect` asks by itself."""
@@ -51,15 +52,14 @@ for command in (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; a user's error is one sentence on standard error and exit code 2, Ctrl-C and SIGTERM are 130."""
-    # A scheduler's SIGTERM ends a command as Ctrl-C does: what was half made is removed. Signals belong to the main thread.
-    in_main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if in_main else None
+    """Run the command line; a user's error is one sentence on standard error and exit code 2, Ctrl-C, SIGTERM and SIGHUP are 130."""
+    in_main = threading.current_thread() is threading.main_thread()  # signals belong to it
+    before = {number: signal.signal(number, interrupt) for number in ending()} if in_main else {}
     try:
         return _run(arguments)
     finally:
-        if in_main:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run(arguments: list[str] | None) -> int:

@@ -10,6 +10,7 @@ import keras
 from rich.progress import BarColumn, Progress, TextColumn
 
 from build.console import clock, console
+from build.signals import ending, leave_terminal
 
 
 def summary(row: dict, total: int, best: bool, remaining: float) -> str:
@@ -95,12 +96,10 @@ def bar() -> Progress:
 
 
 class StopSignal:
-    """Turns the first Ctrl-C (or SIGTERM) into a wish that the epoch's next step fulfils; the second one stops at once.
+    """Turns the first Ctrl-C (or SIGTERM, or SIGHUP) into a wish that the epoch's next step fulfils; the second one stops at once.
 
     Outside the main thread, where Python takes no signals, it does nothing.
     """
-
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self, what: str = "step"):
         """what: after which it stops, for the message."""
@@ -109,7 +108,7 @@ class StopSignal:
 
     def __enter__(self) -> "StopSignal":
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._wish) for number in self.SIGNALS}
+            self._before = {number: signal.signal(number, self._wish) for number in (signal.SIGINT, *ending())}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -117,6 +116,8 @@ class StopSignal:
             signal.signal(number, handler)
 
     def _wish(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a signal handler
+        if number == signal.SIGHUP:
+            leave_terminal()
         if self.wished:
             raise KeyboardInterrupt
         self.wished = True
