@@ -21,6 +21,8 @@ from build.scratch import scratch_file
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """Numbers of the errors of a full disk and of a used-up quota."""
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+"""Of file systems without locks: Lustre as many clusters mount it, some network drives."""
 
 
 @contextmanager
@@ -158,7 +160,10 @@ def write_zip(folder: Path, target: Path) -> None:
 
 @contextmanager
 def locked(path: Path, told: str | None = None) -> Iterator[None]:
-    """Hold the lock file `path` for this process; where another holds it, UserError with the sentence `told`, or wait if there is none."""
+    """Hold the lock file `path` for this process; where another holds it, UserError with the sentence `told`, or wait if there is none.
+
+    On a file system without locks nothing is held.
+    """
     with explained(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.open("w")
@@ -167,4 +172,7 @@ def locked(path: Path, told: str | None = None) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if told else 0))
         except BlockingIOError as error:
             raise UserError(told) from error
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
         yield  # closing the file releases the lock, also when this process dies

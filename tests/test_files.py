@@ -1,5 +1,6 @@
 """Files that are whole or absent, and what is said where they cannot be written."""
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -106,6 +107,18 @@ def test_an_error_of_the_system_becomes_a_sentence_and_others_pass():
     assert sentence(caught) == "cells cannot be read (Permission denied); check its name and permissions."
     with pytest.raises(KeyError), explained("cells", "read"):
         raise KeyError
+
+
+@pytest.mark.parametrize(("number", "locks"), [(errno.ENOSYS, False), (errno.ENOLCK, False), (errno.EIO, True)])
+def test_a_file_system_without_locks_stops_nothing(tmp_path, monkeypatch, number, locks):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("build.files.fcntl.flock", refuse)
+    told = pytest.raises(OSError, match="Input/output") if locks else contextlib.nullcontext()
+    with told, locked(tmp_path / "lock", "held by another"):
+        (tmp_path / "done").touch()
+    assert (tmp_path / "done").exists() is not locks
 
 
 @pytest.mark.parametrize("place", ["file/lock", "folder"])
