@@ -76,7 +76,7 @@ def test_it_trains_every_member_and_stands_for_them_where_one_packages(cells, tm
         members.open_network("latest", tmp_path)
 
 
-def test_after_ctrl_c_the_same_members_come_out_to_the_bit(cells, tmp_path, monkeypatch):
+def test_after_ctrl_c_the_same_members_come_out_to_the_bit(cells, tmp_path, monkeypatch, capsys):
     recipe = dataclasses.replace(TOY, ensemble=("toy", "wide"), epochs=2)
     straight = train(recipe, cells, seed=0, root=tmp_path / "straight")
     with monkeypatch.context() as patch:
@@ -86,6 +86,7 @@ def test_after_ctrl_c_the_same_members_come_out_to_the_bit(cells, tmp_path, monk
     run = caught.value.run
     assert run == Run.open("latest", tmp_path / "stopped")
     assert run.facts["status"] == "interrupted"
+    assert "--resume" not in capsys.readouterr().err  # of the member: who followed that would package it alone
     begun = members.open_members([run.id], run.folder.parent)
     assert [len(one.history) for one in begun] == [2, 1]
     monkeypatch.setitem(recipes.RECIPES, "wide", dataclasses.replace(RECIPE, name="wide", filters=16))  # since then

@@ -207,10 +207,8 @@ def finish(run: Run, state: State, status: str, *, minutes: float) -> None:
     curves.draw(state.history, run.curves_path, title, best=best["epoch"] if best else 0)
     if status == INTERRUPTED:
         kept = f"the weights of epoch {best['epoch']}, the best so far, are kept" if best else "no epoch was whole"
-        console.print(
-            f"Interrupted after {state.done} of {state.total} epochs: {kept}. "
-            f"Go on with: nox -s train -- --resume {run.id}"
-        )
+        # How to go on says who knows what this run is part of: an ensemble, a sweep, several hosts.
+        console.print(f"Interrupted after {state.done} of {state.total} epochs: {kept}.")
     elif status != FAILED:
         console.print(
             f"Run {run.id} {status} after {state.done} epochs and {minutes:.1f} minutes: best epoch {best['epoch']}, "
