@@ -126,6 +126,17 @@ def interrupted(cells, tmp_path_factory):
     return caught.value.run
 
 
+def test_a_second_ctrl_c_stops_at_once_and_says_how_to_go_on_too(cells, tmp_path, monkeypatch):
+    def steps(*_, **__):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(fit.Training, "_steps", steps)
+    with pytest.raises(RunInterrupted, match="--resume") as caught:
+        train(RECIPE, cells, seed=0, root=tmp_path)
+    assert caught.value.run.facts["status"] == "interrupted"
+
+
 def test_ctrl_c_keeps_the_best_weights_and_draws_the_curves(interrupted):
     facts = interrupted.facts
     assert facts["status"] == "interrupted"

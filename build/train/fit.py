@@ -178,6 +178,11 @@ class Training:
                 self._try_kinds()
             while not self._stop_wished() and not self._is_over() and not self.pruned:
                 self._epoch(self.state.done)
+        except KeyboardInterrupt:  # the second Ctrl-C, which waits for nothing
+            if self.hosts.count > 1:
+                raise  # the other hosts are not told, and this one does not wait for them
+            self.run.update(status=standing.INTERRUPTED)
+            raise RunInterrupted(self.run) from None
         except Exception as error:  # passed on: a run that broke off must not go on as "running"
             self._finish(standing.INTERRUPTED if is_loss(error) else standing.FAILED)
             raise
