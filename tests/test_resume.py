@@ -1,6 +1,7 @@
 """Stopping and going on: bit-exact after a kill, refused with anything else, Ctrl-C keeps what there is."""
 
 import dataclasses
+import json
 import os
 import shutil
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -155,8 +157,10 @@ def test_a_run_is_not_resumed_with_anything_else(interrupted, cells, what):
         swapped = {"train": cells.split.test, "test": cells.split.train}
         other = dataclasses.replace(cells, split=dataclasses.replace(cells.split, **swapped))
     before = interrupted.facts
-    with pytest.raises(UserError, match=rf"{interrupted.id} was trained with another {what}"):
+    with pytest.raises(UserError, match=rf"{interrupted.id} was trained with another {what}") as caught:
         train(recipe, other, seed=1 if what == "seed" else 0, resume=interrupted)
+    # No option draws the split: the code does.
+    assert ("check out the commit" if what == "split" else "resume it with its own") in str(caught.value)
     assert interrupted.facts == before
 
 
@@ -169,6 +173,22 @@ def test_a_run_without_a_whole_epoch_begins_again_from_the_same_weights_alone(
     run.checkpoint_path.unlink()
     with pytest.raises(UserError, match=f"are others than when run {run.id} began"):
         record.decision_of(run, RECIPE, cells, 0)
+
+
+def test_the_notes_of_another_version_are_one_sentence(interrupted, cells, tmp_path):
+    run = Run(Path(shutil.copytree(interrupted.folder, tmp_path / interrupted.id)))
+    run.update(decided=run.facts["decided"] | {"of_tomorrow": True})
+    with pytest.raises(UserError, match="check out the commit"):
+        record.decision_of(run, RECIPE, cells, 0)
+    with np.load(run.checkpoint_path) as held:
+        arrays = dict(held)
+    facts = json.loads(arrays["facts"].tobytes())
+    timetable = SimpleNamespace(recall=lambda costs: costs["rates"])
+    assert record.recall(run, timetable)[0].done == 1
+    for other in (facts | {"of_tomorrow": True}, facts | {"costs": {}}):
+        np.savez(run.checkpoint_path, **arrays | {"facts": np.frombuffer(json.dumps(other).encode(), np.uint8)})
+        with pytest.raises(UserError, match="check out the commit"):
+            record.recall(run, timetable)
 
 
 def test_the_number_of_epochs_is_fixed_once_a_run_has_begun(interrupted, cells):

@@ -115,7 +115,10 @@ def decision_of(
                 f"The teacher {teacher.name} has other weights than when run {run.id} began (SHA-256 {teacher.sha256[:12]} "
                 f"instead of {known['sha256'][:12]}); put the old file back, or train a new run."
             )
-    decision = hardware.Decision(**facts["decided"])
+    try:
+        decision = hardware.Decision(**facts["decided"])
+    except TypeError as error:
+        raise _of_another_version(run, "notes") from error
     if not run.checkpoint_path.exists():  # it begins from them again
         found = pretrained.hash_of(decision.weights, recipe.network, facts["spec"].get("size"))
         if found != facts["weights_sha256"]:
@@ -140,13 +143,21 @@ def check_same(run: Run, recipe: Recipe, prepared, seed: int) -> None:
         ("recipe", run.recipe, recipe),
         ("seed", facts["seed"], seed),
         ("data", facts["data"]["sha256"], prepared.cells.sha256),
-        ("split", _sides(split_of(run)), _sides(prepared.split)),
         ("keras backend", facts["backend"], keras.backend.backend()),
     ):
         if theirs != ours:
             raise UserError(
                 f"Run {run.id} was trained with another {what}; resume it with its own, or train a new run."
             )
+    if _sides(split_of(run)) != _sides(prepared.split):  # of the same cells, recipe and seed
+        raise _of_another_version(run, "split")
+
+
+def _of_another_version(run: Run, what: str) -> UserError:
+    return UserError(
+        f"Run {run.id} was trained with another {what} than this version of the code, or of its packages, makes; check out the commit "
+        f"named in {run.facts_path}, or train a new run."
+    )
 
 
 def _sides(split: Split) -> tuple[bytes, ...]:
@@ -189,9 +200,12 @@ def save(run: Run, state: State, timetable: Timetable, variables: tuple, *, phas
 def recall(run: Run, timetable: Timetable) -> tuple[State, str]:
     """The state of the last `save`, and the phase whose optimizer is in the checkpoint; the timetable gets its costs back."""
     facts = checkpoint.load_facts(run.checkpoint_path)
-    timetable.recall(facts.pop("costs"))
-    phase = facts.pop("phase")
-    return State(**facts), phase
+    try:
+        timetable.recall(facts.pop("costs"))
+        phase = facts.pop("phase")
+        return State(**facts), phase
+    except (TypeError, KeyError, ValueError) as error:
+        raise _of_another_version(run, "notes") from error
 
 
 def finish(run: Run, state: State, status: str, *, minutes: float) -> None:
