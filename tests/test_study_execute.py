@@ -310,6 +310,23 @@ def test_a_finished_run_is_preferred_to_a_later_one_that_is_not(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("left", ["another split", "no split"])
+def test_a_run_that_cannot_be_gone_on_with_is_passed_over_unless_it_is_finished(place, finished, left):
+    prepared = prepare(TASK.data, RECIPE, seed=0, cache=place / "data")
+    found = functools.partial(execute.find, TASK, prepared.cells.sha256, finished / "runs", prepared.split)
+    (run,) = Run.each(finished / "runs")
+    run.update(status="interrupted")
+    assert found() == run
+    if left == "no split":
+        run.split_path.unlink()
+    else:
+        swapped = dataclasses.replace(prepared.split, train=prepared.split.test, test=prepared.split.train)
+        swapped.save(run.split_path)
+    assert found() is None
+    run.update(status="finished")
+    assert found() == run
+
+
 def test_a_row_end_to_end_with_the_real_judge(place, finished):
     result = made(dataclasses.replace(TASK, suites=("held-out", "stacked")), place, finished)
     assert result.failure == ""

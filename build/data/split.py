@@ -53,6 +53,10 @@ class Split:
         csv.writer(text, lineterminator="\n").writerows([("row", "side", "reason", "detail"), *sorted(rows)])
         files.write_text(path.with_suffix(".csv"), text.getvalue())
 
+    def divides_as(self, other: "Split") -> bool:
+        """Whether another split of the same cells puts the same rows on each side."""
+        return all(np.array_equal(getattr(self, side), getattr(other, side)) for side in SIDES)
+
     def tests_seen_by(self, other: "Split") -> int:
         """How many of these test cells another split of the same cells trains on or validates with."""
         assert self.sha256 == other.sha256

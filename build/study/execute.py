@@ -24,9 +24,11 @@ from build.compress.command import compressed_path
 from build.console import console, muffled
 from build.data.cells import Cells
 from build.data.prepare import prepare
+from build.data.split import Split
 from build.errors import UserError
 from build.files import sha256, write_text, write_zip
 from build.recipe import Recipe
+from build.run_cells import split_of
 from build.runs import Run
 from build.score import held_out
 from build.score.leaderboard.store import Store
@@ -96,7 +98,7 @@ def perform(
     run, reused, prepared = None, False, None
     try:
         prepared = prepare(task.data, task.recipe, seed=task.seed, cache=cache, cells=cells)
-        run = find(task, prepared.cells.sha256, root)
+        run = find(task, prepared.cells.sha256, root, prepared.split)
         reused = run is not None and ended(run)
         if not reused and not task.train:
             return Result(task, run.id if run else "", facts_of(run), failure="Not trained yet.")
@@ -119,7 +121,7 @@ def perform(
         console.print(traceback.format_exc(), markup=False)
         failure = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     if run is None and prepared is not None:
-        run = find(task, prepared.cells.sha256, root)  # a training that broke off has left one
+        run = find(task, prepared.cells.sha256, root, prepared.split)  # a training that broke off has left one
     return Result(task, run.id if run else "", facts_of(run), failure=failure, reused=reused)
 
 
@@ -149,14 +151,20 @@ def _told(heard: Callable[[int, str, list[dict]], bool], position: int, run: Run
     return heard(position, run.id, history)
 
 
-def find(task: Task, data_sha256: str, root: Path) -> Run | None:
-    """The run folder of a task: one that is finished, else the latest that can be gone on with, else the latest."""
+def find(task: Task, data_sha256: str, root: Path, split: Split | None = None) -> Run | None:
+    """The run folder of a task: one that is finished, else the latest that can be gone on with, else the latest.
+
+    split: the one that this version of the code makes. What an earlier one split otherwise, or a full disk left without its split, is
+    passed over unless it is finished: it cannot be gone on with, and its row would fail by it for good.
+    """
     found = []
     for run in Run.each(root):
         with contextlib.suppress(UserError, OSError, ValueError, KeyError):
             facts = run.facts
             same = (facts["seed"], facts["data"]["sha256"]) == (task.seed, data_sha256)
-            if same and run.recipe == task.recipe:
+            if not same or run.recipe != task.recipe:
+                continue
+            if ended(run) or split is None or split_of(run).divides_as(split):
                 found.append((ended(run), run.checkpoint_path.exists(), run.id, run))
     return max(found)[-1] if found else None
 
@@ -181,7 +189,7 @@ def _train(task: Task, prepared, run: Run | None, root: Path, watch: Watch | Non
     try:
         return fit(task.recipe, prepared, seed=task.seed, resume=run, root=root, watch=watch)
     except UserError as error:
-        broken = find(task, prepared.cells.sha256, root)
+        broken = find(task, prepared.cells.sha256, root, prepared.split)
         # A full disk, or a GPU that another program filled, is none of the training's faults.
         ours = not isinstance(error.__cause__, OSError) and not hardware.is_trouble(error.__cause__)
         if ours and broken is not None and broken.facts.get("status") == FAILED:

@@ -149,7 +149,7 @@ def check_same(run: Run, recipe: Recipe, prepared, seed: int) -> None:
             raise UserError(
                 f"Run {run.id} was trained with another {what}; resume it with its own, or train a new run."
             )
-    if _sides(split_of(run)) != _sides(prepared.split):  # of the same cells, recipe and seed
+    if not split_of(run).divides_as(prepared.split):  # of the same cells, recipe and seed
         raise _of_another_version(run, "split")
 
 
@@ -158,10 +158,6 @@ def _of_another_version(run: Run, what: str) -> UserError:
         f"Run {run.id} was trained with another {what} than this version of the code, or of its packages, makes; check out the commit "
         f"named in {run.facts_path}, or train a new run."
     )
-
-
-def _sides(split: Split) -> tuple[bytes, ...]:
-    return tuple(getattr(split, side).tobytes() for side in SIDES)
 
 
 def row(
