@@ -96,7 +96,7 @@ def measure(
         else len(condition.labels)
         for condition in conditions
     }
-    with bar("class activation maps", sum(counts.values())) as progress:
+    with bar("class activation maps", sum(counts.values())) as advance:
         for condition in conditions:
             places = np.linspace(0, len(condition.labels) - 1, counts[condition.key]).round().astype(np.int64)
             images = np.load(condition.images_path, mmap_mode="r")
@@ -105,7 +105,7 @@ def measure(
                 heat, names = look(images[places[start : start + BLOCK]])
                 called.append(names)
                 share.append(outside_share(heat))
-                progress.advance(progress.task_ids[0], len(names))
+                advance(len(names))
             looked = Looked(condition, places, np.concatenate(called), np.concatenate(share))
             sets.setdefault(condition.suite, []).append(looked)
     return {

@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -53,8 +53,8 @@ def muffled() -> Iterator[None]:
 
 
 @contextmanager
-def bar(description: str, total: int | None, unit: str = "images") -> Iterator[Progress]:
-    """Progress bar with rate-based ETA. Yields (progress); call `progress.advance(progress.task_ids[0], n)`."""
+def bar(description: str, total: int | None, unit: str = "images") -> Iterator[Callable[..., None]]:
+    """Progress bar with rate-based ETA. Yields `advance`: advance(n) tells that n further units are done, advance() that one is."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
@@ -66,5 +66,5 @@ def bar(description: str, total: int | None, unit: str = "images") -> Iterator[P
     )
     # Where there is no terminal a transient bar would leave an empty line and nothing else.
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        progress.add_task(description, total=total)
-        yield progress
+        task = progress.add_task(description, total=total)
+        yield lambda count=1: progress.advance(task, count)

@@ -173,13 +173,13 @@ def ask_all(zips: dict[str, Path], pythons: dict[str, Path], scratch: Path) -> A
     images = np.random.default_rng(0).integers(0, PIXEL_MAX + 1, (IMAGES, 6, 6, 3), np.uint8)
     np.save(scratch / "images.npy", images.repeat(16, axis=1).repeat(16, axis=2))
     answers: Answers = {name: {} for name in zips}
-    with bar("formats", len(zips) * len(pythons), "processes") as progress:
+    with bar("formats", len(zips) * len(pythons), "processes") as advance:
         for versions, python in pythons.items():
             for name, path in zips.items():
                 rounds = ROUNDS if versions == NEWEST else 0
                 asked = {"squares": scratch / "images.npy"}
                 answers[name][versions] = ask(path, python, asked, scratch, rounds=rounds)
-                progress.advance(progress.task_ids[0], 1)
+                advance()
     return answers
 
 

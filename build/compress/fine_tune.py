@@ -61,7 +61,7 @@ def fine_tune(
     targets = kernels(student)
     scale = {name: values.scales(arrays[name], steps[name]) for name in targets}
     free = {name: arrays[name].astype(np.float32) for name in targets}
-    with bar(title, len(batches), "steps") as progress:
+    with bar(title, len(batches), "steps") as advance:
         for number in range(len(batches)):
             x = batches[number][0]
             before = {name: values.indices(free[name], scale[name]) * scale[name] for name in targets}
@@ -74,7 +74,7 @@ def fine_tune(
                 )
             for name, after in zip(targets, snapshot(list(targets.values())), strict=True):
                 free[name] += after - before[name]
-            progress.advance(progress.task_ids[0], 1)
+            advance()
     named = variables(student)
     others = {name: weight for name, weight in named.items() if name not in targets}
     vectors = dict(zip(others, snapshot(list(others.values())), strict=True))

@@ -39,11 +39,11 @@ def answers(path: Path, conditions: list[Condition], title: str = "judging") -> 
 
     predictor = Predictor(path, views=1)
     right = defaultdict(list)
-    with bar(title, sum(len(condition.labels) for condition in conditions)) as progress:
+    with bar(title, sum(len(condition.labels) for condition in conditions)) as advance:
         for condition in conditions:
             labels = predictor.labels(np.load(condition.images_path, mmap_mode="r"))
             right[condition.suite].append(labels == condition.labels)
-            progress.advance(progress.task_ids[0], len(labels))
+            advance(len(labels))
     return {suite: np.concatenate(parts) for suite, parts in right.items()}
 
 

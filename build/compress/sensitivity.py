@@ -28,13 +28,13 @@ def sensitivities(arrays: dict[str, np.ndarray], spec: dict, images: np.ndarray)
     reference = log_softmax(network.predict_on_batch(images))
     targets = kernels(network)
     harm = {}
-    with bar("sensitivity", len(targets), "kernels") as progress:
+    with bar("sensitivity", len(targets), "kernels") as advance:
         for name, target in targets.items():
             target.assign(values.grid(arrays[name], PROBE_STEP).array())
             found = log_softmax(network.predict_on_batch(images))
             harm[name] = max(float((np.exp(reference) * (reference - found)).sum(1).mean()), LEAST)
             target.assign(arrays[name])
-            progress.advance(progress.task_ids[0], 1)
+            advance()
     return harm
 
 

@@ -47,14 +47,14 @@ def run(method, material) -> dict[str, np.ndarray]:
         stages = bool(method.zeros) + bool(method.values)
         with (
             log.open("w") as errors,
-            bar(f"tfmot {method.name}", stages * steps, "steps") as progress,
+            bar(f"tfmot {method.name}", stages * steps, "steps") as advance,
             subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | {"PYTHONPATH": path}
             ) as process,
         ):
             for line in process.stdout:
                 if line.startswith("step "):
-                    progress.advance(progress.task_ids[0], 1)
+                    advance()
         if process.returncode:
             last = (log.read_text(errors="replace").strip().splitlines() or ["no message"])[-1]
             raise UserError(f"{method.name} failed in tfmot's process (exit code {process.returncode}): {last}")

@@ -151,7 +151,7 @@ def _write_rows(
     labels = np.empty(count, np.int64)
     digest = hashlib.sha256(repr(shape).encode())
     done = 0
-    with path.open("wb") as file, bar(description, count) as progress:
+    with path.open("wb") as file, bar(description, count) as advance:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         for images, piece_labels in pieces:
             assert images.dtype == np.uint8
@@ -161,7 +161,7 @@ def _write_rows(
             digest.update(block)
             labels[done : done + len(images)] = piece_labels
             done += len(images)
-            progress.advance(progress.task_ids[0], len(images))
+            advance(len(images))
     assert done == count, (done, count)
     return labels, digest
 

@@ -115,8 +115,8 @@ def _stage(description: str, total: int, shown: bool) -> Iterator[Callable[[int]
     if not shown:
         yield lambda _: None
         return
-    with bar(description, total) as progress:
-        yield lambda count: progress.advance(progress.task_ids[0], count)
+    with bar(description, total) as advance:
+        yield advance
 
 
 def _identical(images: np.ndarray, advance: Callable[[int], None]) -> list[list[int]]:

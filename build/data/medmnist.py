@@ -79,11 +79,11 @@ def _fetch(name: str, url: str, md5: str, cache: Path) -> Path:
         # The address comes from the installed package, not from the user.
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, files.atomic(kept) as file:  # noqa: S310
             total = int(answer.headers.get("Content-Length") or 0) >> 10
-            with bar(f"Downloading {name}", total or None, "KiB") as progress:
+            with bar(f"Downloading {name}", total or None, "KiB") as advance:
                 while block := answer.read(1 << 20):
                     digest.update(block)
                     file.write(block)
-                    progress.advance(progress.task_ids[0], len(block) >> 10)
+                    advance(len(block) >> 10)
             if digest.hexdigest() != md5:
                 raise UserError(f"The download of {url} has MD5 {digest.hexdigest()}, expected {md5}; try again.")
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:

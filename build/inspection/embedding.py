@@ -49,7 +49,7 @@ def embed(cells: Cells, rows: np.ndarray, *, cache: Path) -> np.ndarray:
     name = hashlib.sha256(f"{cells.sha256}|{identity()}|".encode() + rows.astype("<i8").tobytes()).hexdigest()[:20]
     folder = Path(cache) / f"embedding-{name}"
     parts, network = [], None
-    with bar("Asking the network", len(rows)) as shown:
+    with bar("Asking the network", len(rows)) as advance:
         for start in range(0, len(rows), PART):
             wanted = rows[start : start + PART]
             path = folder / f"{start:07}.npy"
@@ -59,12 +59,12 @@ def embed(cells: Cells, rows: np.ndarray, *, cache: Path) -> np.ndarray:
                 pieces = []
                 for offset in range(0, len(wanted), BATCH):
                     pieces.append(network(cells.images[wanted[offset : offset + BATCH]]))
-                    shown.advance(shown.task_ids[0], len(pieces[-1]))
+                    advance(len(pieces[-1]))
                 part = np.concatenate(pieces).astype(np.float16)
                 with files.atomic(path) as file:
                     files.write_array(file, part)
             else:
-                shown.advance(shown.task_ids[0], len(wanted))
+                advance(len(wanted))
             parts.append(part)
     return np.concatenate(parts)
 

@@ -122,10 +122,8 @@ class Inspector:
                 return similarity.Cosines(**files.arrays(path))
             except (OSError, ValueError, TypeError):
                 path.unlink()  # damaged: compared again below
-        with bar(what, len(units)) as shown:
-            found = similarity.cosines(
-                units, neighbours=NEIGHBOURS, least=least, advance=lambda n: shown.advance(shown.task_ids[0], n)
-            )
+        with bar(what, len(units)) as advance:
+            found = similarity.cosines(units, neighbours=NEIGHBOURS, least=least, advance=advance)
         with files.atomic(path) as file:
             np.savez_compressed(file, **vars(found))
         return found

@@ -87,7 +87,7 @@ def _measure(images: np.ndarray) -> Measures:
     firsts: dict[bytes, int] = {}
     first = np.empty(len(images), np.int64)
     hashes, backgrounds, colours = [], [], []
-    with bar("Measuring pictures", len(images)) as shown:
+    with bar("Measuring pictures", len(images)) as advance:
         for start in range(0, len(images), CHUNK):
             fresh = []
             for row, image in enumerate(images[start : start + CHUNK], start):
@@ -101,7 +101,7 @@ def _measure(images: np.ndarray) -> Measures:
                 colours.append(held.colours)
                 hashes += [perceptual_hash(image) for image in fresh]
                 backgrounds += [background(image) for image in fresh]
-            shown.advance(shown.task_ids[0], min(CHUNK, len(images) - start))
+            advance(min(CHUNK, len(images) - start))
     isolation = foreign.distances(np.concatenate(colours), lambda _: None)
     rows = np.fromiter(firsts.values(), np.int64)
     assert len(rows) == len(hashes) == len(isolation)

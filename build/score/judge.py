@@ -10,7 +10,8 @@ import dataclasses
 import errno
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -149,7 +150,7 @@ def judge(
                 working_directory=environment.working_directory,
                 job_images=hidden or HIDDEN_IMAGES,
             )
-        with _Progress(conditions, work) as progress:
+        with _progress(conditions, work) as follow:
             outcome = run(
                 zip_path,
                 bundle,
@@ -162,7 +163,7 @@ def judge(
                 era=era,
                 phase=phase,
                 environment=environment,
-                tick=progress,
+                tick=follow,
             )
         _check_disk(outcome, work)
         verdict = Verdict(outcome, findings + outcome.findings, on_suites=bool(conditions))
@@ -261,25 +262,21 @@ def _keep(outcome: Outcome, folder: Path) -> None:
         (folder / f"{log.step}-{log.source}-{log.stream}.txt").write_text(log.text, encoding="utf-8")
 
 
-class _Progress:
+@contextmanager
+def _progress(conditions: Sequence[Condition], work: Path) -> Iterator[Callable[[], None]]:
     """A progress bar that follows the files, one a job, in which our ingestion program notes what is done."""
+    total, shown = sum(len(condition.labels) for condition in conditions), 0.0
 
-    def __init__(self, conditions: Sequence[Condition], work: Path):
-        self._total = sum(len(condition.labels) for condition in conditions)
-        self._task = work / "worker" / "task-0"
-        self._bar = bar("judging", self._total or None)
-
-    def __enter__(self) -> "_Progress":
-        self._progress = self._bar.__enter__()
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self._bar.__exit__(*exception)
-
-    def __call__(self) -> None:
+    def follow() -> None:
         """Called a few times a second while a container runs."""
+        nonlocal shown
         done = 0.0
-        for path in self._task.glob("prediction*/output/timing.json"):
+        for path in (work / "worker" / "task-0").glob("prediction*/output/timing.json"):
             images = reports.read_json(path).get("images")
             done += sum(filter(None, map(reports.number, images.values()))) if isinstance(images, dict) else 0
-        self._progress.update(self._progress.task_ids[0], completed=min(done, self._total))
+        done = min(done, total)
+        advance(done - shown)
+        shown = done
+
+    with bar("judging", total or None) as advance:
+        yield follow

@@ -232,11 +232,7 @@ def materialise(
     conditions: list[Condition] = []
     count = min(len(images), rows_per_condition or len(images))
     total = sum(len(suite.conditions) * count if suite.corruptions else len(images) for suite in suites)
-    with bar("perturbing", total) as progress:
-
-        def advance(n: int) -> None:
-            progress.advance(progress.task_ids[0], n)
-
+    with bar("perturbing", total) as advance:
         for suite in suites:
             rows_asked = rows_per_condition if suite.corruptions else None
             text = json.dumps([source, suite.name, definition(suite), seed, rows_asked])

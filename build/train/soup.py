@@ -61,21 +61,20 @@ def soup(names: Sequence[str | Path], *, greedy: bool, root: Path = Path("runs")
     """
     runs = open_members(names, root)
     pot = Pot(runs, cache)
-    with bar("scoring", len(runs) * (2 if greedy else 1) + 1, "networks") as progress:
-        done = progress.task_ids[0]
+    with bar("scoring", len(runs) * (2 if greedy else 1) + 1, "networks") as advance:
         scores = []
         for run in runs:
             scores.append(pot.score([run])[1])
-            progress.advance(done)
+            advance()
         order = sorted(range(len(runs)), key=lambda number: merit(scores[number]), reverse=True)
         kept = order[:1] if greedy else order
         arrays, measured = pot.score([runs[number] for number in kept])
-        progress.advance(done)
+        advance()
         for number in order[1:] if greedy else ():
             tried, result = pot.score([runs[kept_number] for kept_number in (*kept, number)])
             if result["score"] >= measured["score"]:
                 kept, arrays, measured = [*kept, number], tried, result
-            progress.advance(done)
+            advance()
     return _write(root, runs, scores, kept, arrays, measured, pot, greedy=greedy)
 
 

@@ -120,7 +120,7 @@ def _answers(zip_path, sets: list[VersionSet], held: HeldOut, rows: int, environ
     answers: dict[str, Answer | str] = {}
     with tempfile.TemporaryDirectory() as scratch:
         images = fixture(held, cache, rows=rows, folder=Path(scratch))
-        with bar("versions", len(sets), "sets") as progress:
+        with bar("versions", len(sets), "sets") as advance:
             for versions in sets:
                 if versions.name != NEWEST and not folder_of(versions, environments).exists():
                     console.print(f"Making {folder_of(versions, environments)}: {', '.join(versions.requirements)}.")
@@ -129,7 +129,7 @@ def _answers(zip_path, sets: list[VersionSet], held: HeldOut, rows: int, environ
                     answers[versions.name] = environment.problem
                 else:
                     answers[versions.name] = ask(zip_path, environment.python, images, Path(scratch))
-                progress.advance(progress.task_ids[0], 1)
+                advance()
     return answers
 
 
