@@ -57,7 +57,7 @@ def by_reason(curation: Curation, reason: str) -> list[int]:
 
 
 def test_different_cells_are_all_kept_each_in_a_group_of_its_own(drawn):
-    curation = curate(cells_of(*drawn), progress=False)
+    curation = curate(cells_of(*drawn))
     assert curation.dropped == ()
     assert curation.near == ()
     np.testing.assert_array_equal(curation.kept, np.arange(240))
@@ -67,7 +67,7 @@ def test_different_cells_are_all_kept_each_in_a_group_of_its_own(drawn):
 def test_of_many_copies_the_first_row_is_kept_and_every_other_names_it(drawn):
     images, labels = drawn
     rows = np.r_[np.arange(240), np.full(60, 17), [4, 4, 9]]
-    curation = curate(cells_of(images[rows], labels[rows]), progress=False)
+    curation = curate(cells_of(images[rows], labels[rows]))
     np.testing.assert_array_equal(curation.kept, np.arange(240))
     assert by_reason(curation, "duplicate") == list(range(240, 303))
     assert curation.dropped[0] == Dropped(240, "duplicate", "same pixels as row 17, which is kept; 61 copies")
@@ -78,7 +78,7 @@ def test_one_different_pixel_is_no_exact_duplicate_but_stays_in_the_same_group(d
     images, labels = drawn
     other = images[30].copy()
     other[50, 50, 0] ^= 1
-    curation = curate(joined(drawn, [other], labels[30:31]), progress=False)
+    curation = curate(joined(drawn, [other], labels[30:31]))
     assert curation.dropped == ()
     assert curation.groups[240] == curation.groups[30]
     assert len(np.unique(curation.groups)) == 240
@@ -87,7 +87,7 @@ def test_one_different_pixel_is_no_exact_duplicate_but_stays_in_the_same_group(d
 def test_a_picture_with_two_labels_is_dropped_altogether_and_both_labels_are_reported(drawn):
     images, labels = drawn
     other = (labels[12] + 1) % K
-    curation = curate(joined(drawn, images[[12, 12]], [other, labels[12]]), progress=False)
+    curation = curate(joined(drawn, images[[12, 12]], [other, labels[12]]))
     np.testing.assert_array_equal(curation.kept, np.delete(np.arange(240), 12))
     assert by_reason(curation, "conflict") == [12]
     assert by_reason(curation, "duplicate") == [240, 241]
@@ -98,7 +98,7 @@ def test_a_picture_with_two_labels_is_dropped_altogether_and_both_labels_are_rep
 
 def test_a_cell_with_many_labels_is_a_conflict_and_not_foreign(drawn):
     images, _ = drawn
-    curation = curate(joined(drawn, images[[3] * 8], np.arange(8)), progress=False)
+    curation = curate(joined(drawn, images[[3] * 8], np.arange(8)))
     assert by_reason(curation, "foreign") == []
     assert by_reason(curation, "conflict") == [3]
 
@@ -108,7 +108,7 @@ def test_a_cell_with_many_labels_is_a_conflict_and_not_foreign(drawn):
 
 @pytest.mark.parametrize("name", foreign_pictures())
 def test_a_foreign_picture_is_found_by_its_colours_alone_even_without_copies(drawn, name):
-    curation = curate(joined(drawn, [foreign_pictures()[name]], [0]), progress=False)
+    curation = curate(joined(drawn, [foreign_pictures()[name]], [0]))
     assert by_reason(curation, "foreign") == [240]
     np.testing.assert_array_equal(curation.kept, np.arange(240))
     assert "times the usual" in curation.dropped[0].detail
@@ -118,7 +118,7 @@ def test_many_copies_of_two_foreign_pictures_under_all_labels_leave_exactly_the_
     pictures = foreign_pictures()
     many = np.stack([pictures["landscape"]] * 40 + [pictures["squares"]] * 15)
     cells = joined(drawn, many, rng.integers(0, K, 55))
-    curation = curate(cells, progress=False)
+    curation = curate(cells)
     np.testing.assert_array_equal(curation.kept, np.arange(240))
     assert by_reason(curation, "foreign") == [240, 280]
     assert len(by_reason(curation, "duplicate")) == 53
@@ -131,8 +131,8 @@ def test_what_is_dropped_depends_on_the_pictures_and_not_on_their_rows(drawn, rn
         drawn, [pictures["squares"]] * 3 + [images[8]] * 2 + [images[9][:, ::-1]], [0, 1, 2, *labels[[8, 8, 9]]]
     )
     order = rng.permutation(len(cells))
-    straight = curate(cells, progress=False)
-    shuffled = curate(cells_of(cells.images[order], cells.labels[order]), progress=False)
+    straight = curate(cells)
+    shuffled = curate(cells_of(cells.images[order], cells.labels[order]))
 
     def content(curation: Curation, source: Cells) -> set[bytes]:
         return {source.images[row].tobytes() for row in curation.kept}
@@ -145,7 +145,7 @@ def test_what_is_dropped_depends_on_the_pictures_and_not_on_their_rows(drawn, rn
 def test_a_few_cells_under_another_light_stay(drawn):
     images, labels = drawn
     bluish = np.clip(images[:8] * np.array([0.85, 0.92, 1.12]), 0, 255).astype(np.uint8)[:, ::-1]
-    curation = curate(joined(drawn, bluish, labels[:8]), progress=False)
+    curation = curate(joined(drawn, bluish, labels[:8]))
     assert by_reason(curation, "foreign") == []
 
 
@@ -158,18 +158,18 @@ def test_a_rare_class_of_its_own_colours_stays(drawn):
     kept[rare] = True
     changed = images.copy()
     changed[rare] = picture
-    curation = curate(cells_of(changed[kept], labels[kept]), progress=False)
+    curation = curate(cells_of(changed[kept], labels[kept]))
     assert by_reason(curation, "foreign") == []
     changed = images.copy()
     changed[rare] = picture
-    assert by_reason(curate(cells_of(changed, labels), progress=False), "foreign") == [rare]
+    assert by_reason(curate(cells_of(changed, labels)), "foreign") == [rare]
 
 
 def test_pictures_of_a_fixed_camera_stay_each_in_a_group_of_its_own(drawn, rng, capsys):
     images, _ = drawn
     noise = rng.normal(0, 4, (80, *images.shape[1:]))
     fixed = np.clip(images[0] + noise, 0, 255).astype(np.uint8)
-    curation = curate(cells_of(fixed, np.arange(80) % K), progress=False)
+    curation = curate(cells_of(fixed, np.arange(80) % K))
     assert len(set(curation.groups.tolist())) == 80
     assert "80 pictures are alike by nature" in curation.caveat
     assert curation.near == ()
@@ -181,7 +181,7 @@ def test_a_picture_that_was_copied_often_leaves_the_other_copies_in_their_groups
     junk = foreign_pictures()["noise"] + rng.normal(0, 2, (60, *images.shape[1:]))
     junk = np.clip(junk, 0, 255).astype(np.uint8)
     cells = cells_of(np.concatenate([images, again, junk]), np.concatenate([labels, labels[:3], np.arange(60) % K]))
-    curation = curate(cells, progress=False)
+    curation = curate(cells)
     assert by_reason(curation, "foreign") == list(range(243, 303))
     assert [(pair.row, pair.twin) for pair in curation.near] == [(0, 240), (1, 241), (2, 242)]
     assert curation.caveat == ""
@@ -196,7 +196,7 @@ def test_a_class_of_one_scene_is_alike_by_nature_and_the_others_keep_their_group
 
     many = [images[others], noisy(images[others][0], 1), noisy(images[~others][0], 50)]
     every_label = np.concatenate([labels[others], labels[others][:1], np.zeros(50, np.int64)])
-    curation = curate(cells_of(np.concatenate(many), every_label), progress=False)
+    curation = curate(cells_of(np.concatenate(many), every_label))
     assert len(curation.kept) == len(every_label)
     assert curation.alike == 50
     assert [(pair.row, pair.twin) for pair in curation.near] == [(0, others.sum())]
@@ -233,13 +233,13 @@ def test_the_distance_is_that_to_the_fifth_other_picture():
 
 @pytest.mark.parametrize("count", [1, 2, 5, 6])
 def test_very_few_pictures_are_judged_without_neighbours(drawn, count):
-    curation = curate(cells_of(drawn[0][:count], drawn[1][:count]), progress=False)
+    curation = curate(cells_of(drawn[0][:count], drawn[1][:count]))
     np.testing.assert_array_equal(curation.kept, np.arange(count))
 
 
 def test_flat_pictures_are_copies_of_nothing():
     flat = np.stack([np.full(contract.IMAGE_SHAPE, value, np.uint8) for value in range(0, 250, 25)])
-    curation = curate(cells_of(flat, np.zeros(10)), progress=False)
+    curation = curate(cells_of(flat, np.zeros(10)))
     assert curation.near == ()
 
 
@@ -248,7 +248,7 @@ def test_flat_pictures_are_copies_of_nothing():
 def test_every_row_is_kept_or_dropped_exactly_once_and_kept_pictures_differ(rows, seed):
     pictures = np.random.default_rng(0).integers(0, 256, (12, *contract.IMAGE_SHAPE), dtype=np.uint8)
     labels = np.random.default_rng(seed).integers(0, K, len(rows))
-    curation = curate(cells_of(pictures[rows], labels), progress=False)
+    curation = curate(cells_of(pictures[rows], labels))
     dropped = [d.row for d in curation.dropped]
     assert sorted([*curation.kept.tolist(), *dropped]) == list(range(len(rows)))
     assert dropped == sorted(dropped)
@@ -260,10 +260,10 @@ def test_every_row_is_kept_or_dropped_exactly_once_and_kept_pictures_differ(rows
 
 def test_a_saved_curation_is_the_same_when_loaded(drawn, tmp_path):
     pictures = [drawn[0][5], drawn[0][6][:, ::-1], foreign_pictures()["noise"]]
-    full = curate(joined(drawn, pictures, drawn[1][[5, 6, 7]]), progress=False)
+    full = curate(joined(drawn, pictures, drawn[1][[5, 6, 7]]))
     assert full.dropped
     assert full.near
-    for number, curation in enumerate((full, curate(cells_of(*drawn), progress=False))):
+    for number, curation in enumerate((full, curate(cells_of(*drawn)))):
         curation.save(tmp_path / f"{number}.npz")
         again = Curation.load(tmp_path / f"{number}.npz")
         np.testing.assert_array_equal(again.kept, curation.kept)
@@ -279,7 +279,7 @@ def test_memory_follows_the_block_and_not_the_square_of_the_number_of_pictures(m
     monkeypatch.setattr(near, "BLOCK_ELEMENTS", 1 << 18)
     cells = Cells(images, np.zeros(count, np.int64), "test", "hash")
     tracemalloc.start()
-    curate(cells, progress=False)
+    curate(cells)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     # 4 kB an image, about 9 MB for the 256 images that are measured together, some blocks of 1 MiB.
@@ -316,7 +316,7 @@ def planted(
 @pytest.mark.parametrize("copies", [(1, 1), (60, 9)])
 def test_of_real_cells_none_is_lost_and_nothing_else_is_kept(real_cells_folder, rng, copies):
     cells, pixels = planted(real_cells_folder, 100, copies, rng)
-    curation = curate(cells, progress=False)
+    curation = curate(cells)
     assert {cells.images[row].tobytes() for row in curation.kept} == pixels
     assert len(curation.kept) == 800
     assert len(by_reason(curation, "foreign")) == 2
@@ -327,7 +327,7 @@ def test_of_real_cells_none_is_lost_and_nothing_else_is_kept(real_cells_folder, 
 def test_the_competitions_13759_rows_become_its_11951_cells(real_cells_folder, rng):
     cells, pixels = planted(real_cells_folder, None, (1600, 200), rng)
     assert len(cells) == 13759
-    curation = curate(cells, progress=False)
+    curation = curate(cells)
     assert {cells.images[row].tobytes() for row in curation.kept} == pixels
     assert len(curation.kept) == 11951
     assert len(by_reason(curation, "duplicate")) == 1806

@@ -18,7 +18,7 @@ COUNT = 240
 
 def prepared(images: np.ndarray, labels: np.ndarray) -> Prepared:
     cells = Cells(images, np.asarray(labels, np.int64), "test", "hash")
-    curation = curate(cells, progress=False)
+    curation = curate(cells)
     return Prepared(cells, curation, split(cells, curation, validation_share=0.1, test_share=0.1, seed=0))
 
 

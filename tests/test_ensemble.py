@@ -219,7 +219,7 @@ def test_a_zip_of_two_answers_on_the_worker_as_computed_by_hand(here):
     card = json.loads(Path("dist/scorecard.json").read_text())
     assert card["outcome"]["status"] == "scored"
     assert card["submission"]["run"] == "m0 + m2"
-    cells = prepare("synthetic:320", RECIPE, seed=3, cache=here / "data", progress=False)
+    cells = prepare("synthetic:320", RECIPE, seed=3, cache=here / "data")
     tested = cells.cells.images[cells.split.test]
     mean = sum(Predictor(f"runs/{name}/weights.npz", views=2).logits(tested) for name in ("m0", "m2")) / 2
     (path,) = Path("runs/leaderboard/predictions").glob("*.npz")

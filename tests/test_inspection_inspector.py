@@ -21,7 +21,7 @@ COUNT = 320
 
 def prepared(images: np.ndarray, labels: np.ndarray) -> Prepared:
     cells = Cells(np.ascontiguousarray(images), np.asarray(labels, np.int64), "test", f"hash {images.sum()}")
-    curation = curate(cells, progress=False)
+    curation = curate(cells)
     return Prepared(cells, curation, split(cells, curation, validation_share=0.1, test_share=0.1, seed=0))
 
 

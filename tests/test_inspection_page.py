@@ -40,7 +40,7 @@ def messy() -> Prepared:
     images = np.stack([*images, images[0], images[1], black, black, images[2][:, ::-1]])
     labels = np.array([*labels, labels[0], (labels[1] + 1) % 8, 0, 1, (labels[2] + 1) % 8])
     cells = Cells(images, labels, "<b>set</b>.npz", "0123456789abcdef", ("images were resized",))
-    curation = curate(cells, progress=False)
+    curation = curate(cells)
     return Prepared(cells, curation, split(cells, curation, validation_share=0.1, test_share=0.1, seed=0))
 
 

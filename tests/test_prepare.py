@@ -30,7 +30,7 @@ def source(tmp_path):
 
 
 def made(source, tmp_path, *, recipe: Recipe = RECIPE, seed: int = 0) -> Prepared:
-    return prepare(str(source), recipe, seed=seed, cache=tmp_path / "cache", progress=False)
+    return prepare(str(source), recipe, seed=seed, cache=tmp_path / "cache")
 
 
 def same(first: Prepared, second: Prepared) -> None:
@@ -75,7 +75,7 @@ def test_a_second_call_gives_the_same_and_neither_reads_nor_curates_again(source
 def test_the_cache_gives_what_was_made_and_not_an_approximation(source, tmp_path):
     made(source, tmp_path)
     cached = made(source, tmp_path)
-    same(cached, prepare(str(source), RECIPE, seed=0, cache=tmp_path / "another", progress=False))
+    same(cached, prepare(str(source), RECIPE, seed=0, cache=tmp_path / "another"))
 
 
 def test_changed_cells_are_read_and_curated_again(source, tmp_path, monkeypatch):
@@ -276,5 +276,5 @@ def test_a_class_that_lost_its_cells_says_to_what_and_can_be_looked_at(tmp_path)
         f"of all rows {len(rows)} as conflict, {len(rows)} as duplicate were dropped: look at them (nox -s inspect -- --data {both})"
         in sentence(caught)
     )
-    prepared = prepare(str(both), RECIPE, seed=0, cache=tmp_path / "cache", progress=False, whole=True)
+    prepared = prepare(str(both), RECIPE, seed=0, cache=tmp_path / "cache", whole=True)
     assert len(prepared.split.train) == len(prepared.curation.kept) == ROWS - len(rows)

@@ -151,7 +151,7 @@ def test_no_pixel_has_a_colour_that_the_stain_has_not(drawn):
 
 
 def test_all_are_different_and_curation_keeps_every_one(tmp_path, drawn):
-    curation = curate(read(f"synthetic:{COUNT}", seed=0, cache=tmp_path), progress=False)
+    curation = curate(read(f"synthetic:{COUNT}", seed=0, cache=tmp_path))
     assert curation.dropped == ()
     assert len(np.unique(curation.groups)) == COUNT
 

@@ -8,11 +8,10 @@ Policy for identical pictures: one is kept, the first. Where they bear different
 than a wrong label in the test part. Near-duplicates are kept, in one group, which the split keeps on one side.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,17 +87,17 @@ class Curation:
         return cls(held["kept"], held["groups"], dropped, pairs, int(held["alike"]))
 
 
-def curate(cells: Cells, *, progress: bool = True) -> Curation:
-    """Judge every row of `cells`; `progress` shows bars. About 20 s for 14,000 images of 96 pixels on one core.
+def curate(cells: Cells) -> Curation:
+    """Judge every row of `cells`. About 20 s for 14,000 images of 96 pixels on one core.
 
     Memory beyond the images: about 4 kB an image and blocks of 64 MiB.
     """
-    with _stage("Looking for duplicates", len(cells), progress) as advance:
+    with bar("Looking for duplicates", len(cells)) as advance:
         copies = _identical(cells.images, advance)
     firsts = np.array([rows[0] for rows in copies], np.int64)
-    with _stage("Measuring", len(firsts), progress) as advance:
+    with bar("Measuring", len(firsts)) as advance:
         measured = _measure(cells.images, firsts, advance)
-    with _stage("Comparing", (near.STAGES + 1) * len(firsts), progress) as advance:
+    with bar("Comparing", (near.STAGES + 1) * len(firsts)) as advance:
         try:
             pairs = near.find(measured, lambda position: cells.images[firsts[position]], advance)
             group, alike = near.dissolved(
@@ -108,15 +107,6 @@ def curate(cells: Cells, *, progress: bool = True) -> Curation:
             pairs, group, alike = [], np.arange(len(firsts)), np.ones(len(firsts), bool)
         verdicts = _foreign(measured.colours, cells.labels, copies, group, advance)
     return _decide(cells.labels, copies, group, alike, pairs, verdicts)
-
-
-@contextlib.contextmanager
-def _stage(description: str, total: int, shown: bool) -> Iterator[Callable[[int], None]]:
-    if not shown:
-        yield lambda _: None
-        return
-    with bar(description, total) as advance:
-        yield advance
 
 
 def _identical(images: np.ndarray, advance: Callable[[int], None]) -> list[list[int]]:

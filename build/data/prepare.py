@@ -34,7 +34,6 @@ def prepare(
     *,
     seed: int,
     cache: Path = Path("data"),
-    progress: bool = True,
     cells: Cells | None = None,
     whole: bool = False,
 ) -> Prepared:
@@ -45,7 +44,7 @@ def prepare(
     `cache` cannot be written.
     """
     cells = cells or read(source, seed=seed, cache=cache)
-    curation = _curated(cells, Path(cache), progress=progress)
+    curation = _curated(cells, Path(cache))
     if curation.caveat:
         console.print(curation.caveat, style="yellow")
     asked = {
@@ -72,7 +71,7 @@ def curation_path(cells: Cells, cache: Path) -> Path:
     return cache / f"curation-{digest.hexdigest()[:20]}.npz"
 
 
-def _curated(cells: Cells, cache: Path, *, progress: bool) -> Curation:
+def _curated(cells: Cells, cache: Path) -> Curation:
     """Curation from the cache, or made and put there."""
     path = curation_path(cells, cache)
     if path.exists():
@@ -81,6 +80,6 @@ def _curated(cells: Cells, cache: Path, *, progress: bool) -> Curation:
         except (OSError, ValueError, KeyError):
             # Damaged: made again below.
             path.unlink()
-    curation = curate(cells, progress=progress)
+    curation = curate(cells)
     curation.save(path)
     return curation
