@@ -67,14 +67,12 @@ def draw(found: Mapping, conditions: Sequence[Condition], explain, path: Path) -
 
     `explain`: build.gradcam.GradCam. Atomically.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Ellipse
 
     classes, wide = found["classes"], attention.EXAMPLES
     columns = [(suite, right) for suite in found["sets"] for right in (True, False)]
     figure = Figure(figsize=(2.1 * wide * len(columns), 1.32 * len(classes) + 0.5), layout="constrained", dpi=100)
-    FigureCanvasAgg(figure)
     axes = figure.subplots(len(classes), wide * len(columns), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")

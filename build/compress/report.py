@@ -100,13 +100,11 @@ def draw(
     rows: Sequence[Row], path: Path, *, chosen: str, reference_bytes: int, size_limit_mb: float, title: str
 ) -> None:
     """Size of the zip against accuracy, one panel a suite, with the Pareto front of the mean and the limits asked for."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     suites = list(rows[0].accuracy)
     figure = Figure(figsize=(5 * len(suites), 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
     edge = front(rows)
     for axis, suite in zip(figure.subplots(1, len(suites), squeeze=False)[0], suites, strict=True):
         axis.plot(

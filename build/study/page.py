@@ -26,12 +26,10 @@ SHOWN = (
 
 def plot(table: Mapping) -> bytes:
     """A PNG: a line a row of the study, its accuracies as dots (every seed faint, the mean full), the report's as open diamonds."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     lines = table["rows"]
     figure = Figure(figsize=(9, 1.3 + 0.42 * len(lines)), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     for name, label, colour in SHOWN:
         for index, line in enumerate(lines):

@@ -11,12 +11,10 @@ def draw(history: list[dict], path: Path, title: str, *, best: int) -> None:
     weights are kept."""
     if not history:
         return
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     epochs = [row["epoch"] for row in history]
     figure = Figure(figsize=(12, 3.8), layout="constrained")
-    FigureCanvasAgg(figure)
     loss, accuracy, rate = figure.subplots(1, 3)
     style = {"marker": "." if len(epochs) < 40 else None, "linewidth": 1.4}
     loss.plot(epochs, [row["loss"] for row in history], label="training", **style)
