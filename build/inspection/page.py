@@ -7,7 +7,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jinja2 import ChoiceLoader, FileSystemLoader
 from markupsafe import Markup
 
 from build.data.cells import Cells
@@ -120,8 +119,7 @@ def comparison(found: Findings) -> list[tuple[str, str, str]]:
 def write(found: Findings, cells: Cells, page: Path) -> Path:
     """Write the page and, beside it, the findings as JSON; both atomically. Returns the path of the JSON."""
     shown: Callable[[int], str] = lambda row: picture(np.asarray(cells.images[row]))  # noqa: E731 - a name for the template
-    env = environment()
-    env.loader = ChoiceLoader([FileSystemLoader(TEMPLATES), env.loader])
+    env = environment(TEMPLATES)
     env.filters |= {"picture": shown, "swatch": swatch}
     network = found.network
     names = [row.name for row in found.classes[:-1]]

@@ -32,10 +32,10 @@ def size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
-def environment() -> Environment:
-    """Jinja with our templates: everything escaped, an unknown name is an error."""
+def environment(*folders: Path) -> Environment:
+    """Jinja with the templates of `folders` and ours: everything escaped, an unknown name is an error."""
     env = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([*folders, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

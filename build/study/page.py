@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 
-from jinja2 import ChoiceLoader, FileSystemLoader
-
 from build.files import atomic, write_text
 from build.score.page import environment
 from build.study.results import FIGURES, percent, provenance, reported_text
@@ -91,8 +89,7 @@ def by_seed(line: Mapping, name: str) -> dict[int, float]:
 
 def write_html(table: Mapping, path: Path, picture: bytes) -> None:
     """Write the page, atomically; picture: the plot's PNG."""
-    env = environment()
-    env.loader = ChoiceLoader([FileSystemLoader(TEMPLATES), env.loader])
+    env = environment(TEMPLATES)
     env.filters |= {"percent": percent}
     env.globals |= {"reported_text": reported_text}
     page = env.get_template("study.html.j2")
