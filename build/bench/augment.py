@@ -60,34 +60,22 @@ def cells(count: int) -> np.ndarray:
 
 def compare(images: np.ndarray) -> dict:
     """Time every contender that is installed on (B, H, W, 3) uint8 images and print the table."""
-    contenders: dict[str, tuple[str, Batch]] = {}
-    missing = []
+    contenders: dict[str, Batch] = {}
+    draws, missing = {}, []
     for make in (ours, paper_in_opencv, paper_in_pillow, torchvision_images, torchvision_batch, keras_layers, keras_cv):
         try:
             with muffled():
-                name, draws, function = make()
+                name, drawn, function = make()
                 function(images)  # traces, allocates, imports lazily
         except ImportError as error:
             missing.append(f"{make.__name__}: not measured, since {error.name or error} is not installed here.")
         else:
-            contenders[name] = (draws, function)
-    rounds = turns.take({name: function for name, (_, function) in contenders.items()}, images, rounds=ROUNDS)
-    first = next(iter(rounds))
-    table = Table("AugMix", title=f"Processor time, median of {ROUNDS} rounds", title_justify="left")
-    for head in ("cpu-ms an image", "25..75 %", "times ours"):
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("draws")
-    facts = {}
-    for name, milliseconds in sorted(rounds.items(), key=lambda item: float(np.median(item[1]))):
-        low, middle, high = np.percentile(milliseconds, [25, 50, 75])
-        ratio = float(np.median(milliseconds / rounds[first]))
-        style = "bold green" if name == first else ""
-        table.add_row(name, f"{middle:.3f}", f"{low:.3f}..{high:.3f}", f"{ratio:.1f}", contenders[name][0], style=style)
-        facts[name] = {"cpu_ms": round(float(middle), 4), "times_ours": round(ratio, 2)}
-    console.print(table)
+            contenders[name], draws[name] = function, drawn
+    spent = turns.take(contenders, images, rounds=ROUNDS)
+    facts = turns.table(spent, ours="ours", head="AugMix", digits=3, remarks=("draws", draws))
     for sentence in missing:
         console.print(sentence)
-    reached = facts[first]["cpu_ms"]
+    reached = facts["ours"]["cpu_ms"]
     console.print(
         f"Target: at most {TARGET} cpu-ms an image: {'met' if reached <= TARGET else '[red]missed[/]'} ({reached:.3f})."
     )

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from build import package
 from build.bench import turns
+from build.bench.memory import stage
 from build.console import console, muffled
 from build.errors import UserError
 from build.files import write_zip
@@ -32,7 +32,6 @@ from submission.contract import CLASSES, IMAGE_SHAPE
 
 IMAGES, ROUNDS = 1000, 3
 TARGET_SECONDS, TARGET_SHARE = 3.0, 0.10
-SPEC = {"network": "convnext", "size": "atto", "classes": len(CLASSES), "image_shape": list(IMAGE_SHAPE)}
 BARE = """
 import sys
 import numpy as np
@@ -108,16 +107,8 @@ def measure(folder: Path) -> dict:
 def prepare(folder: Path) -> tuple[Path, Path, Condition]:
     """(unpacked submission, its zip, one set of random images): what both runs are given."""
     submission = folder / "submission"
-    package.copy_code(submission)
     with muffled():
-        import keras
-
-        from submission import network, weights
-
-        arrays = {
-            name: keras.ops.convert_to_numpy(value) for name, value in network.variables(network.build(SPEC)).items()
-        }
-    weights.save(submission / package.WEIGHTS, arrays, {"spec": SPEC}, storage="float32")
+        stage(submission, {"network": "convnext", "size": "atto"}, views=1)
     write_zip(submission, folder / "submission.zip")
     rng = np.random.default_rng(0)
     path = folder / "images.npy"

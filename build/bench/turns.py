@@ -64,19 +64,32 @@ def load() -> float:
     return os.getloadavg()[0] / where.cores() if hasattr(os, "getloadavg") else 0.0
 
 
-def table(spent: Mapping[str, np.ndarray], *, ours: str, head: str) -> dict[str, dict[str, float]]:
-    """Print medians and ratios of `take`'s figures, the fastest first; name -> cpu_ms, times_ours (medians of the rounds)."""
+def table(
+    spent: Mapping[str, np.ndarray],
+    *,
+    ours: str,
+    head: str,
+    digits: int = 2,
+    remarks: tuple[str, Mapping[str, str]] | None = None,
+) -> dict[str, dict[str, float]]:
+    """Print medians and ratios of `take`'s figures, the fastest first; name -> cpu_ms, times_ours (medians of the rounds).
+
+    digits: of the milliseconds printed; remarks: head of one more column, and each contender's text in it.
+    """
     rounds = len(spent[ours])
     grid = Table(head, title=f"Processor time, median of {rounds} rounds", title_justify="left")
     for column in ("cpu-ms an image", "25..75 %", "times ours"):
         grid.add_column(column, justify="right", no_wrap=True)
+    if remarks:
+        grid.add_column(remarks[0])
     facts = {}
     for name, milliseconds in sorted(spent.items(), key=lambda item: float(np.median(item[1]))):
         low, middle, high = np.percentile(milliseconds, [25, 50, 75])
         ratio = float(np.median(milliseconds / spent[ours]))
         style = "bold green" if name == ours else ""
-        grid.add_row(name, f"{middle:.2f}", f"{low:.2f}..{high:.2f}", f"{ratio:.1f}", style=style)
-        facts[name] = {"cpu_ms": round(float(middle), 3), "times_ours": round(ratio, 2)}
+        shown = [f"{middle:.{digits}f}", f"{low:.{digits}f}..{high:.{digits}f}", f"{ratio:.1f}"]
+        grid.add_row(name, *shown, *([remarks[1][name]] if remarks else []), style=style)
+        facts[name] = {"cpu_ms": round(float(middle), digits + 1), "times_ours": round(ratio, 2)}
     console.print(grid)
     return facts
 
