@@ -106,11 +106,8 @@ def write_text(path: Path, text: str) -> None:
 
 def sha256(path: Path) -> str:
     """Hex SHA-256 of a file, read in pieces."""
-    digest = hashlib.sha256()
     with Path(path).open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 DAMAGED = (

@@ -14,9 +14,7 @@ def check_leaderboards(walk: Walk) -> None:
         sentence = "competition.yaml has `leaderboard`, but the unpacker reads `leaderboards`."
         walk.say("leaderboards", sentence, "Rename it; it is a list.")
         return
-    boards = walk.listed(
-        "leaderboards", "leaderboards", "Add `leaderboards: [{title: ..., key: main, columns: [...]}]`."
-    )
+    boards = walk.listed("leaderboards", "Add `leaderboards: [{title: ..., key: main, columns: [...]}]`.")
     for board in boards[:1]:  # the others are read by nobody
         for key in ("title", "key"):
             if not board.get(key):

@@ -32,7 +32,7 @@ def moment(value: object) -> datetime.datetime | None:
 
 def check_phases(walk: Walk, tasks: set) -> None:
     """Report what is wrong with the phases; `tasks` are the known task indexes."""
-    phases = walk.listed("phases", "phases", "Add `phases: [{index: 0, name: ..., start: 2024-11-08, tasks: [0]}]`.")
+    phases = walk.listed("phases", "Add `phases: [{index: 0, name: ..., start: 2024-11-08, tasks: [0]}]`.")
     phases = sorted(phases, key=lambda phase: phase["index"] if isinstance(phase.get("index"), int) else 0)
     before: tuple[str, datetime.datetime | None] | None = None
     for order, phase in enumerate(phases):

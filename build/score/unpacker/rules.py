@@ -47,7 +47,7 @@ def _top(walk: Walk) -> None:
             "Add `image: logo.png` and the file.",
         )
     walk.text_file("terms", "`terms`", walk.values.get("terms"))
-    for page in walk.listed("pages", "pages", "Add `pages: [{title: Overview, file: overview.md}]`."):
+    for page in walk.listed("pages", "Add `pages: [{title: Overview, file: overview.md}]`."):
         walk.text_file("pages", "A page", page.get("file"))
     kind = walk.values.get("competition_type", "competition")
     if kind not in ("competition", "benchmark"):
@@ -56,9 +56,7 @@ def _top(walk: Walk) -> None:
 
 def _tasks(walk: Walk) -> set:
     indexes: set = set()
-    for task in walk.listed(
-        "tasks", "tasks", "Add `tasks: [{index: 0, name: ..., scoring_program: scoring_program/}]`."
-    ):
+    for task in walk.listed("tasks", "Add `tasks: [{index: 0, name: ..., scoring_program: scoring_program/}]`."):
         index, name = task.get("index"), task.get("name") or task.get("key")
         if not isinstance(index, int):
             walk.say("task-index", f"Task {name!r} has no index.", "Give each task `index: 0`, 1, 2 ...")

@@ -39,13 +39,13 @@ class Walk:
         elif not path.read_bytes().strip():
             self.say(rule, f"{what} names the file {name!r}, which is empty.", "Write something into it.")
 
-    def listed(self, key: str, rule: str, remedy: str) -> list[dict]:
-        """The entries of a list that must be there; what is no mapping is reported and left out."""
+    def listed(self, key: str, remedy: str) -> list[dict]:
+        """The entries of a list that must be there, whose rule bears its name; what is no mapping is reported and left out."""
         found = self.values.get(key)
         if not isinstance(found, list) or not found:
-            self.say(rule, f"competition.yaml has no list {key!r}.", remedy)
+            self.say(key, f"competition.yaml has no list {key!r}.", remedy)
             return []
         for entry in found:
             if not isinstance(entry, dict):
-                self.say(rule, f"An entry of {key!r} is {entry!r}, not a mapping.", remedy)
+                self.say(key, f"An entry of {key!r} is {entry!r}, not a mapping.", remedy)
         return [entry for entry in found if isinstance(entry, dict)]
