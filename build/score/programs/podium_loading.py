@@ -8,15 +8,23 @@ import traceback
 
 
 class Stopped(Exception):
-    """The submission failed; `record` says how."""
+    """The submission failed; `record`, JSON-able, says how: stage, class or kind of the error, message, place, sentence, remedy."""
 
-    def __init__(self, record):
-        super().__init__(record["sentence"])
-        self.record = record
+    def __init__(self, stage, error, sentence, *, message="", file="", line=0, remedy=""):
+        super().__init__(sentence)
+        self.record = {
+            "stage": stage,
+            "error": error,
+            "message": message,
+            "file": file,
+            "line": line,
+            "sentence": sentence,
+            "remedy": remedy,
+        }
 
 
-def describe(error, stage, submission):
-    """A JSON-able record of an exception: stage, error class, message, and the last line of the submission that it came through."""
+def described(error, stage, submission):
+    """What an exception is told as: its class, its message, and the last line of the submission that it came through."""
     place, line = "", 0
     if isinstance(error, SyntaxError) and error.filename and str(error.filename).startswith(submission):
         place, line = os.path.relpath(error.filename, submission), error.lineno or 0
@@ -28,15 +36,7 @@ def describe(error, stage, submission):
     doing = {"import": "importing model.py", "init": "Model()", "predict": "Model.predict"}[stage]
     where = f" ({place}, line {line})" if place else ""
     sentence = f"{doing} raised {name}{': ' + message if message else ''}{where}"
-    return {
-        "stage": stage,
-        "error": name,
-        "message": message,
-        "file": place,
-        "line": line,
-        "sentence": sentence,
-        "remedy": "",
-    }
+    return Stopped(stage, name, sentence, message=message, file=place, line=line)
 
 
 def attempt(stage, submission, function, *arguments):
@@ -47,37 +47,17 @@ def attempt(stage, submission, function, *arguments):
         raise
     except BaseException as error:  # a submission may raise anything, and sys.exit() must not look like success
         traceback.print_exc()
-        raise Stopped(describe(error, stage, submission)) from error
+        raise described(error, stage, submission) from error
 
 
 def load(submission):
     """Import model.py from the folder `submission`; returns its module. Stopped where that fails or there is no class Model."""
     if not os.path.isfile(os.path.join(submission, "model.py")):
-        sentence = "There is no model.py at the root of the submission."
-        record = {
-            "stage": "import",
-            "error": "missing",
-            "message": "",
-            "file": "",
-            "line": 0,
-            "sentence": sentence,
-            "remedy": "",
-        }
-        raise Stopped(record)
+        raise Stopped("import", "missing", "There is no model.py at the root of the submission.")
     sys.path.insert(0, submission)
     module = attempt("import", submission, importlib.import_module, "model")
     if not hasattr(module, "Model"):
-        sentence = "model.py has no class Model."
-        record = {
-            "stage": "import",
-            "error": "no-class",
-            "message": "",
-            "file": "model.py",
-            "line": 0,
-            "sentence": sentence,
-            "remedy": "",
-        }
-        raise Stopped(record)
+        raise Stopped("import", "no-class", "model.py has no class Model.", file="model.py")
     return module
 
 

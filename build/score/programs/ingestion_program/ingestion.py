@@ -42,17 +42,7 @@ def main(data, output, submission):
         write_json(os.path.join(output, "timing.json"), timing)
         if found := breach(returned, len(images), plan["classes"]):
             kind, sentence, remedy = found
-            raise Stopped(
-                {
-                    "stage": "contract",
-                    "error": kind,
-                    "message": "",
-                    "file": "model.py",
-                    "line": 0,
-                    "sentence": sentence,
-                    "remedy": remedy,
-                }
-            )
+            raise Stopped("contract", kind, sentence, file="model.py", remedy=remedy)
         with open(os.path.join(output, "predictions", condition["key"] + ".npy"), "wb") as file:
             save_array(file, np.asarray(returned).astype(np.int64), allow_pickle=False)
 
