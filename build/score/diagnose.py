@@ -5,35 +5,34 @@ from pathlib import Path
 
 from build.score import reports
 from build.score.explain import Seen, explain
+from build.score.metadata import ERAS
 from build.score.outcome import Failure, Finding
 from build.score.scores import last_line
 from build.score.unpack import Refusal
 
-UPLOAD_SHOWS = {
-    (
-        "failed",
-        "2024-11",
-    ): "It stays in 'Preparing': the worker tries ten times, a minute apart, and stops without a message.",
-    ("failed", "2026-03"): "Status Failed after about 3 minutes of tries: 'Bad or empty zip file'.",
-    ("stuck", "2024-11"): "It stays in 'Preparing' for ever: the worker stops without a message.",
-    ("stuck", "2026-03"): "It stays in 'Preparing' for ever: the worker stops without a message.",
-    ("judge", "2024-11"): "Nothing is known to speak against it there.",
-    ("judge", "2026-03"): "Nothing is known to speak against it there.",
-    ("disk", "2024-11"): "It stays in 'Preparing' while the worker's disk fills up.",
-    ("disk", "2026-03"): "It stays in 'Preparing' while the worker's disk fills up.",
-    ("scoring", "2024-11"): "Status Failed: 'Could not find scores file, did the scoring program output it?'",
-    ("scoring", "2026-03"): "Status Failed: 'Child task failed or non-zero return code'.",
+SCORING_FAILED = {
+    "2024-11": "Status Failed: 'Could not find scores file, did the scoring program output it?'",
+    "2026-03": "Status Failed: 'Child task failed or non-zero return code'",
 }
-STANDS = "the message stands in the scoring step's stderr."
 SCORING_SHOWS = {
-    "2024-11": f"Status Failed: 'Could not find scores file, did the scoring program output it?'; {STANDS}",
-    "2026-03": f"Status Failed: 'Child task failed or non-zero return code'; {STANDS}",
+    era: f"{shown}; the message stands in the scoring step's stderr." for era, shown in SCORING_FAILED.items()
 }
+UPLOAD_SHOWS = {
+    "failed": {
+        "2024-11": "It stays in 'Preparing': the worker tries ten times, a minute apart, and stops without a message.",
+        "2026-03": "Status Failed after about 3 minutes of tries: 'Bad or empty zip file'.",
+    },
+    "stuck": dict.fromkeys(ERAS, "It stays in 'Preparing' for ever: the worker stops without a message."),
+    "judge": dict.fromkeys(ERAS, "Nothing is known to speak against it there."),
+    "disk": dict.fromkeys(ERAS, "It stays in 'Preparing' while the worker's disk fills up."),
+    "scoring": SCORING_FAILED | {"2026-03": f"{SCORING_FAILED['2026-03']}."},
+}
+"""What the server does with an archive (unpack.Refusal.server) -> era of its worker -> what it shows."""
 
 
 def upload(refusal: Refusal, era: str) -> Failure:
     """The failure of an archive that cannot be unpacked."""
-    return Failure("upload", refusal.sentence, UPLOAD_SHOWS[refusal.server, era], refusal.remedy)
+    return Failure("upload", refusal.sentence, UPLOAD_SHOWS[refusal.server][era], refusal.remedy)
 
 
 def reserved_metadata(step: str) -> Failure:
@@ -118,15 +117,7 @@ def prediction_cause(job, settings, submission: Path, input_data: Path | None) -
     if record.get("stage") == "contract":
         return Failure("prediction", record["sentence"], shows, record["remedy"])
     if record:
-        seen = Seen(
-            record["stage"],
-            record["error"],
-            record["message"],
-            record["file"],
-            record["line"],
-            submission,
-            settings.environment,
-        )
+        seen = Seen.of(record, submission, settings.environment)
         sentence, remedy = explain(seen) or (record["sentence"] + ".", "")
         remedy = remedy or "The traceback is in the prediction step's log above; correct the submission."
         return Failure("prediction", sentence, shows, remedy)

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,12 @@ class Seen:
     line: str
     submission: Path
     environment: ServerEnvironment | None
+
+    @classmethod
+    def of(cls, record: Mapping, submission: Path, environment: ServerEnvironment | None) -> "Seen":
+        """From the record that our programs make of an exception (programs/podium_loading.py)."""
+        told = (str(record[key]) for key in ("stage", "error", "message", "file", "line"))
+        return cls(*told, submission, environment)
 
     @property
     def place(self) -> str:

@@ -130,16 +130,7 @@ def _read(request: dict, submission: Path) -> Answer:
     report = json.loads(Path(request["report"]).read_text(encoding="utf-8"))
     answer = Answer(report["versions"], report["seconds"], cpu_ms=report.get("cpu_ms"))
     if failure := report["failure"]:
-        seen = Seen(
-            failure["stage"],
-            failure["error"],
-            failure["message"],
-            failure["file"],
-            str(failure["line"]),
-            submission,
-            ServerEnvironment.read(),
-        )
-        known = explain(seen)
+        known = explain(Seen.of(failure, submission, ServerEnvironment.read()))
         # Where it was unpacked says nothing to anybody.
         sentence = (known[0] if known else f"{failure['sentence']}.").replace(f"{submission}{os.sep}", "")
         answer.problem = one_line(sentence)

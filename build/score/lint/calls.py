@@ -165,7 +165,7 @@ class Calls(ast.NodeVisitor):
 
     def pretrained(self, node: ast.Call, name: str) -> None:
         """A network of keras.applications: without weights=None it downloads."""
-        weights = next((keyword.value for keyword in node.keywords if keyword.arg == "weights"), None)
+        weights = _keyword(node, {"weights"})
         if weights is None or (isinstance(weights, ast.Constant) and weights.value == "imagenet"):
             sentence = f"{name} downloads ImageNet weights unless it is given weights=None."
             self.say(node, "network", "error", sentence, "Give weights=None and load the weights from the zip.")
