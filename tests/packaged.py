@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import pytest
 from untrained import make_run
 
 from build import package as packaging
@@ -22,18 +23,21 @@ RECIPE = dataclasses.replace(
 )
 
 
-def workplace(folder: Path) -> Path:
-    """`folder` with one finished run of a tiny untrained network on 320 synthetic cells."""
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory) -> Path:
+    """A folder with one finished run of a tiny untrained network on 320 synthetic cells."""
+    folder = tmp_path_factory.mktemp("workplace")
     make_run(folder, RECIPE, cells=320)
     return folder
 
 
-def emptied(folder: Path, monkeypatch) -> Path:
-    """A workplace as the working directory, with an empty dist/."""
-    monkeypatch.chdir(folder)
-    for path in (folder / "dist").glob("*"):
+@pytest.fixture
+def here(workplace, monkeypatch) -> Path:
+    """The workplace as the working directory, with an empty dist/."""
+    monkeypatch.chdir(workplace)
+    for path in (workplace / "dist").glob("*"):
         path.unlink()
-    return folder
+    return workplace
 
 
 def card(clean=0.9, perturbed=0.6, seconds=2.0) -> dict:

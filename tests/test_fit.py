@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import toy_cells
-from toy_cells import RECIPE
+from toy_cells import RECIPE, column
 
 from build.data.split import Split
 from build.errors import UserError
@@ -33,10 +33,6 @@ def run(cells, tmp_path_factory):
     """A finished training of six epochs."""
     recipe = dataclasses.replace(RECIPE, epochs=6)
     return train(recipe, cells, seed=0, root=tmp_path_factory.mktemp("runs"))
-
-
-def column(run, name):
-    return [float(row[name]) for row in run.history]
 
 
 def test_a_separable_problem_is_learned(run):

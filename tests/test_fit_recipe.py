@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import toy_cells
-from toy_cells import RECIPE
+from toy_cells import RECIPE, column
 
 from build.runs import RunInterrupted
 from build.train import fit, learner, progress
@@ -19,10 +19,6 @@ from submission import weights
 @pytest.fixture(scope="module")
 def cells():
     return toy_cells.prepared()
-
-
-def column(run, name):
-    return [float(row[name]) for row in run.history]
 
 
 def test_the_recipe_s_augmentation_and_loss_reach_the_training(cells, tmp_path, monkeypatch):

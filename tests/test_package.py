@@ -21,14 +21,7 @@ from submission import weights
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory) -> Path:
-    return packaged.workplace(tmp_path_factory.mktemp("workplace"))
-
-
-@pytest.fixture
-def here(workplace, monkeypatch) -> Path:
-    return packaged.emptied(workplace, monkeypatch)
+workplace, here = packaged.workplace, packaged.here
 
 
 def test_the_allow_list_is_the_submission_folder():

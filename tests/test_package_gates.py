@@ -12,15 +12,7 @@ from build import package as packaging
 from build.runs import Run
 from build.score.outcome import Failure, Outcome
 
-
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory) -> Path:
-    return packaged.workplace(tmp_path_factory.mktemp("workplace"))
-
-
-@pytest.fixture
-def here(workplace, monkeypatch) -> Path:
-    return packaged.emptied(workplace, monkeypatch)
+workplace, here = packaged.workplace, packaged.here
 
 
 def test_a_hidden_set_that_a_job_has_no_time_for_misses_the_gate_of_time(here, monkeypatch, capsys):

@@ -1,19 +1,18 @@
 """The worker's protocol, one rule a test: directories, the copy rule, metadata, containers of a job, what passes between jobs."""
 
 import json
-import shutil
 import zipfile
 from pathlib import Path
 
 import bundles
 import pytest
+from containers import needs_bwrap
 
 from build.errors import UserError
 from build.score import worker
 from build.score.outcome import Outcome
 from build.score.worker import run
 
-needs_bwrap = pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed")
 REPORT = """
 import json, os, sys
 found = {"cwd": os.getcwd(), "unbuffered": os.environ.get("PYTHONUNBUFFERED"), "tree": {}}

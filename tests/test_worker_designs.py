@@ -2,7 +2,8 @@
 
 import bundles
 import pytest
-from test_worker import needs_bwrap, rehearse
+from containers import needs_bwrap
+from test_worker import rehearse
 
 from build import package
 

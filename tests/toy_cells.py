@@ -53,6 +53,11 @@ def runs(root: Path) -> list[Run]:
     return [Run(path.parent) for path in root.glob("2*/run.json")]
 
 
+def column(run: Run, name: str) -> list[float]:
+    """A column of the run's history."""
+    return [float(row[name]) for row in run.history]
+
+
 def prepared(count: int = 96, *, seed: int = 0) -> Prepared:
     """`count` cells, those of a class in a row of eight: six to train with, one to validate and one to test."""
     rng = np.random.default_rng(seed)
