@@ -8,6 +8,7 @@ first depthwise kernel of an EfficientNet-Lite, 288 weights, harms as much as al
 """
 
 import numpy as np
+from scipy.special import log_softmax
 
 from build.compress import values
 from build.console import bar
@@ -25,20 +26,14 @@ def sensitivities(arrays: dict[str, np.ndarray], spec: dict, images: np.ndarray)
     """
     network = build(spec, initialize=False)
     assign(network, arrays)
-    reference = log_softmax(network.predict_on_batch(images))
+    reference = log_softmax(network.predict_on_batch(images).astype(np.float64), axis=1)
     targets = kernels(network)
     harm = {}
     with bar("sensitivity", len(targets), "kernels") as advance:
         for name, target in targets.items():
             target.assign(values.grid(arrays[name], PROBE_STEP).array())
-            found = log_softmax(network.predict_on_batch(images))
+            found = log_softmax(network.predict_on_batch(images).astype(np.float64), axis=1)
             harm[name] = max(float((np.exp(reference) * (reference - found)).sum(1).mean()), LEAST)
             target.assign(arrays[name])
             advance()
     return harm
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """(n, classes) logits -> logarithms of probabilities, float64."""
-    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
