@@ -1,26 +1,21 @@
 """What a bundle shows to people: its logo, its overview and its terms."""
 
-import struct
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from build.score.drawing import png
 
-def logo(side: int = 64) -> bytes:
+
+def logo() -> bytes:
     """A PNG of a cell: a pale disc with a dark nucleus."""
+    side = 64
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
     pixels = np.full((side, side, 3), 255, np.uint8)
     pixels[np.hypot(x, y) < 0.45 * side] = (236, 208, 226)
     pixels[np.hypot(x + 0.05 * side, y) < 0.25 * side] = (110, 62, 140)
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
-    header = struct.pack(">2I5B", side, side, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
+    return png(pixels)
 
 
 OVERVIEW = """# {title}

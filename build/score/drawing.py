@@ -12,11 +12,16 @@ import numpy as np
 from markupsafe import Markup
 
 
-def data_address(image: np.ndarray) -> str:
-    """A uint8 (H, W, 3) RGB image as a data: address of a PNG."""
+def png(image: np.ndarray) -> bytes:
+    """A uint8 (H, W, 3) RGB image as a PNG."""
     done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     assert done
-    return "data:image/png;base64," + base64.b64encode(data.tobytes()).decode("ascii")
+    return data.tobytes()
+
+
+def data_address(image: np.ndarray) -> str:
+    """A uint8 (H, W, 3) RGB image as a data: address of a PNG."""
+    return "data:image/png;base64," + base64.b64encode(png(image)).decode("ascii")
 
 
 def heat_over(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
