@@ -50,29 +50,10 @@ class Classifier(keras.Model):
 def spec_of(recipe: Recipe, decision: Decision, *, classes: int, image_shape: tuple[int, ...], seed: int) -> dict:
     """The spec of a recipe's network, complete (submission/network.py); UserError with its sentence if a setting is wrong."""
     _check(recipe, max(image_shape[:2]))
-    wanted = {
-        "network": recipe.network,
-        "classes": classes,
-        "image_shape": list(image_shape),
-        "size": decision.size,
-        "stem_patch": recipe.stem_patch,
-        "layer_scale": recipe.layer_scale,
-        "upsample": recipe.upsample,
-        "stochastic_depth": recipe.stochastic_depth,
-        "crop": recipe.crop,
-        "edge_blur": recipe.edge_blur,
-        "edge_radius": recipe.edge_radius,
-        "width": recipe.width,
-        "depth": recipe.depth,
-        "filters": recipe.filters,
-        "kernel": recipe.kernel,
-        "padding": recipe.padding,
-        "pooling": recipe.pooling,
-        "dropout": recipe.dropout,
-        "l1": recipe.l1,
-        "l2": recipe.l2,
-        "seed": seed,
-    }
+    # A recipe names the settings as the networks do; what only some networks know `complete` leaves out.
+    known = {name for defaults in networks.NETWORKS.values() for name in defaults}
+    wanted = {name: getattr(recipe, name) for name in known | {"network"} if hasattr(recipe, name)}
+    wanted |= {"classes": classes, "image_shape": list(image_shape), "size": decision.size, "seed": seed}
     try:
         return networks.complete(wanted)
     except ValueError as error:
