@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from build.augment.pipeline import Augmentation
+from build.augment.settings import bare
 from build.bench.augment import cells
 from build.recipes import find
 
@@ -14,20 +15,7 @@ pytestmark = [
 ]
 IMAGES = cells(16)
 LABELS = np.arange(16) % 8
-BASELINE = dataclasses.replace(
-    find("podium"),
-    augmenter="keras_cv",
-    flip=False,
-    geometry_probability=0.0,
-    stain_probability=0.0,
-    augmix_probability=0.0,
-    randaugment_probability=0.0,
-    channel_shuffle_probability=0.0,
-    channel_shift_probability=0.0,
-    veil_probability=0.0,
-    degrade_probability=0.0,
-    cutout_probability=0.0,
-)
+BASELINE = bare(find("podium"), augmenter="keras_cv", balance="augment")
 
 
 @pytest.fixture(scope="module")

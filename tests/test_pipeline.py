@@ -9,6 +9,7 @@ import pytest
 
 from build.augment import geometry
 from build.augment.pipeline import Augmentation, resize
+from build.augment.settings import bare
 from build.bench.augment import cells
 from build.errors import UserError
 from build.recipes import RECIPES, find
@@ -18,27 +19,7 @@ CELLS = cells(64)
 LABELS = np.arange(64) % 8
 COPY = np.arange(64) % 3 == 0
 PODIUM = find("podium")
-NOTHING = dataclasses.replace(
-    PODIUM,
-    balance="none",
-    flip=False,
-    **dict.fromkeys(
-        (
-            "geometry_probability",
-            "augmix_probability",
-            "randaugment_probability",
-            "stain_probability",
-            "channel_shuffle_probability",
-            "channel_shift_probability",
-            "veil_probability",
-            "degrade_probability",
-            "cutout_probability",
-            "grid_probability",
-            "mix_probability",
-        ),
-        0.0,
-    ),
-)
+NOTHING = bare(PODIUM)
 """The recipe's pipeline with every step's probability at zero."""
 EVERYTHING = dataclasses.replace(
     PODIUM, stain_probability=0.5, grid_probability=0.3, mixup_alpha=0.4, cutmix_alpha=1.0, mix_probability=0.5

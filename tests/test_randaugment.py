@@ -1,11 +1,10 @@
-import dataclasses
-
 import numpy as np
 import pytest
 
 from build.augment import program
 from build.augment.pipeline import Augmentation
 from build.augment.randaugment import DEFAULT, POOL, draw_randaugment
+from build.augment.settings import bare
 from build.bench.augment import cells
 from build.recipes import find
 
@@ -112,18 +111,8 @@ def test_the_same_generator_state_draws_the_same_and_each_image_has_its_own(rng)
 
 
 def test_a_recipes_number_magnitude_and_pool_reach_the_images(rng):
-    recipe = dataclasses.replace(
+    recipe = bare(
         find("podium"),
-        balance="none",
-        flip=False,
-        geometry_probability=0.0,
-        stain_probability=0.0,
-        augmix_probability=0.0,
-        channel_shuffle_probability=0.0,
-        channel_shift_probability=0.0,
-        veil_probability=0.0,
-        degrade_probability=0.0,
-        cutout_probability=0.0,
         randaugment_probability=1.0,
         randaugment_operations=1,
         randaugment_magnitude=0.5,

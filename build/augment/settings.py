@@ -27,6 +27,12 @@ _SHARES = (
 )
 
 
+def bare(recipe: Recipe, **fields) -> Recipe:
+    """The recipe without balancing and without any step of the augmentation, but with `fields`: for a step looked at alone."""
+    off = {name: 0.0 for name in _SHARES if name.endswith("_probability")}
+    return dataclasses.replace(recipe, **{"balance": "none", "flip": False} | off | fields)
+
+
 def unmixed(recipe: Recipe) -> Recipe:
     """The recipe without what mixes images or makes views of them: each image by itself."""
     return dataclasses.replace(recipe, mixup_alpha=0.0, cutmix_alpha=0.0, jsd_weight=0.0)

@@ -8,7 +8,6 @@ measured where they are installed. Results also go to runs/bench/augment.json.
 Expected on two cores of an EPYC 9004: ours 0.13, Pillow 0.8, keras_cv 1.8.
 """
 
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -16,6 +15,7 @@ from rich.table import Table
 
 from build.augment import augmix
 from build.augment.pipeline import Augmentation
+from build.augment.settings import bare
 from build.bench import turns
 from build.bench.paper_augmix import with_opencv, with_pillow
 from build.console import console, muffled
@@ -167,20 +167,7 @@ def throughput(images: np.ndarray) -> dict:
     variants = {
         "podium": podium,
         "report-convnext": find("report-convnext"),
-        "AugMix alone": dataclasses.replace(
-            podium,
-            name="augmix",
-            balance="none",
-            flip=False,
-            geometry_probability=0.0,
-            augmix_probability=1.0,
-            randaugment_probability=0.0,
-            channel_shuffle_probability=0.0,
-            channel_shift_probability=0.0,
-            veil_probability=0.0,
-            degrade_probability=0.0,
-            cutout_probability=0.0,
-        ),
+        "AugMix alone": bare(podium, name="augmix", augmix_probability=1.0),
     }
     labels = np.arange(len(images)) % 8
     table = Table(
