@@ -29,7 +29,8 @@ from build.cli.options import (
     type=click.Choice(["auto", "report", "small"]),
     default="auto",
     show_default=True,
-    help="report: the recipes as they stand, from published weights; small: what two cores carry; auto: report where a GPU is found.",
+    help="report: the recipes as they stand, with the weights that they begin from; small: what two cores carry; "
+    "auto: report where a GPU is found.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Overrides the number of epochs of every row.")
 @rows_option

@@ -77,7 +77,7 @@ def describe(scale: str, *, epochs: int | None, seeds: int) -> str:
     count = epochs or (SMALL_EPOCHS if scale == "small" else 0)
     length = f"{count} epoch{'s' if count > 1 else ''}" if count else "the recipes' epochs"
     what = {
-        "report": "the recipes as they stand, from published weights",
+        "report": "the recipes as they stand, with the weights that they begin from",
         "small": "from scratch at a size that two cores carry (networks whose weights come with the kit keep them)",
     }[scale]
     return f"Scale {scale}: {what}; {length}, {seeds} seed{'s' if seeds > 1 else ''}."
