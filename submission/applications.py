@@ -19,7 +19,7 @@ import keras
 from keras import layers
 
 from .convnext import PIXEL_DEVIATION, PIXEL_MEAN, PixelNormalization, StochasticDepth
-from .efficientnet_lite import BatchNormalization
+from .parts import BatchNormalization
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,7 @@ import keras
 from keras import layers
 
 from .convnext import PixelNormalization, StochasticDepth, Upsampling
-from .parts import STANDARD, Parts
-
-if keras.backend.backend() == "tensorflow":
-    import tensorflow as tf
+from .parts import STANDARD, BatchNormalization, Parts
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ STRIDES = (1, 2, 2, 2, 1, 2, 1)
 EXPANSIONS = (1, 6, 6, 6, 6, 6, 6)
 STEM, TOP = 32, 1280
 NORM_EPSILON = 1e-3
-NORM_MOMENTUM = 0.99
+NORM = {"momentum": 0.99, "epsilon": NORM_EPSILON}
 PIXEL_MEAN, PIXEL_DEVIATION = (127.0,) * 3, (128.0,) * 3
 
 
@@ -70,37 +67,6 @@ def _shapes(name: str, *kernel: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}/kernel": kernel} | {
         f"{name}_norm/{part}": (width,) for part in ("gamma", "beta", "moving_mean", "moving_variance")
     }
-
-
-class BatchNormalization(layers.BatchNormalization):
-    """Keras' batch normalization, computed by TensorFlow's fused operation where TensorFlow is the backend.
-
-    Keras composes it of some ten element-wise passes over the features and as many for their gradient; fused, a
-    training step on a CPU takes a third less.
-    """
-
-    def call(self, inputs, training=None, mask=None):
-        """(B, H, W, channels) -> the same shape; a layer that is not trainable keeps and uses its moving statistics."""
-        if keras.backend.backend() != "tensorflow":
-            return super().call(inputs, training=training, mask=mask)
-        update = bool(training) and self.trainable
-        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
-            scale=self.gamma if self.scale else tf.ones_like(self.moving_mean),
-            offset=self.beta if self.center else tf.zeros_like(self.moving_mean),
-            mean=self.moving_mean,
-            variance=self.moving_variance,
-            epsilon=self.epsilon,
-            exponential_avg_factor=1.0,
-            is_training=update,
-        )
-        if update:
-            # The fused operation divides by n - 1, Keras by n.
-            count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
-            variance = variance * ((count - 1.0) / count)
-            for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
-        return outputs
 
 
 def efficientnet_lite(
@@ -136,7 +102,8 @@ def efficientnet_lite(
     x = inputs if entry is None else entry(inputs)
     x = Upsampling(upsample, name="upsample")(x)
     x = PixelNormalization(PIXEL_MEAN, PIXEL_DEVIATION, name="normalize")(x)
-    x = _convolution(x, STEM, "stem", kernel=3, strides=2)
+    x = layers.Conv2D(STEM, 3, strides=2, padding="same", use_bias=False, name="stem")(x)
+    x = _activated(x, "stem", parts)
     number = 0
     for stage, (depth, width) in enumerate(zip(shape.depths, shape.widths)):
         for block in range(depth):
@@ -154,7 +121,7 @@ def efficientnet_lite(
                 parts,
             )
             number += 1
-    x = _convolution(x, TOP, "top")
+    x = _activated(parts.pointwise(TOP, "top")(x), "top", parts)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dropout(dropout, seed=seed + number, name="head_dropout")(x)
     # float32 whatever the precision policy says: a softmax over bfloat16 logits has two significant digits.
@@ -165,22 +132,18 @@ def efficientnet_lite(
 def _block(x, width: int, expansion: int, kernel: int, strides: int, name: str, rate: float, seed: int, parts: Parts):
     """One inverted bottleneck (Sandler et al. 2018, "MobileNetV2", section 3): expand, filter each channel, project."""
     inner = x.shape[-1] * expansion
-    branch = _convolution(x, inner, f"{name}_expand") if expansion > 1 else x
+    branch = x
+    if expansion > 1:
+        branch = _activated(parts.pointwise(inner, f"{name}_expand")(x), f"{name}_expand", parts)
     branch = parts.depthwise(kernel, strides=strides, padding="same", use_bias=False, name=f"{name}_depthwise")(branch)
-    branch = _norm(branch, f"{name}_depthwise")
-    branch = layers.ReLU(6.0, name=f"{name}_depthwise_relu")(branch)
-    branch = layers.Conv2D(width, 1, use_bias=False, name=f"{name}_project")(branch)
-    branch = _norm(branch, f"{name}_project")
+    branch = parts.pointwise(width, f"{name}_project")(_activated(branch, f"{name}_depthwise", parts))
+    branch = BatchNormalization(**NORM, name=f"{name}_project_norm")(branch)
     if strides > 1 or x.shape[-1] != width:
         return branch
     branch = StochasticDepth(rate, seed, name=f"{name}_drop")(branch)
     return layers.Add(name=f"{name}_add")([x, branch])
 
 
-def _convolution(x, width: int, name: str, *, kernel: int = 1, strides: int = 1):
-    x = layers.Conv2D(width, kernel, strides=strides, padding="same", use_bias=False, name=name)(x)
-    return layers.ReLU(6.0, name=f"{name}_relu")(_norm(x, name))
-
-
-def _norm(x, name: str):
-    return BatchNormalization(momentum=NORM_MOMENTUM, epsilon=NORM_EPSILON, name=f"{name}_norm")(x)
+def _activated(x, name: str, parts: Parts):
+    """What follows a convolution whose features are wide."""
+    return parts.relu6(f"{name}_relu")(parts.batch_norm(**NORM, name=f"{name}_norm")(x))

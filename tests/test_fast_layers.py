@@ -37,11 +37,16 @@ def test_layer_normalization_and_its_gradients_are_keras_own(rng, shape):
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 6, 12, 13])
-@pytest.mark.parametrize("kernel", [3, 7])
+@pytest.mark.parametrize("kernel", [3, 5, 7])
 def test_depthwise_convolution_and_its_gradients_are_keras_own(rng, side, kernel):
     assert (side * side <= LARGEST_MAP) == (side < 13)  # both ways are tried
     ours = FAST.depthwise(kernel, padding="same", name="a")
     compare(ours, STANDARD.depthwise(kernel, padding="same", name="b"), (4, side, side, 6), rng)
+
+
+@pytest.mark.parametrize("shape", [(4, 6, 5, 16), (2, 1, 1, 8)])
+def test_pointwise_convolution_and_its_gradients_are_keras_own(rng, shape):
+    compare(FAST.pointwise(12, "a"), STANDARD.pointwise(12, "b"), shape, rng)
 
 
 def test_depthwise_convolution_takes_maps_that_are_not_square_and_no_bias(rng):

@@ -3,7 +3,8 @@
 Processor milliseconds an image (user and system time of the process, all its threads) of one step of ConvNeXt atto with AdamW on
 batches of 64, at 96 and at 64 pixels: the trainer's own step in float32, the same with products in bfloat16 (chosen where the
 processor has units for them), in mixed_bfloat16, under XLA, with Lion, and the network of keras.applications, whose depthwise
-layers are grouped convolutions. All take turns; a figure is the median of the rounds. Results also go to runs/bench/train.json.
+layers are grouped convolutions; and of EfficientNet-Lite2 as `podium-lite` trains it, in the first three ways and with Keras' layers.
+All take turns; a figure is the median of the rounds. Results also go to runs/bench/train.json.
 """
 
 import dataclasses
@@ -32,6 +33,7 @@ SIDES = (96, 64)
 ROUNDS = 5
 OURS = "ours: float32, AdamW"
 RECIPE = find("podium")
+LITE = find("podium-lite")
 VARIANTS: dict[str, dict] = {
     OURS: {},
     "ours, Keras' layers": {"parts": STANDARD},
@@ -42,6 +44,10 @@ VARIANTS: dict[str, dict] = {
     "keras.applications (grouped Conv2D)": {"grouped": True},
 }
 """Name -> arguments of `step`."""
+LITE_VARIANTS = {
+    name: {"recipe": LITE} | VARIANTS[name]
+    for name in (OURS, "ours, Keras' layers", "ours, products in bfloat16", "ours, mixed_bfloat16")
+}
 
 
 def main() -> None:
@@ -51,20 +57,23 @@ def main() -> None:
         console.print(
             f"Other work wants {load:.1f} times this machine's cores: look at the ratios rather than the times."
         )
-    facts = {f"{side} px": compare(side, rounds=ROUNDS) for side in SIDES}
+    facts = {f"{side} px": compare(side, VARIANTS, "ConvNeXt atto", rounds=ROUNDS) for side in SIDES}
+    facts[LITE.name] = compare(max(SIDES), LITE_VARIANTS, f"EfficientNet-Lite2 of {LITE.name}", rounds=ROUNDS)
     path = turns.save("train", {"machine": turns.machine(), "load": round(load, 2), **facts})
     console.print(f"Written to {path}.")
 
 
-def compare(side: int, *, rounds: int, batch: int = BATCH) -> dict[str, dict[str, float]]:
+def compare(
+    side: int, variants: dict[str, dict], title: str, *, rounds: int, batch: int = BATCH
+) -> dict[str, dict[str, float]]:
     """Time a step of every variant on (batch, side, side, 3) images, print the table; name -> cpu_ms, times_ours."""
     images = np.random.default_rng(0).integers(0, contract.PIXEL_MAX + 1, (batch, side, side, 3), np.uint8)
     with muffled():
-        steps = {name: step(side, batch=batch, **arguments) for name, arguments in VARIANTS.items()}
+        steps = {name: step(side, batch=batch, **arguments) for name, arguments in variants.items()}
         for function in steps.values():
             function(images)  # traces it
         spent = turns.take(steps, images, rounds=rounds)
-    return turns.table(spent, ours=OURS, head=f"ConvNeXt atto, {side} px")
+    return turns.table(spent, ours=OURS, head=f"{title}, {side} px")
 
 
 def step(
@@ -84,10 +93,8 @@ def step(
         if grouped:
             network = grouped_convnext("atto", classes, side=side)
         else:
-            network = build(
-                complete({"network": "convnext", "size": "atto", "classes": classes, "image_shape": [side, side, 3]}),
-                parts=parts,
-            )
+            spec = {name: getattr(recipe, name) for name in ("network", "size", "upsample")}
+            network = build(complete(spec | {"classes": classes, "image_shape": [side, side, 3]}), parts=parts)
         model = Classifier(network)
         decay_free = [] if grouped else undecayed(network)
         phase = Phase(ALL, 0, 1, recipe.learning_rate, 0.0)

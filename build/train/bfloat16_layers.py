@@ -1,12 +1,14 @@
-"""Dense layers whose products are made of bfloat16, for processors that multiply those faster than float32: many times with Intel's
-AMX, less with AVX-512's own instruction (AMD from Zen 4 on), where a whole step takes 0.78 of the time.
+"""Pointwise layers whose products are made of bfloat16, for processors that multiply those faster than float32: many times with Intel's
+AMX, less with AVX-512's own instruction (AMD from Zen 4 on), where a whole step of ConvNeXt takes 0.78 of the time.
 
     network = submission.network.build(spec, parts=PARTS)
 
 More than half of the time that a CPU needs for a step of ConvNeXt goes into its pointwise layers' products. All else stays float32,
 weights, depthwise layers, norms and residual sums: Keras' mixed_bfloat16 turns most of these into bfloat16 as well, which a CPU is
 slow at, and so gains a tenth in all. Only what lies between the two products of a block, the largest features of the network, is
-bfloat16 too. Products add up in float32 and are rounded once. `nox -s bench -- train` has the figures.
+bfloat16 too. Products add up in float32 and are rounded once. In EfficientNet-Lite a batch normalization, a depthwise layer and
+two ReLU6 lie between them as well, so these take bfloat16 and leave it; statistics are float32, and what TensorFlow is slow at in
+bfloat16 (gradients of strided depthwise layers and of large kernels) is computed in float32. `nox -s bench -- train` has the figures.
 """
 
 from collections.abc import Callable
@@ -14,7 +16,17 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from build.train.fast_layers import FAST, compiled, gelu, gelu_slope
+from build.train.fast_layers import (
+    FAST,
+    SMALLEST_KERNEL,
+    DepthwiseConv2D,
+    PointwiseConv2D,
+    compiled,
+    gelu,
+    gelu_slope,
+    kernel_gradient,
+)
+from submission.parts import BatchNormalization
 
 BFLOAT16 = tf.bfloat16
 
@@ -84,7 +96,127 @@ def _expand(units: int, block: str) -> Callable:
     return lambda x: place(product(x))
 
 
+# --- EfficientNet-Lite: all that lies between a block's products ----------------------------------------------------
+
+
+class Bfloat16Pointwise(PointwiseConv2D):
+    """(B, H, W, C) float32 or bfloat16 -> (B, H, W, units) bfloat16."""
+
+    def __init__(self, units: int, name: str):
+        super().__init__(units, name, autocast=False)
+
+    def call(self, x):
+        """One product, and two for its gradient."""
+
+        @tf.custom_gradient
+        def product(x, kernel):
+            rows, matrix = tf.cast(tf.reshape(x, (-1, x.shape[-1])), BFLOAT16), tf.cast(kernel[0, 0], BFLOAT16)
+
+            def gradient(upstream):
+                above = tf.reshape(upstream, (-1, self.filters))
+                of_x = tf.reshape(tf.matmul(above, matrix, transpose_b=True), tf.shape(x))
+                of_kernel = tf.matmul(rows, above, transpose_a=True)[None, None]
+                return tf.cast(of_x, x.dtype), tf.cast(of_kernel, tf.float32)
+
+            return tf.reshape(rows @ matrix, (-1, *x.shape[1:-1], self.filters)), gradient
+
+        return product(x, tf.convert_to_tensor(self.kernel))
+
+    def compute_output_spec(self, x):
+        """The shape, and the type that the next layer will get."""
+        return keras.KerasTensor((*x.shape[:-1], self.filters), "bfloat16")
+
+
+class Bfloat16DepthwiseConv2D(DepthwiseConv2D):
+    """(B, H, W, C) float32 or bfloat16 -> (B, H', W', C) of the same type."""
+
+    def __init__(self, *arguments, **kwargs):
+        super().__init__(*arguments, autocast=False, **kwargs)
+
+    def call(self, x):
+        """Of bfloat16 each part in the type that TensorFlow is fast in."""
+        if x.dtype != BFLOAT16:
+            return super().call(x)
+        settings = {"strides": [1, *self.strides, 1], "padding": self.padding.upper()}
+        of_input = BFLOAT16 if self.strides == (1, 1) else tf.float32
+        of_kernel = BFLOAT16 if self.kernel_size[0] < SMALLEST_KERNEL else tf.float32
+
+        @tf.custom_gradient
+        def convolved(x, kernel):
+            def gradient(upstream):
+                inputs = tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
+                    input_sizes=tf.shape(x),
+                    filter=tf.cast(kernel, of_input),
+                    out_backprop=tf.cast(upstream, of_input),
+                    **settings,
+                )
+                if self.by_product(x):
+                    return tf.cast(inputs, BFLOAT16), kernel_gradient(x, upstream, self.kernel_size[0])
+                kernels = tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(
+                    input=tf.cast(x, of_kernel),
+                    filter_sizes=kernel.shape,
+                    out_backprop=tf.cast(upstream, of_kernel),
+                    **settings,
+                )
+                return tf.cast(inputs, BFLOAT16), tf.cast(kernels, tf.float32)
+
+            return tf.nn.depthwise_conv2d(x, tf.cast(kernel, BFLOAT16), **settings), gradient
+
+        assert not self.use_bias
+        return convolved(x, tf.convert_to_tensor(self.kernel))
+
+    def compute_output_spec(self, x):
+        """The shape, and the type that came."""
+        return keras.KerasTensor(self.compute_output_shape(x.shape), x.dtype)
+
+
+class Bfloat16BatchNormalization(BatchNormalization):
+    """(..., C) float32 or bfloat16 -> the same; weights and statistics are float32."""
+
+    def __init__(self, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+
+    def compute_output_spec(self, x, **_):
+        """The shape and the type that came."""
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
+@compiled
+def _cut(x):
+    return tf.clip_by_value(x, 0, 6)
+
+
+@compiled
+def _cut_gradient(outputs, upstream):
+    return tf.where((outputs > 0) & (outputs < 6), upstream, tf.zeros_like(upstream))
+
+
+@tf.custom_gradient
+def _bfloat16_relu6(x):
+    outputs = _cut(x)
+    return outputs, lambda upstream: _cut_gradient(outputs, upstream)
+
+
+class Bfloat16ReLU6(keras.layers.Layer):
+    """(...) float32 or bfloat16 -> the same, cut to 0..6; TensorFlow's own takes bfloat16 apart."""
+
+    def __init__(self, name: str):
+        super().__init__(name=name, autocast=False)
+
+    def call(self, x):
+        """One pass, and one for the gradient."""
+        return _bfloat16_relu6(x) if x.dtype == BFLOAT16 else tf.nn.relu6(x)
+
+    def compute_output_spec(self, x):
+        """The shape and the type that came."""
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
 PARTS = FAST._replace(
+    depthwise=Bfloat16DepthwiseConv2D,
     dense=lambda units, name: Bfloat16Dense(units, gelu=False, name=name),
     expand=_expand,
+    pointwise=Bfloat16Pointwise,
+    batch_norm=Bfloat16BatchNormalization,
+    relu6=Bfloat16ReLU6,
 )

@@ -4,9 +4,9 @@
 
 A training step of ConvNeXt on a CPU spends most of its time in passes over memory, not in arithmetic. Keras composes a GELU of six
 such passes and its gradient of nine, a layer normalization of eight and its gradient of twelve; here each is one or two, compiled by
-XLA (the step as a whole is not: XLA's own convolutions are slow on a CPU). TensorFlow's gradient of a depthwise kernel takes
-milliseconds however small the features are; where they are small it is a matrix product a channel instead. `nox -s bench -- train`
-has the figures.
+XLA (the step as a whole is not: XLA's own convolutions are slow on a CPU). TensorFlow's gradient of a depthwise kernel of 5x5 and
+more takes milliseconds however small the features are; where they are small it is a matrix product a channel instead. A pointwise
+convolution is a matrix product too, whose gradient takes less than a convolution's. `nox -s bench -- train` has the figures.
 """
 
 import math
@@ -20,6 +20,8 @@ from submission.parts import Parts, expand
 
 LARGEST_MAP = 12 * 12
 """Positions of the features up to which the kernel's gradient is computed as a product: of larger ones the product has too many."""
+SMALLEST_KERNEL = 5
+"""Side of the kernel from which on that is faster than TensorFlow's own gradient."""
 
 
 def compiled(function):
@@ -123,7 +125,7 @@ def _meetings(height: int, width: int, side: int) -> np.ndarray:
     return joined.reshape(-1, side * side).astype(np.float32)
 
 
-def _kernel_gradient(x, upstream, side: int):
+def kernel_gradient(x, upstream, side: int):
     """(B, H, W, C) input and upstream gradient -> (side, side, C, 1): for every channel the product of all positions with all, summed."""
     height, width, channels = x.shape[1:]
     positions = height * width
@@ -139,7 +141,7 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
 
     def call(self, x):
         """Keras' own, with another gradient of the kernel where the features are small."""
-        if not self._small(x):
+        if not self.by_product(x):
             return super().call(x)
 
         @tf.custom_gradient
@@ -153,7 +155,7 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
                         strides=[1, 1, 1, 1],
                         padding="SAME",
                     ),
-                    tf.cast(_kernel_gradient(x, upstream, self.kernel_size[0]), kernel.dtype),
+                    tf.cast(kernel_gradient(x, upstream, self.kernel_size[0]), kernel.dtype),
                 )
 
             return tf.nn.depthwise_conv2d(x, kernel, [1, 1, 1, 1], "SAME"), gradient
@@ -161,15 +163,32 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
         outputs = convolved(x, tf.convert_to_tensor(self.kernel))
         return tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias)) if self.use_bias else outputs
 
-    def _small(self, x) -> bool:
+    def by_product(self, x) -> bool:
+        """Whether the kernel's gradient for features like x is a product: where they are small and the kernel is not."""
         height, width = x.shape[1:3]
         plain = self.strides == (1, 1) and self.dilation_rate == (1, 1) and self.padding == "same"
-        plain &= self.depth_multiplier == 1 and self.kernel_size[0] == self.kernel_size[1]
+        plain &= self.depth_multiplier == 1 and self.kernel_size[0] == self.kernel_size[1] >= SMALLEST_KERNEL
         return bool(plain and height and width and height * width <= LARGEST_MAP)
+
+
+# --- pointwise convolution ------------------------------------------------------------------------------------------
+
+
+class PointwiseConv2D(keras.layers.Conv2D):
+    """(B, H, W, C) -> (B, H, W, units), without a bias."""
+
+    def __init__(self, units: int, name: str, **kwargs):
+        super().__init__(units, 1, use_bias=False, name=name, **kwargs)
+
+    def call(self, x):
+        """One product of all positions with the kernel."""
+        rows, matrix = tf.reshape(x, (-1, x.shape[-1])), tf.convert_to_tensor(self.kernel)[0, 0]
+        return tf.reshape(rows @ matrix, (-1, *x.shape[1:-1], self.filters))
 
 
 FAST = Parts(
     depthwise=DepthwiseConv2D,
     norm=LayerNormalization,
     expand=partial(expand, gelu=lambda name: Gelu(name=name)),
+    pointwise=PointwiseConv2D,
 )

@@ -17,6 +17,7 @@ from build.machine import check_backend, cores, multiplies_bfloat16, nvidia_smi,
 from build.pretrain import shipped
 from build.recipe import Recipe
 from submission.applications import APPLICATIONS
+from submission.network import MADE_OF_PARTS
 
 BASE_GPU_GIB = 30
 """GPU memory from which ConvNeXt base is fine-tuned rather than tiny, an estimate: 64 images of 192 pixels in half precision."""
@@ -29,7 +30,7 @@ FLOAT16_CAPABILITY = (7, 0)
 """CUDA compute capabilities from which tensor cores take these types."""
 GPU_STEPS_PER_EXECUTION = 16
 BFLOAT16_PRODUCTS = "bfloat16_products"
-"""A precision: all float32 but the products of ConvNeXt's pointwise layers (build/train/bfloat16_layers.py)."""
+"""A precision: all float32 but the products of pointwise layers and what lies between them (build/train/bfloat16_layers.py)."""
 PRECISIONS = ("float32", BFLOAT16_PRODUCTS, "mixed_bfloat16", "mixed_float16")
 PRECISION_IN_WORDS = {BFLOAT16_PRODUCTS: "float32 with products in bfloat16"}
 
@@ -202,15 +203,17 @@ def decide(recipe: Recipe, machine: Machine) -> Decision:
     # JAX without its compiler would run operation by operation.
     xla = {"on": True, "off": False, "auto": machine.backend == "jax" or (gpu and replicas == 1)}[recipe.xla]
     fast_layers = machine.backend == "tensorflow" and not gpu and not xla
-    has_products = fast_layers and recipe.network == "convnext"
+    has_products = fast_layers and recipe.network in MADE_OF_PARTS
+    tried = recipe.network == "convnext"  # in whole trainings; EfficientNet-Lite takes them where they are asked for
     if recipe.precision == BFLOAT16_PRODUCTS and not has_products:
         raise UserError(
-            f"Precision {BFLOAT16_PRODUCTS} is for ConvNeXt on a CPU under TensorFlow without XLA; choose auto or another one."
+            f"Precision {BFLOAT16_PRODUCTS} is for ConvNeXt and EfficientNet-Lite on a CPU under TensorFlow without XLA; choose auto or "
+            "another one."
         )
     return Decision(
         size=size,
         weights=weights,
-        precision=recipe.precision if recipe.precision != "auto" else _precision(machine, has_products),
+        precision=recipe.precision if recipe.precision != "auto" else _precision(machine, fast_layers and tried),
         xla=xla,
         # On a CPU a step takes long enough; on a GPU Python would be seen between short steps. Keras' loop of several steps breaks under
         # MirroredStrategy ("You must feed a value for placeholder tensor", github.com/keras-team/keras/issues/19246).
@@ -222,9 +225,9 @@ def decide(recipe: Recipe, machine: Machine) -> Decision:
     )
 
 
-def _precision(machine: Machine, has_products: bool) -> str:
+def _precision(machine: Machine, products: bool) -> str:
     if not machine.gpus:
-        return BFLOAT16_PRODUCTS if has_products and machine.multiplies_bfloat16 else "float32"
+        return BFLOAT16_PRODUCTS if products and machine.multiplies_bfloat16 else "float32"
     if machine.capability >= BFLOAT16_CAPABILITY:
         return "mixed_bfloat16"
     return "mixed_float16" if machine.capability >= FLOAT16_CAPABILITY else "float32"
