@@ -40,7 +40,7 @@ POOL: dict[str, Callable[[float, float, float], object]] = {
 }
 DEFAULT = tuple(name for name in POOL if name not in ("hue", "invert", "brighten_solarize"))
 """What the recipe draws from unless it says otherwise: the paper's list. Blood cells are told apart by colour too, so
-hue stays out; the other two were not trained with yet.
+hue stays out; the other two gave back elsewhere what they gained (docs/recipe.md).
 """
 assert set(POOL) <= set(OPERATIONS)
 
