@@ -340,8 +340,8 @@ Path("ended").write_text(str(code))
 def test_a_closed_terminal_ends_a_command_as_ctrl_c_does_unless_nohup_was_asked(tmp_path, ignored):
     process, terminal = pty.fork()
     if process == 0:
-        if ignored:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        # The tests themselves may run under nohup.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
         os.execve(sys.executable, [sys.executable, "-c", IN_A_TERMINAL], os.environ | {"PYTHONPATH": str(ROOT)})
     try:
         said = b""

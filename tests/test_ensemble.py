@@ -126,7 +126,7 @@ def test_the_staged_weights_hold_every_member_and_one_run_s_are_as_before(here, 
         (tmp_path / name).mkdir()
         packaging.stage(runs[0], RECIPE, tmp_path / name, others)
     _, meta = weights.load(tmp_path / "one" / "weights.npz")
-    assert meta == {**weights.load(runs[0].weights_path)[1], "views": 2, "seconds": 420.0}
+    assert meta == {**weights.load(runs[0].weights_path)[1], "views": 2, "seconds": 420.0, "images": 5000}
     _, meta = weights.load(tmp_path / "two" / "weights.npz")
     assert meta["views"] == 2
     assert [member["spec"]["filters"] for member in meta["members"]] == [4, 8]

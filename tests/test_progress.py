@@ -87,9 +87,16 @@ def test_the_first_signal_is_a_wish_and_the_second_stops_at_once(number):
     assert signal.getsignal(number) is before
 
 
-def test_a_closed_terminal_is_a_wish_however_often_it_is_told(monkeypatch):
+@pytest.fixture
+def without_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield signal.SIG_DFL
+    signal.signal(signal.SIGHUP, before)
+
+
+def test_a_closed_terminal_is_a_wish_however_often_it_is_told(without_nohup, monkeypatch):
     monkeypatch.setattr("build.signals.os.dup2", lambda *_: None)
-    before = signal.getsignal(signal.SIGHUP)
+    before = without_nohup
     with StopSignal() as stop:
         os.kill(os.getpid(), signal.SIGHUP)
         os.kill(os.getpid(), signal.SIGHUP)
