@@ -11,7 +11,6 @@ and take their name when they are whole.
 """
 
 import contextlib
-import fcntl
 import getpass
 import os
 import secrets
@@ -26,6 +25,7 @@ from typing import NamedTuple
 from build.data import cache as store
 from build.data.cells import Cells
 from build.data.prepare import curation_path
+from build.files import locked
 from build.scratch import scratch_folder
 from build.study.execute import Task, find
 
@@ -153,9 +153,7 @@ class Place:
     def cells(self, parcel: Parcel, source: str) -> Cells:
         """The source's cells, fetched unless the node has them. ValueError where they cannot be read."""
         if not self.shared:
-            self.cache.mkdir(parents=True, exist_ok=True)
-            with (self.cache / "lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)  # the other tasks of this node wait for the first one's copy
+            with locked(self.cache / "lock"):  # the other tasks of this node wait for the first one's copy
                 for name in parcel:
                     self._fetch_once(name)
         cells = store.find(self.cache, parcel.cells.removeprefix("cells-"), source)

@@ -66,22 +66,32 @@ class Bfloat16Dense(keras.layers.Dense):
         return keras.KerasTensor((*x.shape[:-1], self.units), "bfloat16" if self.gelu else "float32")
 
 
+def _factors(x, kernel):
+    """(..., n) and (n, units) as the two matrices of a product in bfloat16."""
+    return tf.cast(tf.reshape(x, (-1, x.shape[-1])), BFLOAT16), tf.cast(kernel, BFLOAT16)
+
+
+def _factor_gradients(x, rows, matrix, above):
+    """Of x, in its own type and shape, and of the kernel, float32; `above` is the gradient of the product."""
+    of_x = tf.reshape(tf.matmul(above, matrix, transpose_b=True), tf.shape(x))
+    of_kernel = tf.matmul(rows, above, transpose_a=True)
+    return tf.cast(of_x, x.dtype), tf.cast(of_kernel, tf.float32)
+
+
 def _product(x, kernel, bias, activated: bool):
     units = kernel.shape[-1]
 
     @tf.custom_gradient
     def product(x, kernel, bias):
-        rows, matrix = tf.cast(tf.reshape(x, (-1, x.shape[-1])), BFLOAT16), tf.cast(kernel, BFLOAT16)
+        rows, matrix = _factors(x, kernel)
         products = rows @ matrix
 
         def gradient(upstream):
             above = tf.reshape(upstream, (-1, units))
             above = _gelu_gradient(products, bias, above) if activated else tf.cast(above, BFLOAT16)
-            of_x = tf.reshape(tf.matmul(above, matrix, transpose_b=True), tf.shape(x))
-            of_kernel = tf.matmul(rows, above, transpose_a=True)
             # The sum over rows as a product too: TensorFlow's own sum of bfloat16 is slow and rounds at every addition.
             of_bias = (tf.ones((1, tf.shape(above)[0]), BFLOAT16) @ above)[0]
-            return tf.cast(of_x, x.dtype), tf.cast(of_kernel, tf.float32), tf.cast(of_bias, tf.float32)
+            return *_factor_gradients(x, rows, matrix, above), tf.cast(of_bias, tf.float32)
 
         outputs = (_gelu if activated else _biased)(products, bias)
         return tf.reshape(outputs, tf.concat([tf.shape(x)[:-1], [units]], 0)), gradient
@@ -110,28 +120,33 @@ class Bfloat16Pointwise(PointwiseConv2D):
 
         @tf.custom_gradient
         def product(x, kernel):
-            rows, matrix = tf.cast(tf.reshape(x, (-1, x.shape[-1])), BFLOAT16), tf.cast(kernel[0, 0], BFLOAT16)
+            rows, matrix = _factors(x, kernel)
 
             def gradient(upstream):
-                above = tf.reshape(upstream, (-1, self.filters))
-                of_x = tf.reshape(tf.matmul(above, matrix, transpose_b=True), tf.shape(x))
-                of_kernel = tf.matmul(rows, above, transpose_a=True)[None, None]
-                return tf.cast(of_x, x.dtype), tf.cast(of_kernel, tf.float32)
+                return _factor_gradients(x, rows, matrix, tf.reshape(upstream, (-1, self.filters)))
 
             return tf.reshape(rows @ matrix, (-1, *x.shape[1:-1], self.filters)), gradient
 
-        return product(x, tf.convert_to_tensor(self.kernel))
+        return product(x, tf.convert_to_tensor(self.kernel)[0, 0])
 
     def compute_output_spec(self, x):
         """The shape, and the type that the next layer will get."""
         return keras.KerasTensor((*x.shape[:-1], self.filters), "bfloat16")
 
 
-class Bfloat16DepthwiseConv2D(DepthwiseConv2D):
-    """(B, H, W, C) float32 or bfloat16 -> (B, H', W', C) of the same type."""
+class _KeepsType(keras.layers.Layer):
+    """What layers share that leave the type that comes, float32 or bfloat16."""
 
     def __init__(self, *arguments, **kwargs):
         super().__init__(*arguments, autocast=False, **kwargs)
+
+    def compute_output_spec(self, x, **_):
+        """The shape, and the type that the next layer will get."""
+        return keras.KerasTensor(self.compute_output_shape(x.shape), x.dtype)
+
+
+class Bfloat16DepthwiseConv2D(_KeepsType, DepthwiseConv2D):
+    """(B, H, W, C) float32 or bfloat16 -> (B, H', W', C) of the same type."""
 
     def call(self, x):
         """Of bfloat16 each part in the type that TensorFlow is fast in."""
@@ -165,20 +180,9 @@ class Bfloat16DepthwiseConv2D(DepthwiseConv2D):
         assert not self.use_bias
         return convolved(x, tf.convert_to_tensor(self.kernel))
 
-    def compute_output_spec(self, x):
-        """The shape, and the type that came."""
-        return keras.KerasTensor(self.compute_output_shape(x.shape), x.dtype)
 
-
-class Bfloat16BatchNormalization(BatchNormalization):
+class Bfloat16BatchNormalization(_KeepsType, BatchNormalization):
     """(..., C) float32 or bfloat16 -> the same; weights and statistics are float32."""
-
-    def __init__(self, **kwargs):
-        super().__init__(autocast=False, **kwargs)
-
-    def compute_output_spec(self, x, **_):
-        """The shape and the type that came."""
-        return keras.KerasTensor(x.shape, x.dtype)
 
 
 @compiled
@@ -197,19 +201,16 @@ def _bfloat16_relu6(x):
     return outputs, lambda upstream: _cut_gradient(outputs, upstream)
 
 
-class Bfloat16ReLU6(keras.layers.Layer):
-    """(...) float32 or bfloat16 -> the same, cut to 0..6; TensorFlow's own takes bfloat16 apart."""
-
-    def __init__(self, name: str):
-        super().__init__(name=name, autocast=False)
+class Bfloat16ReLU6(_KeepsType):
+    """(...) float32 or bfloat16 -> the same, cut to 0..6; TensorFlow's own is slow in bfloat16."""
 
     def call(self, x):
         """One pass, and one for the gradient."""
         return _bfloat16_relu6(x) if x.dtype == BFLOAT16 else tf.nn.relu6(x)
 
-    def compute_output_spec(self, x):
-        """The shape and the type that came."""
-        return keras.KerasTensor(x.shape, x.dtype)
+    def compute_output_shape(self, shape):
+        """The input's shape."""
+        return shape
 
 
 PARTS = FAST._replace(
@@ -218,5 +219,5 @@ PARTS = FAST._replace(
     expand=_expand,
     pointwise=Bfloat16Pointwise,
     batch_norm=Bfloat16BatchNormalization,
-    relu6=Bfloat16ReLU6,
+    relu6=lambda name: Bfloat16ReLU6(name=name),
 )
