@@ -99,6 +99,8 @@ class Recipe:
     cutmix_alpha: float = 0.0
     mix_probability: float = 0.5
     """MixUp and CutMix: an image is mixed with another of its batch by this probability, in shares of Beta(alpha, alpha); alpha 0: not."""
+    curriculum: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
+    """Strength over time: (factor 0..1 on every probability above, share of the epochs), in order; the shares add up to 1."""
     # --- network ----------------------------------------------------------------------------------------------------
     network: str = "convnext"
     """"convnext", "efficientnet-lite", "custom-cnn", or of keras.applications: "resnet50", "xception", "inception-v3",

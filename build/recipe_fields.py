@@ -18,8 +18,11 @@ SHORT = {"lr": "learning_rate"}
 IN_WORDS = {float: "a number", int: "a whole number", str: "a word", bool: "true or false"}
 LISTS = {tuple[str, ...]: str, tuple[int, ...]: int}
 """Fields that hold several values, written with commas between."""
-PAIRS = tuple[tuple[int, float], ...]
-"""Of the resolutions, written as 64:0.4,96:0.6."""
+PAIRS = {
+    tuple[tuple[int, float], ...]: (int, "SIDE:SHARE, such as 64:0.4,96:0.6"),
+    tuple[tuple[float, float], ...]: (float, "FACTOR:SHARE, such as 0.5:0.4,1:0.6"),
+}
+"""Fields that hold what changes over the epochs: what comes before the colon, and how they are written."""
 Value = float | int | str | bool
 
 
@@ -62,13 +65,14 @@ def _read(field: dataclasses.Field, text: str) -> Value | tuple:
     if field.type in IN_WORDS:
         return read_value(field, text)
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    if field.type == PAIRS:
+    if field.type in PAIRS:
         return tuple(_read_pair(field, part) for part in parts)
     return tuple(read_value(field, part, LISTS[field.type]) for part in parts)
 
 
-def _read_pair(field: dataclasses.Field, text: str) -> tuple[int, float]:
-    side, colon, share = text.partition(":")
+def _read_pair(field: dataclasses.Field, text: str) -> tuple[float, float]:
+    kind, written = PAIRS[field.type]
+    value, colon, share = text.partition(":")
     if not colon:
-        raise UserError(f"Recipe field {field.name} is SIDE:SHARE, such as 64:0.4,96:0.6, got {text!r}.")
-    return read_value(field, side.strip(), int), read_value(field, share.strip(), float)
+        raise UserError(f"Recipe field {field.name} is {written}, got {text!r}.")
+    return read_value(field, value.strip(), kind), read_value(field, share.strip(), float)

@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 
-from build.errors import UserError
 from build.recipes import find
 from build.train.budget import SHARE, Costs, Timetable
 
@@ -155,8 +154,3 @@ def test_costs_survive_a_checkpoint():
     table, other = timetable(COSTS.learn(LARGE, 0.04, fixed=2.0, start=None)), timetable()
     other.recall(json.loads(json.dumps(table.facts())))
     assert other.costs == table.costs
-
-
-def test_wrong_resolutions_are_refused_before_anything_is_built():
-    with pytest.raises(UserError, match="add up to 1"):
-        timetable(resolutions=((48, 0.5),))

@@ -44,6 +44,27 @@ def test_the_recipe_s_augmentation_and_loss_reach_the_training(cells, tmp_path, 
     assert (loss["label_smoothing"], loss["jsd_weight"]) == (0.1, 12.0)
 
 
+def test_a_curriculum_weakens_all_but_the_flips_for_its_share_of_the_epochs(cells, tmp_path, monkeypatch):
+    shown, batches = [], learner.Batches
+
+    def seen(*rest, epoch, augmentation, **named):
+        shown.append((epoch, augmentation.recipe))
+        return batches(*rest, epoch=epoch, augmentation=augmentation, **named)
+
+    monkeypatch.setattr(learner, "Batches", seen)
+    recipe = dataclasses.replace(
+        RECIPE, epochs=4, patience=0, curriculum=((0.5, 0.25), (0.0, 0.25), (1.0, 0.5)), degrade_probability=0.3
+    )
+    train(recipe, cells, seed=0, root=tmp_path)
+    assert [(epoch, one.degrade_probability, one.flip) for epoch, one in shown] == [
+        (0, 0.15, True),
+        (1, 0.0, True),
+        (2, 0.3, True),
+        (3, 0.3, True),
+    ]
+    assert [one.geometry_probability / recipe.geometry_probability for _, one in shown] == [0.5, 0, 1, 1]
+
+
 def test_the_kept_weights_are_the_best_epoch_s_and_give_its_loss(cells, tmp_path, monkeypatch):
     monkeypatch.setattr(fit, "merit", lambda row: -row["epoch"])  # the first is the best
     run = train(dataclasses.replace(RECIPE, epochs=3), cells, seed=0, root=tmp_path)

@@ -19,6 +19,7 @@ def test_values_are_read_as_their_fields_have_them():
         "randaugment_pool=rotate, solarize",
         "balance_counts=9,8",
         "resolutions=64:.4, 96:.6",
+        "curriculum=.5:.4,1:.6",
     )
     assert read_settings(texts) == {
         "learning_rate": 3e-4,
@@ -28,6 +29,7 @@ def test_values_are_read_as_their_fields_have_them():
         "randaugment_pool": ("rotate", "solarize"),
         "balance_counts": (9, 8),
         "resolutions": ((64, 0.4), (96, 0.6)),
+        "curriculum": ((0.5, 0.4), (1.0, 0.6)),
     }
     assert read_settings(["randaugment_pool="]) == {"randaugment_pool": ()}
     assert read_settings([]) == {}
@@ -54,6 +56,7 @@ def test_every_field_is_read_back_as_the_default_that_it_has():
         ("flip=maybe", "flip is true or false, got 'maybe'"),
         ("border=", "border is a word, got ''"),
         ("resolutions=64", "resolutions is SIDE:SHARE, such as 64:0.4,96:0.6, got '64'"),
+        ("curriculum=1", "curriculum is FACTOR:SHARE, such as 0.5:0.4,1:0.6, got '1'"),
         ("resolutions=64:all", "resolutions is a number, got 'all'"),
         ("balance_counts=5,many", "balance_counts is a whole number, got 'many'"),
     ],

@@ -34,6 +34,21 @@ def test_what_packaging_could_never_pass_is_said_before_the_training(field, valu
     assert field in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("resolutions", wrong)
+        for wrong in ((), ((96, 0.5),), ((96, 0.7), (64, 0.7)), ((0, 1.0),), ((96, 1.5), (64, -0.5)))
+    ]
+    + [("curriculum", wrong) for wrong in ((), ((1.0, 0.5),), ((1.5, 1.0),), ((-0.1, 1.0),))],
+    ids=str,
+)
+def test_what_changes_over_the_epochs_is_checked_before_anything_is_built(field, wrong):
+    with pytest.raises(UserError, match=rf"{field} is .* add up to 1") as caught:
+        check(dataclasses.replace(PODIUM, **{field: wrong}), 0)
+    assert "\n" not in str(caught.value)
+
+
 def test_quarter_turns_of_oblong_images_are_refused_before_the_training(monkeypatch):
     check(dataclasses.replace(PODIUM, views=8), 0)
     monkeypatch.setattr("build.train.settings.IMAGE_SHAPE", (64, 80, 3))

@@ -25,12 +25,17 @@ _SHARES = (
     "grid_probability",
     "mix_probability",
 )
+_PROBABILITIES = [name for name in _SHARES if name.endswith("_probability")]
 
 
 def bare(recipe: Recipe, **fields) -> Recipe:
     """The recipe without balancing and without any step of the augmentation, but with `fields`: for a step looked at alone."""
-    off = {name: 0.0 for name in _SHARES if name.endswith("_probability")}
-    return dataclasses.replace(recipe, **{"balance": "none", "flip": False} | off | fields)
+    return dataclasses.replace(weakened(recipe, 0), **{"balance": "none", "flip": False} | fields)
+
+
+def weakened(recipe: Recipe, factor: float) -> Recipe:
+    """The recipe with every step's probability times `factor`, 0..1; flips and the copies' AugMix stay."""
+    return dataclasses.replace(recipe, **{name: factor * getattr(recipe, name) for name in _PROBABILITIES})
 
 
 def unmixed(recipe: Recipe) -> Recipe:

@@ -65,7 +65,6 @@ class Timetable:
 
     def __init__(self, recipe: Recipe, *, pretrained: bool, image_side: int, images: int):
         """For a recipe with `images` an epoch, each at most `image_side` pixels high and wide."""
-        schedule.check_resolutions(recipe.resolutions)
         self.recipe, self.pretrained, self.image_side, self.images = recipe, pretrained, image_side, images
         self.costs = Costs()
 
@@ -82,7 +81,7 @@ class Timetable:
 
     def kind(self, epoch: int, total: int) -> Kind:
         """Phase and side of an epoch. A recipe's sides above the image's own mean the image's own."""
-        side = min(schedule.side_of(epoch, total, self.recipe.resolutions), self.image_side)
+        side = min(schedule.stage_of(epoch, total, self.recipe.resolutions), self.image_side)
         return self.phase(epoch, total).name, side
 
     def kinds(self, total: int) -> list[Kind]:
@@ -110,7 +109,7 @@ class Timetable:
     def _stretches(self, done: int, total: int) -> Iterator[tuple[Kind, int]]:
         """The epochs after the first `done` as (kind, how many in a row): asked after every step, whatever the number of epochs."""
         phases = schedule.phases_of(self.recipe, pretrained=self.pretrained, total=total)
-        ends = {phase.end for phase in phases} | set(schedule.ends_of_sides(total, self.recipe.resolutions))
+        ends = {phase.end for phase in phases} | set(schedule.ends_of_stages(total, self.recipe.resolutions))
         for first, end in itertools.pairwise([done, *sorted(end for end in ends if end > done)]):
             yield self.kind(first, total), end - first
 

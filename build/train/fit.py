@@ -22,7 +22,7 @@ from build.errors import UserError
 from build.recipe import IMAGE_SIDE, Recipe
 from build.runs import Run, RunInterrupted
 from build.standing import merit
-from build.train import distillation, hardware, record, settings, unseen
+from build.train import distillation, hardware, record, schedule, settings, unseen
 from build.train.budget import Kind, Timetable
 from build.train.hosts import Hosts, is_loss
 from build.train.learner import Learner
@@ -267,6 +267,7 @@ class Training:
             stream,
             epoch=epoch,
             side=kind[1],
+            strength=schedule.stage_of(epoch, self.state.total, self.recipe.curriculum),
             title=title,
             after=lambda rate: self.timetable.remaining(
                 epoch + 1, self.state.total, self.timetable.costs.at(kind, rate)

@@ -2,7 +2,7 @@
 
 learner = Learner(recipe, decision, prepared, seed=0, load_weights=True)
 learner.enter(phase)
-logs, watch = learner.steps(TRAIN, epoch=0, side=96, title="epoch 1", after=lambda rate: 0.0, stop=stop)
+logs, watch = learner.steps(TRAIN, epoch=0, side=96, strength=1.0, title="epoch 1", after=lambda rate: 0.0, stop=stop)
 """
 
 import contextlib
@@ -13,6 +13,7 @@ import keras
 
 from build.augment.balance import Plan, plan
 from build.augment.pipeline import Augmentation
+from build.augment.settings import weakened
 from build.errors import UserError
 from build.recipe import IMAGE_SIDE, Recipe
 from build.train import checkpoint, schedule
@@ -57,7 +58,9 @@ class Learner:
         self.plan = self._plan(epoch=0)
         self.batch = min(recipe.batch, len(self.plan.rows))
         self.steps_per_epoch = len(self.plan.rows) // self.batch
-        self.augmentation = Augmentation(recipe, classes=classes)
+        self.augmentations = {
+            factor: Augmentation(weakened(recipe, factor), classes=classes) for factor, _ in recipe.curriculum
+        }
         self.spec = spec_of(recipe, decision, classes=classes, image_shape=contract.IMAGE_SHAPE, seed=seed)
         self.strategy, self.distribution = strategy_of(decision.replicas), distribution(self.batch)
         with self._scope():
@@ -179,6 +182,7 @@ class Learner:
         *,
         epoch: int,
         side: int,
+        strength: float,
         title: str,
         after: Callable[[float], float],
         stop: StopSignal,
@@ -186,6 +190,7 @@ class Learner:
     ) -> tuple[dict[str, float], Watch]:
         """Train over an epoch's batches (or the first `limit`); returns the mean loss and accuracy, and what was watched.
 
+        strength: a factor of the recipe's curriculum.
         after: seconds of the epochs that follow, from this one's seconds an image.
         """
         cells, shown = self.prepared.cells, self._plan(epoch)
@@ -199,7 +204,7 @@ class Learner:
                 cells.labels,
                 self.prepared.split.train[shown.rows],
                 copy=shown.copy,
-                augmentation=self.augmentation,
+                augmentation=self.augmentations[strength],
                 batch=self.batch,
                 seed=self.seed,
                 stream=stream,

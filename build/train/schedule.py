@@ -3,15 +3,15 @@
 All of it depends on the total number of epochs, which a time budget may change after any epoch: so these are functions, not lists.
 
     phases = phases_of(recipe, pretrained=True, total=40)
-    side_of(3, 40, recipe.resolutions), multiplier(step, total_steps, warmup_steps)
+    stage_of(3, 40, recipe.resolutions), multiplier(step, total_steps, warmup_steps)
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras import ops
 
-from build.errors import UserError
 from build.recipe import Recipe
 
 HEAD = "head"
@@ -55,25 +55,20 @@ def phase_at(epoch: int, phases: tuple[Phase, ...]) -> Phase:
     return next(phase for phase in phases if phase.first <= epoch < phase.end)
 
 
-def check_resolutions(resolutions: tuple[tuple[int, float], ...]) -> None:
-    """Raise UserError unless the sides are positive and the shares positive with sum 1."""
-    shares = [share for _, share in resolutions]
-    if not resolutions or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6 or min(side for side, _ in resolutions) < 1:
-        raise UserError(
-            f"A recipe's resolutions are (side in pixels, share of the epochs) with shares that add up to 1, got {resolutions}."
-        )
+Stages = Sequence[tuple[float, float]]
+"""What changes over the epochs, in order: (value, share of the epochs)."""
 
 
-def ends_of_sides(total: int, resolutions: tuple[tuple[int, float], ...]) -> list[int]:
-    """Of each resolution the epoch after its last one. The last epoch always has the last resolution."""
-    passed = itertools.accumulate(share for _, share in resolutions[:-1])
+def ends_of_stages(total: int, stages: Stages) -> list[int]:
+    """Of each stage the epoch after its last one. The last epoch is always of the last stage."""
+    passed = itertools.accumulate(share for _, share in stages[:-1])
     return [*(min(round(share * total), total - 1) for share in passed), total]
 
 
-def side_of(epoch: int, total: int, resolutions: tuple[tuple[int, float], ...]) -> int:
-    """The image side of an epoch in pixels."""
-    ends = ends_of_sides(total, resolutions)
-    return next((side for (side, _), end in zip(resolutions, ends, strict=True) if epoch < end), resolutions[-1][0])
+def stage_of(epoch: int, total: int, stages: Stages) -> float:
+    """The value of an epoch: its image side in pixels, or the augmentation's factor."""
+    ends = ends_of_stages(total, stages)
+    return next((value for (value, _), end in zip(stages, ends, strict=True) if epoch < end), stages[-1][0])
 
 
 def multiplier(step, total_steps, warmup_steps):

@@ -32,6 +32,10 @@ _NOT_NEGATIVE = (
 )
 _SHARES = ("ema_momentum", "label_smoothing", "teacher_weight", "minimum_held_out", "minimum_perturbed")
 
+_STAGES = (
+    ("resolutions", "side in pixels", lambda side: side >= 1),
+    ("curriculum", "factor from 0 to 1", lambda factor: 0 <= factor <= 1),
+)
 MEMBERS = 4001
 """Of one seed: with the strides between their seeds (build/train/fit.py) these stay below keras' 2**32."""
 LONGEST_NAME = 100
@@ -61,6 +65,14 @@ def check(recipe: Recipe, seed: int) -> None:
             value = getattr(recipe, name)
             if not fits(value):
                 raise UserError(f"Recipe field {name} must be {expected}, got {value}; correct the recipe.")
+    for name, meaning, fits in _STAGES:
+        stages = getattr(recipe, name)
+        shares = [share for _, share in stages]
+        adds_up = stages and min(shares) > 0 and abs(sum(shares) - 1) <= 1e-6
+        if not adds_up or not all(fits(value) for value, _ in stages):
+            raise UserError(
+                f"Recipe field {name} is ({meaning}, share of the epochs) with shares that add up to 1, got {stages}."
+            )
     height, width, _ = IMAGE_SHAPE
     if recipe.views >= len(SYMMETRIES) and height != width:
         raise UserError(
