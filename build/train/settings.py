@@ -31,11 +31,12 @@ _NOT_NEGATIVE = (
     "accuracy_budget",
 )
 _SHARES = ("ema_momentum", "label_smoothing", "teacher_weight", "minimum_held_out", "minimum_perturbed")
-
 _STAGES = (
     ("resolutions", "side in pixels", lambda side: side >= 1),
     ("curriculum", "factor from 0 to 1", lambda factor: 0 <= factor <= 1),
 )
+"""Fields whose value changes over the epochs: name, what a value is, whether one can be."""
+
 MEMBERS = 4001
 """Of one seed: with the strides between their seeds (build/train/fit.py) these stay below keras' 2**32."""
 LONGEST_NAME = 100
