@@ -161,7 +161,7 @@ class Recipe:
     member: int = 0
     """Another number draws other first weights, orders and augmentations on the same split: for ensembles and soups."""
     patience: int = 15
-    """Early stopping: epochs without a better validation score; 0 switches it off."""
+    """Early stopping: epochs without a better one (build/standing.py `surpasses`); 0 switches it off."""
     head_epochs: int = 5
     head_learning_rate: float = 1e-3
     """First phase with pretrained weights: only the head learns."""

@@ -66,7 +66,7 @@ def test_a_curriculum_weakens_all_but_the_flips_for_its_share_of_the_epochs(cell
 
 
 def test_the_kept_weights_are_the_best_epoch_s_and_give_its_loss(cells, tmp_path, monkeypatch):
-    monkeypatch.setattr(fit, "merit", lambda row: -row["epoch"])  # the first is the best
+    monkeypatch.setattr(fit, "surpasses", lambda *_: False)  # the first is kept
     run = train(dataclasses.replace(RECIPE, epochs=3), cells, seed=0, root=tmp_path)
     arrays, meta = weights.load(run.weights_path)
     network = networks.build(meta["spec"], initialize=False)

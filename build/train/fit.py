@@ -12,6 +12,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 
 import keras
@@ -21,7 +22,7 @@ from build.console import console
 from build.errors import UserError
 from build.recipe import IMAGE_SIDE, Recipe
 from build.runs import Run, RunInterrupted
-from build.standing import merit
+from build.standing import surpasses
 from build.train import distillation, hardware, record, schedule, settings, unseen
 from build.train.budget import Kind, Timetable
 from build.train.hosts import Hosts, is_loss
@@ -234,7 +235,8 @@ class Training:
             )
         rate = float(keras.ops.convert_to_numpy(learner.optimizer.learning_rate))
         row = record.row(epoch, kind, logs, measured, learning_rate=rate, speed=1 / watch.seconds_an_image)
-        best = state.best is None or merit(row) > merit(state.best)
+        top = max([*state.history, row], key=itemgetter("score"))
+        best = state.best is None or surpasses(row, state.best, top, len(self.prepared.split.validation))
         if best:
             meta = {"spec": learner.spec, "recipe": self.recipe.name, "views": self.recipe.views}
             if self.hosts.chief:
