@@ -1,7 +1,6 @@
 """The command line: help everywhere, one sentence and exit code 2 for a user's mistake, the exit codes of the judge."""
 
 import contextlib
-import dataclasses
 import errno
 import io
 import json
@@ -18,10 +17,7 @@ import numpy as np
 import pytest
 
 from build import cli
-from build.data.read import read
 from build.errors import UserError
-from build.recipes import find
-from build.runs import Run
 from build.score.leaderboard.store import Store
 from tests.submissions import good, model, small_bundle, source
 
@@ -87,8 +83,6 @@ def test_help_answers_without_the_framework():
         (["sweep", "--memory", "inf"], "inf is not a finite number"),
         (["sweep", "--search-seed", "5000"], "5000 is not in the range 0<=x<=4000"),
         (["sweep", "--recipes", "smoke", "--seeds", "3", "--pack", "3"], "this sweep has 1 of each"),
-        (["bundle", "--data", "synthetic:200", "--rows", "8", "--start", "9999-12-31"], "after the year 9999"),
-        (["bundle", "--data", "synthetic:200", "--rows", "8", "--title", ""], "needs a title"),
         (["inspect", "--data", "missing"], "missing"),
         (["bundle", "--data", "synthetic:200", "--out", f"{__file__}/bundle"], "a file is where a folder should be"),
         (["cam", "--out", f"{__file__}/cam.png"], "cannot be written"),
@@ -100,6 +94,15 @@ def test_a_user_s_mistake_is_one_sentence_and_exit_code_2(arguments, says, capsy
     said = capsys.readouterr().err
     assert says in said.replace("\n", " ")
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("option", "says"), [(("--start", "9999-12-31"), "after the year 9999"), (("--title", ""), "needs a title")]
+)
+def test_what_no_bundle_can_have_is_told_before_cells_are_read(option, says, monkeypatch, capsys):
+    monkeypatch.setattr("build.score.held_out.of_data", lambda *_: pytest.fail("cells were read"))
+    assert cli.main(["bundle", "--data", "synthetic:200", *option]) == 2
+    assert says in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_bad_file_of_images_is_one_sentence(capsys):
@@ -162,110 +165,6 @@ def test_a_competition_bundle_is_accepted_by_the_unpacker_s_rules(capsys, tmp_pa
         )
     assert len(development) > 10 < len(final)
     assert not development & final
-
-
-@pytest.fixture
-def run():
-    """A run of the recipe smoke that was stopped before its first epoch."""
-    recipe = dataclasses.replace(find("smoke"), minutes=2.0)
-    return Run.create("runs", recipe, seed=3, data={"source": "gone.npz", "sha256": "0" * 64}, status="interrupted")
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "own"),
-    [
-        ("recipe", "podium", "recipe 'smoke' and not 'podium'"),
-        ("minutes", "60", "minutes 2.0 and not 60.0"),
-        ("seed", "4", "seed 3 and not 4"),
-        ("size", "tiny", "size 'atto' and not 'tiny'"),
-        ("weights", "imagenet", "weights 'none' and not 'imagenet'"),
-        ("member", "1", "member 0 and not 1"),
-        ("teacher", "other", "teachers () and not ('other',)"),
-    ],
-)
-def test_a_run_is_not_resumed_by_other_settings_than_its_own(run, capsys, option, value, own):
-    assert cli.main(["train", "--resume", run.id, f"--{option}", value]) == 2
-    said = " ".join(capsys.readouterr().err.split())
-    assert own in said
-    assert f"leave --{option} out" in said
-
-
-def test_a_run_is_resumed_by_what_set_repeats_only(run, capsys):
-    assert cli.main(["train", "--resume", run.id, "--set", "minutes=2", "--set", "crop=0.7"]) == 2
-    said = " ".join(capsys.readouterr().err.split())
-    assert "crop 1.0 and not 0.7; leave --set crop out" in said
-
-
-@pytest.mark.parametrize("facts", ["{}", "", "[]", '{"seed": 3, "data": {}}'])
-def test_a_run_of_which_the_facts_are_lost_is_not_resumed(run, capsys, facts):
-    run.facts_path.write_text(facts)
-    assert cli.main(["train", "--resume", run.id]) == 2
-    assert "run.json" in capsys.readouterr().err
-
-
-def test_its_own_settings_may_be_named_again_and_its_data_elsewhere(run, capsys):
-    own = ["--recipe", "smoke", "--minutes", "2", "--seed", "3", "--weights", "none"]
-    assert cli.main(["train", "--resume", run.id, *own]) == 2
-    assert "gone.npz" in capsys.readouterr().err
-    assert cli.main(["train", "--resume", run.id, *own, "--data", "moved.npz"]) == 2
-    assert "moved.npz" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("data", "name"), [("synthetic", "smoke"), ("synthetic:160", "smoke"), ("synthetic_cells.npz", "podium")]
-)
-def test_only_drawn_cells_are_trained_by_smoke(monkeypatch, data, name):
-    asked = []
-    monkeypatch.setattr("build.data.prepare.prepare", lambda data, recipe, seed: asked.append(recipe.name) or 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        cli.main(["train", "--data", data])
-    assert asked == [name]
-
-
-@pytest.mark.parametrize("option", [("--set", "upsample=2"), ("--size", "tiny")])
-def test_a_setting_of_other_networks_is_refused_before_the_training(capsys, option):
-    assert cli.main(["train", "--data", "synthetic:160", "--recipe", "report-custom-cnn", *option]) == 2
-    assert "The network custom-cnn has no setting" in " ".join(capsys.readouterr().err.split())
-    assert not Path("runs").exists()
-
-
-def test_rows_that_are_left_out_are_told_with_the_command_that_shows_them(tmp_path, capsys):
-    cells = read("synthetic:160", seed=0, cache=tmp_path)
-    images, labels = (np.concatenate([array, array[:3]]) for array in (cells.images, cells.labels))
-    np.savez(tmp_path / "some cells.npz", images=images, labels=labels)
-    # A setting of other networks ends it after the data is told.
-    asked = ["--data", "some cells.npz", "--recipe", "report-custom-cnn", "--size", "tiny"]
-    assert cli.main(["train", *asked]) == 2
-    said = " ".join(capsys.readouterr().err.split())
-    assert "Left out: 3 as duplicate (`nox -s inspect -- --data 'some cells.npz'` shows them)." in said
-
-
-def test_the_latest_run_s_weights_are_named_by_its_id(run, monkeypatch):
-    asked = []
-    monkeypatch.setattr("build.data.prepare.prepare", lambda data, recipe, seed: asked.append(recipe) or 1 / 0)
-    for given in ("runs/latest/weights.npz", f"runs/{run.id}/weights.npz"):
-        with pytest.raises(ZeroDivisionError):
-            cli.main(["train", "--weights", given])
-        with pytest.raises(ZeroDivisionError):
-            cli.main(["train", "--set", f"weights={given}", "--set", "teachers=latest"])
-        with pytest.raises(ZeroDivisionError):
-            cli.main(["train", "--weights", given, "--teacher", "runs/latest", "--teacher", given])
-    inside = f"runs/{run.id}"
-    assert [recipe.teachers for recipe in asked] == [(), (run.id,), (inside, f"{inside}/weights.npz")] * 2
-    assert {recipe.weights for recipe in asked} == {f"runs/{run.id}/weights.npz"}
-
-
-@pytest.mark.parametrize(("backend", "says"), [("tensorlfow", "not on 'tensorlfow'"), ("jax", "nox -s install -- jax")])
-def test_a_backend_that_cannot_train_is_one_sentence_before_any_work(monkeypatch, capsys, backend, says):
-    monkeypatch.setenv("KERAS_BACKEND", backend)
-    monkeypatch.setattr("build.machine.find_spec", lambda name: None)
-    monkeypatch.setattr("build.data.prepare.prepare", lambda *_, **__: pytest.fail("data was read"))
-    assert cli.main(["train"]) == 2
-    said = " ".join(capsys.readouterr().err.split())
-    assert says in said
-    assert "Traceback" not in said
-    assert cli.main(["leaderboard", "--rule", "none"]) == 2
-    assert says not in capsys.readouterr().err  # which needs no keras
 
 
 def test_inspect_asks_for_a_backend_only_where_it_looks_with_a_network(monkeypatch, capsys):

@@ -32,6 +32,8 @@ SHARED = {
 }
 """Modules that a program folder gets beside its own files; named so that they hide no module of a submission in the same process."""
 PRECISION = 4
+FINAL_DAYS = 2
+"""Days that the final phase lasts."""
 
 
 def write_program(name: str, folder: Path) -> Path:
@@ -136,7 +138,17 @@ def _dates(start: datetime.date, days: int, final_days: int) -> tuple[dict[str, 
     )
 
 
-def check_target(target: Path) -> None:
+def check_asked(target: Path, *, title: str, start: datetime.date, days: int, final_days: int = FINAL_DAYS) -> None:
+    """UserError where `write_competition` would refuse these, so that it is known before images are made."""
+    if days < 1 or final_days < 1:
+        raise UserError(f"Phases last at least one day, got {days} and {final_days}.")
+    if not title.strip():
+        raise UserError("A competition needs a title, got an empty one; Codabench refuses a bundle without.")
+    _dates(start, days, final_days)
+    _check_target(target)
+
+
+def _check_target(target: Path) -> None:
     """UserError where writing a bundle to `target` would remove what somebody else keeps there."""
     held = []
     if target.suffix == ".zip" and target.is_file():
@@ -159,7 +171,7 @@ def write_competition(
     final: Sequence[Condition],
     start: datetime.date,
     days: int = 14,
-    final_days: int = 2,
+    final_days: int = FINAL_DAYS,
     title: str = "Blood cells",
     classes: Sequence[str] = CLASSES,
     time_limit: int = DEFAULT_TIME_LIMIT,
@@ -175,12 +187,8 @@ def write_competition(
     holds something else than a bundle, on an empty title and on dates beyond the calendar.
     """
     target = Path(target)
-    if days < 1 or final_days < 1:
-        raise UserError(f"Phases last at least one day, got {days} and {final_days}.")
-    if not title.strip():
-        raise UserError("A competition needs a title, got an empty one; Codabench refuses a bundle without.")
+    check_asked(target, title=title, start=start, days=days, final_days=final_days)
     dates = _dates(start, days, final_days)
-    check_target(target)
     make_folder(target.parent)
     # Beside the target and under a name of its own: another process may write one too, and an earlier bundle stays until this is whole.
     with scratch_folder(target.parent, ".bundling-") as folder:

@@ -15,7 +15,7 @@ from build.members import known_of
 from build.run_cells import split_of
 from build.runs import Run
 from build.score import held_out, scorecard, transcript
-from build.score.bundle import check_target, write_competition
+from build.score.bundle import check_asked, write_competition
 from build.score.environment import ServerEnvironment
 from build.score.held_out import HeldOut, Rows
 from build.score.judge import Verdict, judge
@@ -159,7 +159,8 @@ def bundle(
     cache: Path = CACHE,
 ) -> Path:
     """Write a competition bundle from the test cells of `data`: half for the development phase, half for the final one."""
-    check_target(out)  # before the suites are drawn
+    start = start or datetime.datetime.now(datetime.UTC).date()
+    check_asked(out, title=title, start=start, days=days)
     check_writable(out if out.suffix == ".zip" else out / "competition.yaml")
     held = held_out.of_data(data, seed)
     # Every second cell of each class: both phases have all classes in their shares.
@@ -168,6 +169,4 @@ def bundle(
     for name, chosen in (("development", np.sort(order[::2])), ("final", np.sort(order[1::2]))):
         images, labels = Rows(held.images, chosen), held.labels[chosen]
         conditions[name] = materialise(PHASES[name], images, labels, seed=seed, rows_per_condition=rows, cache=cache)
-    return write_competition(
-        out, **conditions, start=start or datetime.datetime.now(datetime.UTC).date(), days=days, title=title
-    )
+    return write_competition(out, **conditions, start=start, days=days, title=title)
