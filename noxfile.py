@@ -173,7 +173,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Check format and lint, then run the tests (-- -m "not slow" leaves the slow ones out)."""
+    """Check format and lint, then run the tests (-- -m "not slow" leaves the slow ones out, -m exhaustive runs further cases)."""
     prepare(session, "run", "tests", "search", "sweep", "compress")
     for check in (("check", "--quiet"), ("format", "--check", "--quiet")):
         session.run(str(PYTHON), "-m", "ruff", *check, ".", external=True)

@@ -19,7 +19,7 @@ from submission.network import build, complete, kernels, variables
 
 NARROW = 0.05
 FAST = [name for name in APPLICATIONS if name != "efficientnet-b4"]
-NETWORKS = [*FAST, pytest.param("efficientnet-b4", marks=pytest.mark.slow)]
+NETWORKS = [*FAST, pytest.param("efficientnet-b4", marks=[pytest.mark.slow, pytest.mark.exhaustive])]
 
 
 def spec_for(name: str, **changes) -> dict:

@@ -16,7 +16,9 @@ from pathlib import Path
 import toy_cells
 from build.recipe import Recipe
 from build.train import hardware
+from submission import convnext
 
+convnext.SIZES["atto"] = toy_cells.SHALLOW
 changes = json.loads(sys.stdin.read())
 devices = changes.pop("devices", 1)
 hardware.decided, decide = changes.pop("decided", {}), hardware.decide
@@ -107,7 +109,10 @@ CONVNEXT = {"network": "convnext", "size": "atto", "layer_scale": 0.1, "batch": 
     [
         {"precision": "mixed_float16", "decided": {"xla": True, "fast_layers": False, "steps_per_execution": 4}},
         {"precision": "mixed_float16", "devices": 2, "decided": {"fast_layers": False}},
-        {"precision": "mixed_bfloat16", "devices": 2, "decided": {"fast_layers": False}},
+        pytest.param(
+            {"precision": "mixed_bfloat16", "devices": 2, "decided": {"fast_layers": False}},
+            marks=pytest.mark.exhaustive,
+        ),
     ],
 )
 def test_what_a_gpu_s_decision_holds_trains_together(tmp_path, changes):
@@ -146,7 +151,7 @@ def test_two_devices_train_to_the_losses_of_one(tmp_path, reference):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("policy", [pytest.param("mixed_bfloat16", marks=pytest.mark.exhaustive), "mixed_float16"])
 def test_half_precision_learns_it_too(tmp_path, reference, policy):
     facts, history = trained(tmp_path, precision=policy, **PLAIN)
     assert facts["decided"]["precision"] == policy

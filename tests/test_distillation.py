@@ -150,7 +150,10 @@ def recipe(teacher_path):
     "changes",
     [
         {"mixup_alpha": 0.2},
-        pytest.param({"jsd_weight": 1.0, "resolutions": ((32, 0.5), (48, 0.5))}, marks=pytest.mark.slow),
+        pytest.param(
+            {"jsd_weight": 1.0, "resolutions": ((32, 0.5), (48, 0.5))},
+            marks=[pytest.mark.slow, pytest.mark.exhaustive],
+        ),
     ],
     ids=["mixed images", "views, two resolutions"],
 )

@@ -126,10 +126,17 @@ MODULES = {
     "mobilenet-v3-large": "mobilenet_v3",
 }
 
+DEEP = ("inception-v3", "efficientnet-b4")
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "top"), [*((name, False) for name in MODULES), ("mobilenet-v3-large", True), ("resnet50", True)]
+    ("name", "top"),
+    [
+        *(pytest.param(name, False, marks=[pytest.mark.exhaustive] if name in DEEP else ()) for name in MODULES),
+        ("mobilenet-v3-large", True),
+        ("resnet50", True),
+    ],
 )
 def test_files_of_keras_applications_give_their_features_of_pixels(name, top, rng, tmp_path):
     path, features = application_file(name, top, rng, tmp_path)

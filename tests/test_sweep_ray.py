@@ -118,6 +118,7 @@ with test_sweep_ray.cluster(place) as joined:
 ASKED = Asked((TINY,), "synthetic:160", members=3, judge=False)
 
 
+@pytest.mark.exhaustive
 def test_a_sweep_goes_on_where_its_driver_was_killed(tmp_path, monkeypatch):
     # Entries of sys.path reach Ray's workers by this variable.
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")

@@ -48,6 +48,10 @@ RECIPE = dataclasses.replace(
 """A few epochs of a second each; geometry and holes only, which leave colours alone."""
 
 
+SHALLOW = ((1, 1, 2, 1), (8, 16, 32, 64))
+"""Blocks and channels that tests of the trainer put in the place of ConvNeXt atto's: tracing twelve blocks takes a minute."""
+
+
 def runs(root: Path) -> list[Run]:
     """The runs of any training below `root`."""
     return [Run(path.parent) for path in root.glob("2*/run.json")]
