@@ -25,7 +25,7 @@ def score_of(validation: float, perturbed: float) -> float:
 
 
 def merit(row: Mapping[str, float]) -> tuple[float, float]:
-    """What the best of several soups has most of: the score, and among equals (few validation cells) the smaller loss."""
+    """What the best of several networks has most of: the score, and among equals (few validation cells) the smaller loss."""
     return row["score"], -_loss(row)
 
 

@@ -72,18 +72,12 @@ def test_images_are_explained_each_on_its_own_however_many(bright_spot_network, 
     assert explain(images[:0], labels[:0]).shape == (0, *heat.shape[1:])
 
 
-FAST = {"convnext", "efficientnet-lite", "custom-cnn"}
-DEEP = {"xception", "inception-v3", "efficientnet-b4"}
+FAST = dict.fromkeys(("convnext", "efficientnet-lite", "custom-cnn"), ())
+DEEP = dict.fromkeys(("xception", "inception-v3", "efficientnet-b4"), (pytest.mark.slow, pytest.mark.exhaustive))
 
 
 @pytest.mark.parametrize(
-    "network",
-    [
-        name
-        if name in FAST
-        else pytest.param(name, marks=[pytest.mark.slow, *[pytest.mark.exhaustive] * (name in DEEP)])
-        for name in NETWORKS
-    ],
+    "network", [pytest.param(name, marks=(FAST | DEEP).get(name, pytest.mark.slow)) for name in NETWORKS]
 )
 def test_every_network_of_the_kit_is_explained_on_maps_of_at_least_six_by_six(network, tmp_path, rng):
     spec = {"network": network, "classes": len(CLASSES), "image_shape": list(IMAGE_SHAPE)}
