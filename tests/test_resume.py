@@ -228,8 +228,8 @@ def test_ctrl_c_on_the_command_line_is_exit_code_130_and_resume_goes_on(tmp_path
     log = tmp_path / "log"
     with log.open("w") as file:
         process = subprocess.Popen(
-            # A network that is traced at once, and epochs that take longer than a signal.
-            command("--data", "synthetic:160", "--epochs", "3", "--recipe", "report-custom-cnn", "--set", "filters=8"),
+            # A network that is traced at once, so wide that an epoch takes seconds: the signal has to come before the last one's end.
+            command("--data", "synthetic:320", "--epochs", "3", "--recipe", "report-custom-cnn", "--set", "filters=64"),
             cwd=tmp_path,
             env=ENVIRONMENT,
             stderr=file,
