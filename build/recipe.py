@@ -170,8 +170,8 @@ class Recipe:
     deterministic: bool = False
     """TensorFlow's deterministic kernels: needed on a GPU only for the same bits twice (a CPU gives them anyway)."""
     precision: str = "auto"
-    """"auto" (on a GPU mixed_bfloat16, or what its generation is fast with; on a CPU float32, with ConvNeXt's products in bfloat16
-    where it has units for them), "float32", "bfloat16_products" (ConvNeXt, EfficientNet-Lite), "mixed_bfloat16" or "mixed_float16"."""
+    """"auto" (on a GPU mixed_bfloat16, or what its generation is fast with; on a CPU float32, or bfloat16_products where it has units
+    for them), "float32", "bfloat16_products" (ConvNeXt, EfficientNet-Lite), "mixed_bfloat16" or "mixed_float16"."""
     xla: str = "auto"
     """"auto" (under JAX, and on one GPU: on a CPU TensorFlow's makes depthwise convolutions 7x slower), "on", "off"."""
     # --- package and gates ------------------------------------------------------------------------------------------

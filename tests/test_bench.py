@@ -167,6 +167,20 @@ def test_the_cost_of_a_training_counts_the_copies_that_balance_its_classes():
     assert whole / half == pytest.approx(wanted, rel=0.02)
 
 
+def test_layers_that_do_not_learn_cost_a_third():
+    from build.bench import cost
+
+    lite = cost.RECIPES["podium-lite"]
+    whole = dataclasses.replace(lite, fine_tune_layers=0)
+    facts = {name: cost.cost(recipe) for name, recipe in {"frozen": lite, "whole": whole}.items()}
+    assert facts["frozen"]["gflop"] == facts["whole"]["gflop"]
+    head = cost.cost(dataclasses.replace(lite, fine_tune_layers=1))
+    assert head["pflop"] == pytest.approx(facts["whole"]["pflop"] / 3, rel=0.1)
+    assert head["pflop"] < facts["frozen"]["pflop"] < facts["whole"]["pflop"]
+    scratch = cost.cost(dataclasses.replace(lite, weights="none"))
+    assert scratch["pflop"] == facts["whole"]["pflop"]  # without pretrained weights all layers learn
+
+
 def test_a_training_is_counted_for_each_card_at_the_size_that_it_trains(monkeypatch):
     from build.bench import cost
 

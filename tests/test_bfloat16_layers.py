@@ -134,12 +134,8 @@ def rounded(values: np.ndarray) -> np.ndarray:
         (UNITS, {}, "bfloat16_products"),
         (UNITS, {"precision": "float32"}, "float32"),
         (UNITS, {"xla": "on"}, "float32"),
-        (UNITS, {"network": "efficientnet-lite", "size": "lite0"}, "float32"),
-        (
-            UNITS,
-            {"network": "efficientnet-lite", "size": "lite0", "precision": "bfloat16_products"},
-            "bfloat16_products",
-        ),
+        (UNITS, {"network": "efficientnet-lite", "size": "lite0"}, "bfloat16_products"),
+        (UNITS, {"network": "custom-cnn"}, "float32"),
         (dataclasses.replace(UNITS, backend="jax"), {}, "float32"),
         (dataclasses.replace(UNITS, gpus=("H100",), capability=(9, 0)), {}, "mixed_bfloat16"),
         (dataclasses.replace(UNITS, multiplies_bfloat16=False), {}, "float32"),
@@ -150,7 +146,7 @@ def rounded(values: np.ndarray) -> np.ndarray:
         ),
     ],
 )
-def test_they_are_for_convnext_on_a_cpu_that_has_units_for_them_and_where_asked_for(machine, changes, precision):
+def test_they_are_for_a_cpu_that_has_units_for_them_and_where_asked_for(machine, changes, precision):
     decision = decide(dataclasses.replace(PODIUM, **changes), machine)
     assert decision.precision == precision
     assert decision.policy == ("mixed_bfloat16" if machine.gpus else "float32")

@@ -1,9 +1,10 @@
 """What a recipe's training costs: `python -m build.bench cost`.
 
 Counted, not measured: multiplications of the network's convolutions and products for an image, times the images of all epochs, with the
-copies that balance classes (two operations each, three forward passes a step). From that an ESTIMATE of the minutes on a GPU, at a share
-of its peak in bfloat16: convolutional networks of this kind with depthwise layers are bound by memory and reach about 5 % of it (Liu et al.
-2022, table 12: ConvNeXt-T predicts 1,944 images/s of 9 GFLOP on an A100, 6 %). Results also go to runs/bench/cost.json.
+copies that balance classes: two operations each, one pass forward and, for the layers that learn, two back. From that an ESTIMATE of the
+minutes on a GPU, at a share of its peak in bfloat16: convolutional networks of this kind with depthwise layers are bound by memory and
+reach about 5 % of it (Liu et al. 2022, table 12: ConvNeXt-T predicts 1,944 images/s of 9 GFLOP on an A100, 6 %). Results also go to
+runs/bench/cost.json.
 """
 
 import math
@@ -18,7 +19,8 @@ from build.console import console, muffled
 from build.data.synthetic import SHARES
 from build.recipe import IMAGE_SIDE, Recipe
 from build.recipes import RECIPES
-from build.train.classifier import spec_of
+from build.train import schedule
+from build.train.classifier import set_learning, spec_of
 from build.train.hardware import Decision, Machine, decide
 from submission import contract
 from submission.network import build, kernels, leaves
@@ -80,10 +82,13 @@ def _count(recipe: Recipe, decision: Decision) -> dict:
     with muffled():
         network = build(spec, initialize=False)
     gflop = 2 * multiplications(network) / 1e9
+    if decision.weights != "none":
+        set_learning(network, schedule.BODY, recipe.fine_tune_layers)
+    learned = 2 * multiplications(network, learning=True) / 1e9
     # A resolution costs as the area does; with a consistency loss every image passes three times.
     area = sum(share * (pixels / IMAGE_SIDE) ** 2 for pixels, share in recipe.resolutions)
     passes = 3 if recipe.jsd_weight > 0 else 1
-    pflop = 3 * gflop * area * passes * recipe.epochs * images_an_epoch(recipe) / 1e6
+    pflop = (gflop + 2 * learned) * area * passes * recipe.epochs * images_an_epoch(recipe) / 1e6
     keras.utils.clear_session()
     return {
         "network": f"{recipe.network} {decision.size}" if "size" in spec else recipe.network,
@@ -102,11 +107,12 @@ def images_an_epoch(recipe: Recipe) -> float:
     return TRAINING_CELLS * len(shown.rows) / len(labels)
 
 
-def multiplications(network: keras.Model) -> int:
-    """Of one image through all convolutions and products of a network with fixed sides."""
+def multiplications(network: keras.Model, *, learning: bool = False) -> int:
+    """Of one image through all convolutions and products of a network with fixed sides; with `learning` of those that learn."""
     owners = {id(weight): layer for layer in leaves(network) for weight in layer.weights}
     total = 0
     for kernel in kernels(network).values():
         output = owners[id(kernel)].output.shape
-        total += math.prod(output[1:-1]) * math.prod(kernel.shape)
+        if kernel.trainable or not learning:
+            total += math.prod(output[1:-1]) * math.prod(kernel.shape)
     return total

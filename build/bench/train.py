@@ -19,11 +19,11 @@ from build.console import console, muffled
 from build.recipe import Recipe
 from build.recipes import find
 from build.train.bfloat16_layers import PARTS as BFLOAT16_PARTS
-from build.train.classifier import Classifier, precision, undecayed
+from build.train.classifier import Classifier, precision, set_learning, undecayed
 from build.train.fast_layers import FAST
 from build.train.losses import Objective, accuracy
 from build.train.optimizers import build_optimizer
-from build.train.schedule import ALL, Phase
+from build.train.schedule import BODY, Phase
 from submission import contract
 from submission.network import build, complete
 from submission.parts import STANDARD, Parts
@@ -95,9 +95,10 @@ def step(
         else:
             spec = {name: getattr(recipe, name) for name in ("network", "size", "upsample")}
             network = build(complete(spec | {"classes": classes, "image_shape": [side, side, 3]}), parts=parts)
+            set_learning(network, BODY, recipe.fine_tune_layers)
         model = Classifier(network)
         decay_free = [] if grouped else undecayed(network)
-        phase = Phase(ALL, 0, 1, recipe.learning_rate, 0.0)
+        phase = Phase(BODY, 0, 1, recipe.learning_rate, 0.0)
         model.compile(
             optimizer=build_optimizer(recipe, phase, steps_per_epoch=100, undecayed=decay_free),
             loss=Objective(class_weight=[1.0] * classes, label_smoothing=recipe.label_smoothing, jsd_weight=0.0),

@@ -204,7 +204,6 @@ def decide(recipe: Recipe, machine: Machine) -> Decision:
     xla = {"on": True, "off": False, "auto": machine.backend == "jax" or (gpu and replicas == 1)}[recipe.xla]
     fast_layers = machine.backend == "tensorflow" and not gpu and not xla
     has_products = fast_layers and recipe.network in MADE_OF_PARTS
-    tried = recipe.network == "convnext"  # in whole trainings; EfficientNet-Lite takes them where they are asked for
     if recipe.precision == BFLOAT16_PRODUCTS and not has_products:
         raise UserError(
             f"Precision {BFLOAT16_PRODUCTS} is for ConvNeXt and EfficientNet-Lite on a CPU under TensorFlow without XLA; choose auto or "
@@ -213,7 +212,7 @@ def decide(recipe: Recipe, machine: Machine) -> Decision:
     return Decision(
         size=size,
         weights=weights,
-        precision=recipe.precision if recipe.precision != "auto" else _precision(machine, fast_layers and tried),
+        precision=recipe.precision if recipe.precision != "auto" else _precision(machine, has_products),
         xla=xla,
         # On a CPU a step takes long enough; on a GPU Python would be seen between short steps. Keras' loop of several steps breaks under
         # MirroredStrategy ("You must feed a value for placeholder tensor", github.com/keras-team/keras/issues/19246).
