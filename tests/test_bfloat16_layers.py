@@ -135,6 +135,12 @@ def rounded(values: np.ndarray) -> np.ndarray:
         (UNITS, {"precision": "float32"}, "float32"),
         (UNITS, {"xla": "on"}, "float32"),
         (UNITS, {"network": "efficientnet-lite", "size": "lite0"}, "bfloat16_products"),
+        (UNITS, {"network": "efficientnet-lite", "size": "lite0", "precision": "float32"}, "float32"),
+        (
+            dataclasses.replace(UNITS, multiplies_bfloat16=False),
+            {"network": "efficientnet-lite", "size": "lite0", "precision": "bfloat16_products"},
+            "bfloat16_products",
+        ),
         (UNITS, {"network": "custom-cnn"}, "float32"),
         (dataclasses.replace(UNITS, backend="jax"), {}, "float32"),
         (dataclasses.replace(UNITS, gpus=("H100",), capability=(9, 0)), {}, "mixed_bfloat16"),
