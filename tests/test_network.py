@@ -138,19 +138,27 @@ specs, out = json.loads(sys.argv[1]), sys.argv[2]
 pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
 np.savez(out, **{spec["network"]: build(spec).predict_on_batch(pixels) for spec in specs})
 """
+NARROW = {"width": 0.1, "classes": 3, "image_shape": [32, 32, 3]}
+SMALL = [
+    SPECS["convnext"] | {"layer_scale": 0.5},
+    SPECS["custom-cnn"],
+    {"network": "mobilenet-v3-large"} | NARROW,
+]
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "specs",
+    [
+        SMALL,
+        # JAX takes 20 seconds to build it.
+        pytest.param([{"network": "resnet50"} | NARROW], marks=pytest.mark.exhaustive),
+    ],
+    ids=["convnext, custom-cnn, mobilenet", "resnet50"],
+)
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="this is the JAX backend")
-def test_jax_gives_the_same_logits(tmp_path):
+def test_jax_gives_the_same_logits(tmp_path, specs):
     pytest.importorskip("jax")
-    narrow = {"width": 0.1, "classes": 3, "image_shape": [32, 32, 3]}
-    specs = [
-        SPECS["convnext"] | {"layer_scale": 0.5},
-        SPECS["custom-cnn"],
-        {"network": "resnet50"} | narrow,
-        {"network": "mobilenet-v3-large"} | narrow,
-    ]
     out = tmp_path / "logits.npz"
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", PROGRAM, json.dumps(specs), str(out)]
