@@ -21,6 +21,7 @@ from build.compress.command import staged_weights
 from build.console import console, muffled
 from build.errors import UserError
 from build.files import locked, make_folder, sha256, write_zip
+from build.member_shares import shares_of
 from build.members import known_of, open_members
 from build.recipe import Recipe
 from build.runs import Run, provenance
@@ -78,11 +79,20 @@ def copy_code(folder: Path) -> None:
         shutil.copyfile(ROOT / name, target)
 
 
-def stage(run: Run, recipe: Recipe, folder: Path, others: Sequence[Run] = (), *, compressed: bool = True) -> None:
+def stage(
+    run: Run,
+    recipe: Recipe,
+    folder: Path,
+    others: Sequence[Run] = (),
+    *,
+    shares: Sequence[float] | None = None,
+    compressed: bool = True,
+) -> None:
     """Copy the allow-list from the repository's root into `folder` and write the run's weights beside it, compressed if they are.
 
     others: further members of an ensemble, into the same file of weights; each is compressed by its own recipe, so the limit of one
-    zip is a limit for each member. compressed: False takes the weights as they were trained.
+    zip is a limit for each member. shares: of each member in the answer, None for equal ones.
+    compressed: False takes the weights as they were trained.
     """
     copy_code(folder)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".stored-") as scratch:
@@ -93,7 +103,7 @@ def stage(run: Run, recipe: Recipe, folder: Path, others: Sequence[Run] = (), *,
                 path = Path(scratch) / f"{number}.npz"
                 weights.save(path, *weights.load(member.weights_path), storage=recipe.storage)
             stored.append(path)
-        ensemble.join(stored, folder / WEIGHTS, views.settings(recipe))
+        ensemble.join(stored, folder / WEIGHTS, views.settings(recipe), shares=shares)
     staged = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert staged == {*SHIPPED, WEIGHTS}, staged
 
@@ -172,6 +182,7 @@ def package(
         if member.facts.get("status") == RUNNING:
             told = f"The training of run {member.id} has not ended, so its best epoch so far is packaged."
             console.print(told, style="yellow", markup=False)
+    shares = shares_of((run, *others))
     make_folder(dist)
     with scratch_folder(dist, ".packaging-") as work:
         staged, candidate = work / "zip", work / "submission.zip"
@@ -182,7 +193,7 @@ def package(
             count = views.measured(candidate, held, recipe=recipe, engine=engine)
             recipe = dataclasses.replace(recipe, views=count)
             known["views"] = count
-        stage(run, recipe, staged, others)
+        stage(run, recipe, staged, others, shares=shares)
         write_zip(staged, candidate)
         megabytes = candidate.stat().st_size / 1e6
         console.print(f"Packaged run {title}: {megabytes:.2f} MB. Judging it on {held.source}.", markup=False)

@@ -51,6 +51,7 @@ class Predictor:
 
         """
         members, meta = read(path)
+        self._shares = ensemble.shares_of(meta, len(members))
         self.spec = members[0][0]
         self.views = int(views or meta.get("views") or 1)
         self.batch = int(batch or meta.get("batch", BATCH))
@@ -79,13 +80,13 @@ class Predictor:
             rows = slice(start, min(start + self.batch, len(images)))
             count, before = self.deadline.views(len(images) - start), self.deadline.clock()
             for view in views_of(pixels, count):
-                for network in self._networks:
-                    logits[rows] += network(view)[: rows.stop - start]
+                for network, share in zip(self._networks, self._shares):
+                    logits[rows] += share * network(view)[: rows.stop - start]
                 now = self.deadline.clock()
                 self.deadline.spend(now - before, len(pixels))
                 before = now
             self.deadline.answered(len(images[rows]))
-            logits[rows] /= count * len(self._networks)
+            logits[rows] /= count
         return logits
 
     def labels(self, images: np.ndarray) -> np.ndarray:
@@ -123,6 +124,7 @@ def read(path: str | Path) -> tuple[list[tuple[dict, dict[str, np.ndarray]]], di
         members = [(complete(member["spec"]), held) for held, member in ensemble.split(arrays, meta)]
         if not members:
             raise ValueError("it has no members")
+        ensemble.shares_of(meta, len(members))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(
             f"The weights file {path} does not say which network it holds ({error}); save it with a spec."
