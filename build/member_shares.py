@@ -6,7 +6,6 @@ The mean of a network and a weaker one that errs elsewhere is better with the we
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,9 +18,9 @@ from scipy.special import log_softmax
 
 from build.console import console
 from build.errors import UserError
+from build.processes import environment, last_line
 from build.runs import Run
 
-ROOT = Path(__file__).resolve().parent.parent
 PROCESS = "build.train.member_logits"
 FEWEST = 100
 """Answers, of which every cell gives two; fewer tell nothing, and all members get the same share."""
@@ -36,18 +35,18 @@ def shares_of(runs: Sequence[Run]) -> list[float]:
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "logits.npz"
         job = {"runs": [str(run.folder) for run in runs], "out": str(out)}
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         with console.status("Asking the members on the validation cells"):
             done = subprocess.run(
                 [sys.executable, "-m", PROCESS, json.dumps(job)],
-                env=os.environ | {"PYTHONPATH": path},
+                env=environment(),
                 capture_output=True,
                 text=True,
                 check=False,
             )
         if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise UserError(f"The members could not be asked on the validation cells of run {runs[0].id}: {last}")
+            raise UserError(
+                f"The members could not be asked on the validation cells of run {runs[0].id}: {last_line(done.stderr)}"
+            )
         with np.load(out) as held:
             shares = fit(held["logits"], held["labels"])
     told = ", ".join(

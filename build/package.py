@@ -182,8 +182,8 @@ def package(
         if member.facts.get("status") == RUNNING:
             told = f"The training of run {member.id} has not ended, so its best epoch so far is packaged."
             console.print(told, style="yellow", markup=False)
-    shares = shares_of((run, *others))
     make_folder(dist)
+    shares = shares_of((run, *others))
     with scratch_folder(dist, ".packaging-") as work:
         staged, candidate = work / "zip", work / "submission.zip"
         staged.mkdir()

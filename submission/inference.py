@@ -51,7 +51,7 @@ class Predictor:
 
         """
         members, meta = read(path)
-        self._shares = ensemble.shares_of(meta, len(members))
+        self._shares = meta[ensemble.SHARES]
         self.spec = members[0][0]
         self.views = int(views or meta.get("views") or 1)
         self.batch = int(batch or meta.get("batch", BATCH))
@@ -115,7 +115,7 @@ class Predictor:
 
 
 def read(path: str | Path) -> tuple[list[tuple[dict, dict[str, np.ndarray]]], dict]:
-    """The members of a weights file, each (complete spec, arrays), and the file's meta.
+    """The members of a weights file, each (complete spec, arrays), and the file's meta, with the "shares" of all members.
 
     Raises WeightsError with one sentence if the file is missing, damaged, or its networks do not fit the contract.
     """
@@ -124,7 +124,7 @@ def read(path: str | Path) -> tuple[list[tuple[dict, dict[str, np.ndarray]]], di
         members = [(complete(member["spec"]), held) for held, member in ensemble.split(arrays, meta)]
         if not members:
             raise ValueError("it has no members")
-        ensemble.shares_of(meta, len(members))
+        shares = ensemble.shares_of(meta, len(members))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(
             f"The weights file {path} does not say which network it holds ({error}); save it with a spec."
@@ -139,7 +139,7 @@ def read(path: str | Path) -> tuple[list[tuple[dict, dict[str, np.ndarray]]], di
                 f"{spec['image_shape']}, the contract asks for {expected[0]} classes and images {expected[1]}; "
                 "train one for this contract."
             )
-    return members, meta
+    return members, meta | {ensemble.SHARES: shares}
 
 
 def forward(spec: dict, arrays: dict[str, np.ndarray], path: str | Path) -> Callable:

@@ -5,7 +5,6 @@ tfmot has a process of its own since its import switches Keras 3 off for whateve
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -15,9 +14,9 @@ import numpy as np
 
 from build.console import bar
 from build.errors import UserError
+from build.processes import environment, last_line
 from submission import weights
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("tensorflow_model_optimization", "tf_keras")
 
 
@@ -42,20 +41,17 @@ def run(method, material) -> dict[str, np.ndarray]:
             "build.compress.tfmot_job",
             json.dumps(job | {"steps": steps, "out": str(out)}),
         ]
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         log = Path(scratch) / "log"
         stages = bool(method.zeros) + bool(method.values)
         with (
             log.open("w") as errors,
             bar(f"tfmot {method.name}", stages * steps, "steps") as advance,
-            subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | {"PYTHONPATH": path}
-            ) as process,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment()) as process,
         ):
             for line in process.stdout:
                 if line.startswith("step "):
                     advance()
         if process.returncode:
-            last = (log.read_text(errors="replace").strip().splitlines() or ["no message"])[-1]
+            last = last_line(log.read_text(errors="replace"))
             raise UserError(f"{method.name} failed in tfmot's process (exit code {process.returncode}): {last}")
         return weights.load(out)[0]

@@ -22,6 +22,7 @@ import numpy as np
 from build.console import bar, console
 from build.errors import UserError
 from build.files import DAMAGED, atomic
+from build.processes import last_line
 from build.score import user_suite
 from build.score.corruptions import basic, geometry, imagenet_c, laboratory, microscopy, stacked
 from build.score.corruptions.definition import SEVERITIES, Corruption, Suite
@@ -163,8 +164,7 @@ def run_process(corruption: Corruption, images, rows, folder: Path, targets: dic
         command = [sys.executable, "-m", corruption.process, json.dumps(jobs)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            return f"its process ended with code {done.returncode}: {last}"
+            return f"its process ended with code {done.returncode}: {last_line(done.stderr)}"
         for severity, path in made.items():
             if not usable(path, shape):
                 return "its process wrote no images of the right shape"
