@@ -51,7 +51,8 @@ PODIUM_LITE = dataclasses.replace(
 time: the most robust network that two cores can have in 43 minutes."""
 
 PODIUM_LONG = Recipe(name="podium-long", ensemble=("podium", "podium-lite"), epochs=60, minutes=86.0)
-"""Both of them, trained one after the other, in one zip whose answer is the mean of their logits."""
+"""Both of them, trained one after the other, in one zip whose answer is the mean of their logits,
+each by its share (build/member_shares.py)."""
 
 PODIUM_GPU = dataclasses.replace(
     PODIUM,

@@ -82,6 +82,17 @@ def test_a_teacher_answers_as_the_predictor_does(teacher_path, tmp_path, rng):
     np.testing.assert_allclose(
         Teacher([tmp_path / "both.npz"])(tf.constant(images)).numpy(), mean, atol=1e-3, rtol=1e-3
     )
+    ensemble.join([teacher_path, other], tmp_path / "shared.npz", {}, shares=[0.9, 0.1])
+    shared = Predictor(tmp_path / "shared.npz").logits(images)
+    assert np.abs(shared - mean).max() > 0.01
+    np.testing.assert_allclose(
+        Teacher([tmp_path / "shared.npz"])(tf.constant(images)).numpy(), shared, atol=1e-3, rtol=1e-3
+    )
+    # beside another file its networks together have their number's weight, as with equal shares
+    beside = (2 * shared + Predictor(other).logits(images)) / 3
+    np.testing.assert_allclose(
+        Teacher([tmp_path / "shared.npz", other])(tf.constant(images)).numpy(), beside, atol=1e-3, rtol=1e-3
+    )
 
 
 def test_a_teacher_sees_smaller_images_at_its_own_size_and_of_views_the_plain_one(teacher_path, rng):
@@ -118,7 +129,7 @@ def test_with_weight_one_a_student_s_answers_become_the_teacher_s(teacher_path, 
 
 def test_no_gradient_reaches_a_teacher_and_none_of_its_weights_learns(teacher_path, rng):
     teacher = Teacher([teacher_path])
-    (network, _), images = teacher._members[0], tf.constant(rng.random((2, *contract.IMAGE_SHAPE), np.float32) * 255)
+    (network, *_), images = teacher._members[0], tf.constant(rng.random((2, *contract.IMAGE_SHAPE), np.float32) * 255)
     held = [np.array(variable) for variable in network.variables]
     with tf.GradientTape() as tape:
         tape.watch(images)

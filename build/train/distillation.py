@@ -22,7 +22,7 @@ from build.files import sha256
 from build.members import open_network
 from build.recipe import Recipe
 from build.train import unseen
-from submission import inference
+from submission import ensemble, inference
 from submission.weights import WeightsError
 
 
@@ -62,16 +62,20 @@ def _checked(name: str, prepared, root: Path) -> TeacherFile:
 
 
 class Teacher:
-    """The networks of some weights files, in float32 and in inference; they answer with the mean of their logits."""
+    """The networks of some weights files, in float32 and in inference; they answer with the mean of their logits.
+
+    Networks of one file keep the shares among them that the file gives, so an ensemble teaches what it answers.
+    """
 
     def __init__(self, paths: Sequence[Path]):
         """Rebuild the networks; UserError with one sentence if a file is damaged or not of this contract."""
         self._members = []
         try:
             for path in paths:
-                members, _ = inference.read(path)
+                members, meta = inference.read(path)
                 self._members += [
-                    (inference.forward(spec, arrays, path), spec["image_shape"]) for spec, arrays in members
+                    (inference.forward(spec, arrays, path), spec["image_shape"], share * len(members))
+                    for (spec, arrays), share in zip(members, meta[ensemble.SHARES], strict=True)
                 ]
         except WeightsError as error:
             raise UserError(f"A teacher cannot be used: {error}") from error
@@ -82,7 +86,7 @@ class Teacher:
         Of views (B, 3, H, W, 3) it sees the plain ones: the consistency loss carries what it says to the others.
         """
         plain = ops.cast(pixels if len(pixels.shape) == 4 else pixels[:, 0], "float32")
-        logits = [self._answer(network, plain, shape) for network, shape in self._members]
+        logits = [weight * self._answer(network, plain, shape) for network, shape, weight in self._members]
         return ops.stop_gradient(sum(logits[1:], logits[0]) / len(logits))
 
     @staticmethod
