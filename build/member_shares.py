@@ -35,38 +35,47 @@ def shares_of(runs: Sequence[Run]) -> list[float]:
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "logits.npz"
         job = {"runs": [str(run.folder) for run in runs], "out": str(out)}
+        # On the processor: whoever packages, a sweep for one, may hold all of a GPU's memory.
+        variables = environment() | {"CUDA_VISIBLE_DEVICES": "-1"}
         with console.status("Asking the members on the validation cells"):
             done = subprocess.run(
                 [sys.executable, "-m", PROCESS, json.dumps(job)],
-                env=environment(),
+                env=variables,
                 capture_output=True,
                 text=True,
                 check=False,
             )
         if done.returncode:
             raise UserError(
-                f"The members could not be asked on the validation cells of run {runs[0].id}: {last_line(done.stderr)}"
+                f"The members could not be asked on the validation cells of run {runs[0].id} (exit code {done.returncode}): "
+                f"{last_line(done.stderr)}"
             )
         with np.load(out) as held:
-            shares = fit(held["logits"], held["labels"])
+            labels, shares = held["labels"], fit(held["logits"], held["labels"])
+    if shares is None:
+        told = f"Equal shares in the answer: {len(labels)} answers on validation cells give no better ones."
+        console.print(told, style="yellow", markup=False)
+        return [round(1 / len(runs), DIGITS)] * len(runs)
     told = ", ".join(
         f"{run.recipe.name} ({run.id}) {share:.{DIGITS}f}" for run, share in zip(runs, shares, strict=True)
     )
     console.print(f"Shares in the answer, by the validation cells: {told}.", markup=False)
+    if silent := [run.id for run, share in zip(runs, shares, strict=True) if not share]:
+        told = f"{', '.join(silent)} has no share, but costs its time and size: package the others without it."
+        console.print(told, style="yellow", markup=False)
     return shares
 
 
-def fit(logits: np.ndarray, labels: np.ndarray) -> list[float]:
+def fit(logits: np.ndarray, labels: np.ndarray) -> list[float] | None:
     """Shares of logits (members, n, K), each 0..1 and in all 1, by which the labels (n,) are the most likely.
 
     The loss is the cross-entropy of the weighted sum (logarithmic opinion pool: Heskes 1998), which is convex in the weights, 0 or
-    more; their sum is a temperature that no label depends on, and is divided out. Equal shares where there are fewer than FEWEST
-    labels, or where every member does harm.
+    more; their sum is a temperature that no label depends on, and is divided out. None where there are fewer than FEWEST labels, or
+    where every member does harm.
     """
     members, count = logits.shape[:2]
-    equal = [round(1 / members, DIGITS)] * members
     if count < FEWEST:
-        return equal
+        return None
     rows = np.arange(count)
     stacked = logits.astype(np.float64)
 
@@ -78,4 +87,4 @@ def fit(logits: np.ndarray, labels: np.ndarray) -> list[float]:
         return -log_p[rows, labels].mean(), np.tensordot(stacked, error, 2) / count
 
     found = minimize(loss, np.full(members, 1 / members), jac=True, bounds=[(0, None)] * members).x
-    return [round(float(weight / found.sum()), DIGITS) for weight in found] if found.sum() > 0 else equal
+    return [round(float(weight / found.sum()), DIGITS) for weight in found] if found.sum() > 0 else None

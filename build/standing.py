@@ -35,6 +35,7 @@ def surpasses(row: Mapping[str, float], kept: Mapping[str, float], best: Mapping
     The one-standard-error rule (Breiman et al. 1984, "Classification and Regression Trees", section 3.4.3): among the epochs
     whose score lies within a standard error of the best, that of the smallest loss. Which of these has the highest score is
     chance, and chance rather takes an early epoch, whose weights have not come to rest; a loss asks every cell how sure it is.
+    Only one epoch's weights are held: one that lost to another is not had back when a later best leaves that one behind.
 
     Args:
         row, kept, best: of history.csv: the new epoch, the one kept so far, the one with the highest score so far (row, too).

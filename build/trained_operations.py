@@ -38,9 +38,11 @@ def operations_trained_with(recipe: Mapping | None) -> tuple[str, ...] | None:
     if recipe is None:
         return None
     used: set[str] = set()
+    strongest = max((factor for factor, _ in recipe.get("curriculum") or ()), default=1)
     if recipe.get("augmenter", "podium") != "none":
         for fields, operations in TRAINED_WITH:
-            if all((recipe.get(field) or 0) > 0 for field in fields):
+            factor = strongest if fields[0].endswith("_probability") else 1
+            if factor and all((recipe.get(field) or 0) > 0 for field in fields):
                 pool = recipe.get("randaugment_pool") if fields[0] == "randaugment_probability" else ()
                 used.update((POOL_NAMES.get(name, name) for name in pool) if pool else operations)
     if recipe.get("balance") in ("augment", "both"):

@@ -171,7 +171,7 @@ def test_layers_that_do_not_learn_cost_a_third():
     from build.bench import cost
 
     lite = cost.RECIPES["podium-lite"]
-    whole = dataclasses.replace(lite, fine_tune_layers=0)
+    whole = dataclasses.replace(lite, fine_tune_layers=0, head_epochs=0)
     facts = {name: cost.cost(recipe) for name, recipe in {"frozen": lite, "whole": whole}.items()}
     assert facts["frozen"]["gflop"] == facts["whole"]["gflop"]
     head = cost.cost(dataclasses.replace(lite, fine_tune_layers=1))
@@ -179,6 +179,8 @@ def test_layers_that_do_not_learn_cost_a_third():
     assert head["pflop"] < facts["frozen"]["pflop"] < facts["whole"]["pflop"]
     scratch = cost.cost(dataclasses.replace(lite, weights="none"))
     assert scratch["pflop"] == facts["whole"]["pflop"]  # without pretrained weights all layers learn
+    first = cost.cost(dataclasses.replace(whole, head_epochs=lite.epochs // 4))
+    assert first["pflop"] == pytest.approx(facts["whole"]["pflop"] * (1 + 3 * 3) / (4 * 3), rel=0.1)
 
 
 def test_a_training_is_counted_for_each_card_at_the_size_that_it_trains(monkeypatch):

@@ -9,10 +9,16 @@ import pytest
 from sklearn.datasets import load_sample_images
 
 from build.errors import UserError
+from build.recipes import find
 from build.train import efficientnet_lite_weights as published
 from build.train import pretrained, torch_checkpoint
+from build.train.bfloat16_layers import PARTS
+from build.train.classifier import set_learning
+from build.train.fast_layers import FAST
+from build.train.schedule import BODY
 from submission.efficientnet_lite import SIZES, BatchNormalization, Upsampling
 from submission.network import build, complete, variables
+from submission.parts import STANDARD
 
 LITE0 = complete({"network": "efficientnet-lite", "size": "lite0", "classes": 8, "image_shape": [32, 32, 3]})
 
@@ -21,6 +27,16 @@ LITE0 = complete({"network": "efficientnet-lite", "size": "lite0", "classes": 8,
 def test_every_size_has_the_published_number_of_parameters(size, parameters):
     model = build(LITE0 | {"size": size, "classes": 1000}, initialize=False)
     assert sum(int(np.prod(variable.shape)) for variable in model.trainable_variables) == parameters
+
+
+@pytest.mark.parametrize("size", ["lite1", "lite2"])
+@pytest.mark.parametrize("parts", [STANDARD, FAST, PARTS], ids=["standard", "fast", "bfloat16"])
+def test_podium_lite_trains_from_the_third_stage_on(size, parts):
+    network = build(LITE0 | {"size": size}, initialize=False, parts=parts)
+    set_learning(network, BODY, find("podium-lite").fine_tune_layers)
+    learning = [layer.name for layer in network.layers if layer.trainable and layer.weights]
+    assert learning[0] == "stage_2_block_0_expand"
+    assert learning[-1] == "logits"
 
 
 @pytest.mark.parametrize("training", [False, True])

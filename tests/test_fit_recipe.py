@@ -65,9 +65,10 @@ def test_a_curriculum_weakens_all_but_the_flips_for_its_share_of_the_epochs(cell
     assert [one.geometry_probability / recipe.geometry_probability for _, one in shown] == [0.5, 0, 1, 1]
 
 
-def test_the_kept_weights_are_the_best_epoch_s_and_give_its_loss(cells, tmp_path, monkeypatch):
+@pytest.mark.parametrize("l2", [0.0, 1e-2])
+def test_the_kept_weights_are_the_best_epoch_s_and_give_its_loss(cells, tmp_path, monkeypatch, l2):
     monkeypatch.setattr(fit, "surpasses", lambda *_: False)  # the first is kept
-    run = train(dataclasses.replace(RECIPE, epochs=3), cells, seed=0, root=tmp_path)
+    run = train(dataclasses.replace(RECIPE, epochs=3, l2=l2), cells, seed=0, root=tmp_path)
     arrays, meta = weights.load(run.weights_path)
     network = networks.build(meta["spec"], initialize=False)
     networks.assign(network, arrays)

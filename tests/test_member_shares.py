@@ -1,7 +1,9 @@
 """The shares of an ensemble's members: fitted by what they say on validation cells that none of them was trained on."""
 
 import dataclasses
+import json
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -42,12 +44,32 @@ def test_a_member_of_larger_logits_says_no_more_for_that(rng):
     assert fit(logits, labels) == pytest.approx([10 / 11, 1 / 11], abs=0.02)
 
 
-def test_too_few_cells_or_members_that_all_do_harm_leave_equal_shares(rng):
+def test_too_few_cells_or_members_that_all_do_harm_give_no_shares(rng):
     labels = rng.integers(0, 8, member_shares.FEWEST - 1)
-    assert fit(answers(rng, labels, 3.0, 0.0), labels) == [0.5, 0.5]
+    assert fit(answers(rng, labels, 3.0, 0.0), labels) is None
     labels = rng.integers(0, 8, 1000)
-    assert fit(answers(rng, labels, -2.0, -2.0), labels) == [0.5, 0.5]
-    assert fit(np.zeros((2, 0, 8), np.float32), np.zeros(0, np.int64)) == [0.5, 0.5]
+    assert fit(answers(rng, labels, -2.0, -2.0), labels) is None
+    assert fit(np.zeros((2, 0, 8), np.float32), np.zeros(0, np.int64)) is None
+
+
+@pytest.mark.parametrize(
+    ("fitted", "shares", "told"),
+    [
+        (None, [0.5, 0.5], "Equal shares in the answer: 64 answers on validation cells give no better ones."),
+        ([1.0, 0.0], [1.0, 0.0], "m1 has no share, but costs its time and size: package the others without it."),
+        ([0.7, 0.3], [0.7, 0.3], "(m1) 0.300."),
+    ],
+)
+def test_what_the_shares_are_worth_is_told(here, monkeypatch, capsys, fitted, shares, told):  # noqa: F811
+    def process(arguments, *, env, **_):
+        assert env["CUDA_VISIBLE_DEVICES"] == "-1"  # who packages may hold the GPU's memory
+        np.savez(json.loads(arguments[-1])["out"], logits=np.zeros((2, 64, 8)), labels=np.zeros(64, np.int64))
+        return subprocess.CompletedProcess(arguments, 0)
+
+    monkeypatch.setattr(member_shares.subprocess, "run", process)
+    monkeypatch.setattr(member_shares, "fit", lambda *_: fitted)
+    assert shares_of(open_members(["m0", "m1"])) == shares
+    assert capsys.readouterr().err.replace("\n", " ").strip().endswith(told)
 
 
 def test_members_answer_on_validation_cells_that_none_was_trained_on(here, tmp_path):  # noqa: F811
@@ -92,10 +114,18 @@ def test_the_zip_holds_the_shares_that_another_process_found(here, monkeypatch):
     assert wanted != pytest.approx([0.5, 0.5], abs=0.02)
 
 
-def test_where_the_members_cannot_be_asked_a_sentence_says_so(here, monkeypatch):  # noqa: F811
+def test_where_the_members_cannot_be_asked_a_sentence_says_so(here, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setattr(member_shares, "PROCESS", "build.no_such_module")
-    with pytest.raises(UserError, match=r"could not be asked on the validation cells of run m0: .*no_such_module"):
+    told = r"could not be asked on the validation cells of run m0 \(exit code 1\): "
+    with pytest.raises(UserError, match=f"{told}.*no_such_module"):
         shares_of(open_members(["m0", "m1"]))
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    runs = open_members(["m0", "m1"])
+    broken = type(runs[1])(shutil.copytree(runs[1].folder, tmp_path / "broken"))
+    broken.weights_path.write_bytes(b"none")
+    with pytest.raises(UserError, match=f"{told}The weights file .*broken"):
+        shares_of([runs[0], broken])
     assert shares_of(open_members(["m0"])) == [1.0]
 
 

@@ -7,7 +7,7 @@ from build.recipe import Recipe
 from build.recipes import find
 from build.score.corruptions import stacked
 from build.score.suites import SUITES
-from build.trained_operations import POOL_NAMES, TRAINED_WITH, operations_trained_with, seen
+from build.trained_operations import AUGMIX, POOL_NAMES, TRAINED_WITH, operations_trained_with, seen
 
 NOTHING = {"augmenter": "podium", "balance": "none"}
 
@@ -36,6 +36,13 @@ def test_an_operation_counts_only_where_its_probability_and_its_strength_are_abo
     assert operations_trained_with({**NOTHING, "geometry_probability": 0.5, "rotation": 0}) == ()
     assert operations_trained_with({**NOTHING, "geometry_probability": 0, "rotation": 20}) == ()
     assert operations_trained_with({**NOTHING, "grid_probability": 0.1}) == ("grid mask", "occlusion")
+
+
+def test_a_curriculum_that_never_augments_trains_with_nothing_but_the_consistency_loss_s_views():
+    recipe = {**NOTHING, "geometry_probability": 0.5, "rotation": 20, "curriculum": [[0.0, 1.0]]}
+    assert operations_trained_with(recipe) == ()
+    assert operations_trained_with({**recipe, "curriculum": [[0.0, 0.5], [0.1, 0.5]]}) == ("rotation",)
+    assert set(operations_trained_with({**recipe, "jsd_weight": 12})) == set(AUGMIX)
 
 
 def test_copies_made_by_augmentation_count_as_augmix():

@@ -34,7 +34,7 @@ def bare(recipe: Recipe, **fields) -> Recipe:
 
 
 def weakened(recipe: Recipe, factor: float) -> Recipe:
-    """The recipe with every step's probability times `factor`, 0..1; flips and the copies' AugMix stay."""
+    """The recipe with every step's probability times `factor`, 0..1; flips, and AugMix of copies and of a consistency loss, stay."""
     return dataclasses.replace(recipe, **{name: factor * getattr(recipe, name) for name in _PROBABILITIES})
 
 

@@ -82,13 +82,14 @@ def _count(recipe: Recipe, decision: Decision) -> dict:
     with muffled():
         network = build(spec, initialize=False)
     gflop = 2 * multiplications(network) / 1e9
-    if decision.weights != "none":
-        set_learning(network, schedule.BODY, recipe.fine_tune_layers)
-    learned = 2 * multiplications(network, learning=True) / 1e9
+    done = gflop * recipe.epochs  # times the epochs: forward, and back for what learns in each phase
+    for phase in schedule.phases_of(recipe, pretrained=decision.weights != "none", total=recipe.epochs):
+        set_learning(network, phase.name, recipe.fine_tune_layers)
+        done += 2 * phase.epochs * 2 * multiplications(network, learning=True) / 1e9
     # A resolution costs as the area does; with a consistency loss every image passes three times.
     area = sum(share * (pixels / IMAGE_SIDE) ** 2 for pixels, share in recipe.resolutions)
     passes = 3 if recipe.jsd_weight > 0 else 1
-    pflop = (gflop + 2 * learned) * area * passes * recipe.epochs * images_an_epoch(recipe) / 1e6
+    pflop = done * area * passes * images_an_epoch(recipe) / 1e6
     keras.utils.clear_session()
     return {
         "network": f"{recipe.network} {decision.size}" if "size" in spec else recipe.network,

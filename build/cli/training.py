@@ -165,8 +165,8 @@ def train(
 def package(runs: tuple[str, ...], **options) -> int:
     """Compress, zip and judge RUN (default: the last); dist/submission.zip appears only if every gate is passed.
 
-    Several runs become an ensemble in one zip: the logits of its members are averaged, and the first one's recipe says storage,
-    views and gates.
+    Several runs become an ensemble in one zip: the logits of its members are averaged, each with the share that fits the
+    first one's validation cells, as they are and as its recipe perturbs them; its recipe also says storage, views and gates.
     """
     from build.package import package as make
 

@@ -2,7 +2,7 @@
 
     python -m build.train.member_logits '{"runs": [FOLDER, FOLDER], "out": "logits.npz"}'
 
-A process of its own, since the framework would hold memory, a GPU's all of it, while the judge rehearses.
+A process of its own, since the framework would hold memory while the judge rehearses.
 """
 
 import dataclasses
@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from build.data.prepare import Prepared
+from build.errors import UserError
 from build.run_cells import cells_of_run, split_of
 from build.runs import Run
 from build.train.validation import Validation
 from submission.inference import Predictor
+from submission.weights import WeightsError
 
 
 def measure(runs: list[Run], cache: Path = Path("data")) -> tuple[np.ndarray, np.ndarray]:
@@ -46,5 +48,8 @@ def measure(runs: list[Run], cache: Path = Path("data")) -> tuple[np.ndarray, np
 
 if __name__ == "__main__":
     job = json.loads(sys.argv[1])
-    logits, labels = measure([Run(Path(folder)) for folder in job["runs"]])
+    try:
+        logits, labels = measure([Run(Path(folder)) for folder in job["runs"]])
+    except (UserError, WeightsError) as error:
+        sys.exit(str(error))
     np.savez(job["out"], logits=logits, labels=labels)

@@ -99,10 +99,14 @@ class Validation:
         return arrays, measured
 
     def _means(self, judge: Classifier, augmentation) -> dict[str, float]:
-        """Loss and accuracy over the validation cells, those of all hosts together."""
+        """Loss, without the penalties of large weights, and accuracy over the validation cells, those of all hosts together."""
         with self.batches(augmentation) as batches:
             images = batches.images_made
             logs = judge.evaluate(feed(batches), verbose=0, return_dict=True) if images else {}
+        if (
+            logs
+        ):  # keras adds l1 and l2 of the layers that learn, which tell nothing of a cell and differ between phases
+            logs["loss"] -= float(sum(judge.losses))
         if self.hosts.count == 1:
             return {name: float(value) for name, value in logs.items()}
         names = ("loss", "accuracy")
