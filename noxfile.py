@@ -9,11 +9,13 @@ session:
 import fcntl
 import hashlib
 import platform
+import re
 import shutil
 import sys
 from pathlib import Path
 
 import nox
+from packaging.specifiers import SpecifierSet
 
 nox.needs_version = ">=2025.2.9"
 nox.options.sessions = ["tests"]
@@ -46,10 +48,16 @@ def prepare(session: nox.Session, *groups: str) -> None:
 
 
 def _prepare(session: nox.Session, *groups: str) -> None:
-    if not (PYTHON.exists() and ACTIVATE.exists()):
-        # virtualenv comes with nox, so this works on a Python without venv or pip (Debian's).
-        session.run(sys.executable, "-m", "virtualenv", "--quiet", str(ENVIRONMENT), external=True)
     pyproject = nox.project.load_toml(ROOT / "pyproject.toml")
+    pythons = SpecifierSet(pyproject["project"]["requires-python"])
+    if platform.python_version() not in pythons:
+        session.error(
+            f"The packages exist for Python {pythons}, and nox runs under {platform.python_version()}: install nox for such a "
+            "Python, in an environment of its own for one (python3.13 -m venv .venv && . .venv/bin/activate && pip install nox)."
+        )
+    if not _is_whole(pythons):
+        # virtualenv comes with nox, so this works on a Python without venv or pip (Debian's).
+        session.run(sys.executable, "-m", "virtualenv", "--quiet", "--clear", str(ENVIRONMENT), external=True)
     for group in groups:
         requirements = nox.project.dependency_groups(pyproject, group)
         stamp = ENVIRONMENT / f"{group}.sha256"
@@ -60,6 +68,15 @@ def _prepare(session: nox.Session, *groups: str) -> None:
         installer = (uv, "pip", "install", "--python", str(PYTHON)) if uv else (str(PYTHON), "-m", "pip", "install")
         session.run(*installer, "--quiet", *requirements, external=True)
         stamp.write_text(digest)
+
+
+def _is_whole(pythons: SpecifierSet) -> bool:
+    """Whether the environment was made to its end, and of a Python that the packages exist for."""
+    told = ENVIRONMENT / "pyvenv.cfg"
+    if not all(path.exists() for path in (PYTHON, ACTIVATE, told)):
+        return False
+    found = re.search(r"^version(?:_info)? *= *(\d+\.\d+)", told.read_text(), re.MULTILINE)
+    return found is not None and found[1] in pythons
 
 
 def podium(session: nox.Session, command: str, *arguments: str) -> None:
@@ -83,7 +100,8 @@ def install(session: nox.Session) -> None:
 def train(session: nox.Session) -> None:
     """Train a recipe into runs/ID/ (-- --data training_set.npz --recipe podium --resume latest ...)."""
     podium(session, "train", *session.posargs)
-    TRAINED.append(session.name)
+    if not {"-h", "--help"} & set(session.posargs):
+        TRAINED.append(session.name)
 
 
 @nox.session(venv_backend="none")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from rich.markup import escape
 from rich.table import Table
 from scipy.stats import bootstrap
 
@@ -256,7 +257,7 @@ def show(found: Mapping) -> None:
         for row in (*part["classes"], {"name": "all", **part["all"]}):
             style = "bold" if row["name"] == "all" else ""
             cells = [cell for kind in ("right", "wrong") for cell in (told(row[kind]), f"{row[kind]['images']:,}")]
-            table.add_row(row["name"], *cells, style=style)
+            table.add_row(escape(row["name"]), *cells, style=style)
         console.print(table)
         console.print(sentence(name, part), markup=False)
 

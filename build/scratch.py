@@ -33,8 +33,10 @@ def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
     """A new folder in `parent` until the block ends, which may give it another name."""
 
     def make() -> tuple[int, str]:
-        path = tempfile.mkdtemp(dir=parent, prefix=prefix)
-        return os.open(path, os.O_RDONLY), path
+        while True:
+            path = tempfile.mkdtemp(dir=parent, prefix=prefix)
+            with contextlib.suppress(FileNotFoundError):  # another process swept it before it could be held
+                return os.open(path, os.O_RDONLY), path
 
     prefix = _of_this_machine(prefix)
     _sweep(parent, prefix)

@@ -138,10 +138,11 @@ def test_the_table_and_the_record_say_what_an_epoch_shows(rng):
     made = plan(labels_of(COUNTS, rng), recipe(balance="both", balance_share=0.5), rng=rng)
     console = Console(width=100)
     with console.capture() as capture:
-        console.print(made.table(("ant", "bee", "cat", "dog")))
+        console.print(made.table(("ant", "bee", "cat", "dog [cd4][/b]")))
     lines = {line.split("│")[1].strip(): line.split("│")[2:6] for line in capture.get().splitlines() if "│" in line}
     assert [cell.strip() for cell in lines["ant"]] == ["10", "10", "20", "1.312"]
     assert [cell.strip() for cell in lines["cat"]] == ["40", "0", "40", "0.656"]
+    assert lines["dog [cd4][/b]"]  # no markup
     assert [cell.strip() for cell in lines["all"]] == ["82", "23", "105", "1.000"]
     facts = made.facts()
     assert facts["counts_before"] == [10, 25, 40, 7]

@@ -51,6 +51,16 @@ def written(prepared: Prepared, folder, *, network: bool = True) -> str:
     return (folder / "page.html").read_text()
 
 
+def test_a_picture_s_file_is_named_on_the_page_and_beside_it(messy, tmp_path):
+    assert f"row {COUNT + 2} ·" in written(messy, tmp_path)
+    assert "files" not in json.loads((tmp_path / "page.json").read_text())
+    names = tuple(f"cells/<{row}>.png" for row in range(len(messy.cells)))
+    html = written(dataclasses.replace(messy, cells=dataclasses.replace(messy.cells, files=names)), tmp_path)
+    assert f"row {COUNT + 2}, cells/&lt;{COUNT + 2}&gt;.png ·" in html
+    assert f"row 2, cells/&lt;2&gt;.png and row {COUNT + 4}, cells/&lt;{COUNT + 4}&gt;.png" in html
+    assert json.loads((tmp_path / "page.json").read_text())["files"] == list(names)
+
+
 def test_the_page_holds_what_was_found_and_asks_for_nothing(messy, tmp_path):
     html = written(messy, tmp_path)
     assert outside(html) == []

@@ -89,7 +89,8 @@ def noxfile(monkeypatch, tmp_path):
     names = ("needs_version", "options", "project", "Session")
     nox = types.SimpleNamespace(session=lambda **_: lambda function: function, **dict.fromkeys(names))
     nox.options = types.SimpleNamespace()
-    nox.project = types.SimpleNamespace(load_toml=lambda _: {}, dependency_groups=lambda _, group: (group,))
+    pyproject = {"project": {"requires-python": ">=3.11,<3.14"}}
+    nox.project = types.SimpleNamespace(load_toml=lambda _: pyproject, dependency_groups=lambda _, group: (group,))
     monkeypatch.setitem(sys.modules, "nox", nox)
     specification = importlib.util.spec_from_file_location("podium_noxfile", ROOT / "noxfile.py")
     module = importlib.util.module_from_spec(specification)
@@ -113,6 +114,10 @@ class Session:
             self.module.PYTHON.touch()
             assert self.rest is None or self.rest.wait(60)
             self.module.ACTIVATE.touch()
+            (self.module.ENVIRONMENT / "pyvenv.cfg").write_text("home = /usr/bin\nversion_info = 3.12.4.final.0\n")
+
+    def error(self, sentence: str) -> None:
+        raise RuntimeError(sentence)
 
     def log(self, _: str) -> None:
         self.said.set()
@@ -143,3 +148,28 @@ def test_an_environment_that_was_stopped_midway_is_made_again(noxfile):
     noxfile.prepare(session)
     noxfile.prepare(session)
     assert session.commands == ["virtualenv"]
+
+
+def test_a_python_that_the_packages_do_not_exist_for_is_refused_and_what_it_made_is_made_again(noxfile, monkeypatch):
+    session = Session(noxfile)
+    for version in ("3.10.14", "3.14.0"):
+        with monkeypatch.context() as patch:
+            patch.setattr(noxfile.platform, "python_version", lambda version=version: version)
+            with pytest.raises(RuntimeError, match=f"nox runs under {version}: install nox"):
+                noxfile.prepare(session)
+    assert session.commands == []
+    noxfile.prepare(session)
+    (noxfile.ENVIRONMENT / "pyvenv.cfg").write_text("version_info = 3.14.0.final.0\n")
+    noxfile.prepare(session)
+    noxfile.prepare(session)
+    assert session.commands == ["virtualenv"] * 2
+
+
+def test_asking_for_help_is_no_training_whose_run_is_packaged(noxfile, monkeypatch):
+    given = []
+    monkeypatch.setattr(noxfile, "podium", lambda _, *command: given.append(command))
+    for arguments in (["--help"], ["--data", "d.npz"]):
+        session = types.SimpleNamespace(name="train", posargs=arguments)
+        noxfile.train(session)
+        noxfile.package(session)
+    assert given == [("train", "--help"), ("package", "--help"), ("train", "--data", "d.npz"), ("package",)]

@@ -2,13 +2,14 @@
 
 import io
 import struct
+import unicodedata
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from cell_files import ABBREVIATED, K, folder_of, sentence, smooth
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from build.data import folders, names
 from build.data.read import read
@@ -262,6 +263,47 @@ def test_a_picture_with_an_odd_exif_tag_is_turned_all_the_same(tmp_path):
     exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + tags + bytes(4)
     Image.fromarray(np.zeros((8, 12, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
     assert folders.decode(tmp_path / "a.jpg").shape == (12, 8, 3)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("exif", [b"Exif\0\0MM\0*", b"Exif\0\0II+\0\x08\0\0\0", b"Exif\0\0" + bytes(20)])
+def test_a_picture_with_a_damaged_exif_block_is_whole(exif, suffix, tmp_path):
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(np.zeros((8, 12, 3), np.uint8)).save(path, exif=exif, dpi=(72, 72))
+    assert folders.decode(path).shape == (8, 12, 3)
+
+
+def test_a_file_of_several_pictures_is_refused_but_not_for_its_thumbnail(tmp_path):
+    pages = [Image.fromarray(np.full((8, 8), 60 * number, np.uint8)) for number in range(3)]
+    for name in ("a.tif", "a.webp", "a.png"):
+        pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+        with pytest.raises(UserError) as caught:
+            folders.decode(tmp_path / name)
+        assert f"{name} holds 3 pictures; expected one a file" in sentence(caught)
+    small = TiffImagePlugin.ImageFileDirectory_v2()
+    small[folders.SUBFILE_TYPE] = 1
+    with TiffImagePlugin.AppendingTiffWriter(tmp_path / "c.tif") as file:
+        for page, facts in ((pages[1], {}), (pages[2], {"tiffinfo": small})):
+            page.save(file, format="TIFF", **facts)
+            file.newFrame()
+    np.testing.assert_array_equal(folders.decode(tmp_path / "c.tif"), np.full((8, 8, 3), 60))
+
+
+def test_rows_know_their_files_also_where_the_pixels_come_from_the_cache(tmp_path):
+    folder_of(tmp_path / "set", ABBREVIATED)
+    wanted = tuple(f"{name}/cell_{number}.png" for name in ABBREVIATED for number in range(2))
+    first, again = (read(tmp_path / "set", seed=0, cache=tmp_path / "cache") for _ in range(2))
+    assert set(first.files) == set(wanted)
+    assert first.files == again.files
+    for row, name in enumerate(first.files):
+        np.testing.assert_array_equal(first.images[row], folders.decode(tmp_path / "set" / name))
+
+
+def test_an_accent_is_the_same_whether_it_is_a_character_of_its_own_or_not(monkeypatch):
+    monkeypatch.setattr(contract, "CLASSES", ("Gr\u00f6\u00dfe", "Neutrophile", "Neutrophil\u00e9"))
+    given = [unicodedata.normalize("NFD", name) for name in contract.CLASSES]
+    assert given != list(contract.CLASSES)
+    assert names.match(given, "set") == ([0, 1, 2], [])
 
 
 def test_empty_folders_are_refused(tmp_path):

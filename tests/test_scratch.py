@@ -114,6 +114,23 @@ def test_a_folder_that_was_swept_before_it_was_held_is_made_again(tmp_path, monk
         assert list(tmp_path.iterdir()) == [made]
 
 
+def test_a_folder_that_was_swept_before_it_was_opened_is_made_again(tmp_path, monkeypatch):
+    opened, lost = os.open, []
+
+    def late(path, *how):
+        if not lost:
+            lost.append(path)
+            Path(path).rmdir()
+        return opened(path, *how)
+
+    monkeypatch.setattr(scratch.os, "open", late)
+    with scratch_folder(tmp_path, ".making-") as made:
+        assert lost
+        assert list(tmp_path.iterdir()) == [made]
+    with pytest.raises(FileNotFoundError), scratch_folder(tmp_path / "none", ".making-"):
+        pass
+
+
 def test_where_a_file_system_has_no_locks_nothing_is_swept_and_all_else_works(other, tmp_path, monkeypatch):
     killed = other("folder")
     killed.kill()

@@ -94,6 +94,11 @@ def test_dropped_rows_are_on_no_side_and_keep_their_reasons_in_both_files(tmp_pa
     assert [int(line["row"]) for line in table] == list(range(200))
     assert table[7] == {"row": "7", "side": "dropped", "reason": "foreign", "detail": 'far, "very" far'}
     assert {int(line["row"]) for line in table if line["side"] == "test"} == set(parts.test.tolist())
+    names = [f"a/{row}.png" for row in range(200)]
+    parts.save(tmp_path / "named.npz", names)
+    assert (tmp_path / "named.npz").read_bytes() == (tmp_path / "split.npz").read_bytes()
+    with (tmp_path / "named.csv").open(newline="") as file:
+        assert list(csv.DictReader(file)) == [line | {"file": name} for line, name in zip(table, names, strict=True)]
 
 
 def test_near_duplicates_are_on_one_side_even_where_their_labels_differ():

@@ -9,6 +9,7 @@ weights for what imbalance is left).
 from dataclasses import dataclass
 
 import numpy as np
+from rich.markup import escape
 from rich.table import Table
 
 from build.errors import UserError
@@ -41,7 +42,7 @@ class Plan:
         for name, before, seen, weight in zip(
             names, self.counts_before, self.counts_seen, self.class_weight, strict=True
         ):
-            table.add_row(name, f"{before:,}", f"{seen - before:,}", f"{seen:,}", f"{weight:.3f}")
+            table.add_row(escape(name), f"{before:,}", f"{seen - before:,}", f"{seen:,}", f"{weight:.3f}")
         table.add_section()
         table.add_row("all", f"{self.counts_before.sum():,}", f"{self.copy.sum():,}", f"{len(self.rows):,}", "1.000")
         return table

@@ -22,7 +22,7 @@ def show_data(prepared) -> None:
     for column in ClassRow._fields[1:]:
         table.add_column(column, justify="right")
     for row in summary(prepared):
-        table.add_row(*map(str, row))
+        table.add_row(*(escape(str(value)) for value in row))
     console.print(table)
 
 

@@ -17,7 +17,7 @@ class Cells:
 
     `source` is what the user asked for, `sha256` the hash of pixels and labels in this order (not of the file that held
     them), `notes` are sentences on choices that the reader made and the user should see (a mapping of names, resized
-    images).
+    images). `files` names each row's file, relative to the source, where every image has one; else it is empty.
     """
 
     images: np.ndarray
@@ -25,6 +25,7 @@ class Cells:
     source: str
     sha256: str
     notes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.labels)
@@ -32,6 +33,7 @@ class Cells:
         assert self.images.dtype == np.uint8, self.images.dtype
         assert self.labels.shape == (count,), self.labels.shape
         assert self.labels.dtype == np.int64, self.labels.dtype
+        assert len(self.files) in (0, count), len(self.files)
 
     def __len__(self) -> int:
         return len(self.labels)

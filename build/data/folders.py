@@ -1,7 +1,9 @@
 """A folder with one folder of images a class: .jpg, .png, .bmp, .tif, .webp, of any size."""
 
+import dataclasses
 import hashlib
 import re
+import struct
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +35,8 @@ MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
 """Pillow's modes with 8 bits a channel: deeper ones would be clipped to white by the conversion."""
 WITH_ALPHA = {"LA", "PA", "RGBA"}
 
+SUBFILE_TYPE = 254
+"""TIFF 6.0, section 8, NewSubfileType: bit 0 of a reduced version of another page."""
 SHOWN = 5
 """Kinds of left-out files that the note names."""
 
@@ -77,9 +81,10 @@ def read(folder: Path, *, cache: Path) -> Cells:
     source = str(folder)
     # The notes so far are on names and other files: the same pictures in other folders are an entry of their own.
     name = store.key("folder", _content(files), *notes)
-    if (found := store.find(cache, name, source)) is not None:
-        return found
-    return store.write(cache, name, source, len(files), _pieces(files, notes), notes)
+    cells = store.find(cache, name, source)
+    if cells is None:
+        cells = store.write(cache, name, source, len(files), _pieces(files, notes), notes)
+    return dataclasses.replace(cells, files=tuple(str(path.relative_to(folder)) for path, _ in files))
 
 
 def _entries(folder: Path) -> tuple[list[Path], list[str]]:
@@ -140,6 +145,10 @@ def decode(path: Path) -> np.ndarray:
                 raise UserError(
                     f"{path} has {_bits(image)}-bit {image.mode} pixels; expected RGB or grey of 8 bits a channel; convert it."
                 )
+            if (count := _pictures(image)) > 1:
+                raise UserError(
+                    f"{path} holds {count} pictures; expected one a file, channels together as RGB; divide it."
+                )
             if image.mode in WITH_ALPHA or "transparency" in image.info:
                 # As viewers show it: under transparent pixels a file may hold any colours.
                 image = _upright(image).convert("RGBA")
@@ -153,8 +162,23 @@ def decode(path: Path) -> np.ndarray:
 def _upright(image: Image.Image) -> Image.Image:
     """The picture as its EXIF orientation says. ImageOps.exif_transpose also writes the other tags anew, and breaks off at odd ones."""
     image.load()
-    turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    try:
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    except (SyntaxError, ValueError, TypeError, OSError, struct.error):
+        return image  # what is damaged is what the file says of itself; viewers show it as it lies
     return image if turn is None else image.transpose(turn)
+
+
+def _pictures(image: Image.Image) -> int:
+    """Pages or frames of the file; without a TIFF's thumbnails, and one where a phone adds more to a JPEG (MPO)."""
+    pages = range(getattr(image, "n_frames", 1))
+    if image.format != "TIFF" or len(pages) == 1:
+        return 1 if image.format == "MPO" else len(pages)
+    count = 0
+    for page in reversed(pages):  # and ends at the first
+        image.seek(page)
+        count += not image.tag_v2.get(SUBFILE_TYPE, 0) & 1
+    return count
 
 
 def _bits(image: Image.Image) -> int:

@@ -6,6 +6,7 @@ also hold for the classes of another competition.
 
 import itertools
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from build.errors import UserError
@@ -16,6 +17,11 @@ NO_CLASS = {
     *("train", "training", "val", "valid", "validation", "test", "label", "labels", "mask", "masks"),
 }
 """What folders are called that hold all classes: no abbreviation of one (i, m, g are letters of immature granulocytes)."""
+
+
+def _composed(name: str) -> str:
+    """A letter and its accent as one character: macOS names files with two."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _plain(name: str) -> str:
@@ -55,9 +61,10 @@ def class_of(given: str) -> int | None:
 
 def _found(given: str) -> tuple[int | None, bool]:
     """As class_of, and whether only some letters in order told it."""
+    given, classes = _composed(given), [_composed(name) for name in contract.CLASSES]
     for text in dict.fromkeys((given, re.sub(r"^\d+[\W_]+(?=[^\W_])", "", given))):
         for number, rule in enumerate(RULES if _plain(text) not in NO_CLASS else RULES[:STRICT], 1):
-            hits = [index for index, name in enumerate(contract.CLASSES) if rule(text, name)]
+            hits = [index for index, name in enumerate(classes) if rule(text, name)]
             if len(hits) == 1:
                 return hits[0], number == len(RULES)
     return None, False

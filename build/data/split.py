@@ -9,6 +9,7 @@ import csv
 import dataclasses
 import io
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +41,11 @@ class Split:
     seed: int
     sha256: str
 
-    def save(self, path: Path) -> None:
-        """Write `path` (npz without pickles, equal bytes for equal splits) and a CSV of all rows beside it."""
+    def save(self, path: Path, names: Sequence[str] = ()) -> None:
+        """Write `path` (npz without pickles, equal bytes for equal splits) and a CSV of all rows beside it.
+
+        names: of each row's file (Cells.files); the CSV has a column of them then.
+        """
         path = Path(path)
         table = {f"dropped_{k}": np.array([getattr(d, k) for d in self.dropped]) for k in ("row", "reason", "detail")}
         sides = {side: getattr(self, side) for side in SIDES}
@@ -49,8 +53,11 @@ class Split:
             np.savez_compressed(file, **sides, **table, seed=np.array(self.seed), sha256=np.array(self.sha256))
         rows = [(int(row), side, "", "") for side in SIDES for row in sides[side]]
         rows += [(d.row, "dropped", d.reason, d.detail) for d in self.dropped]
+        table = [("row", "side", "reason", "detail"), *sorted(rows)]
+        if names:
+            table = [(*line, name) for line, name in zip(table, ("file", *names), strict=True)]
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([("row", "side", "reason", "detail"), *sorted(rows)])
+        csv.writer(text, lineterminator="\n").writerows(table)
         files.write_text(path.with_suffix(".csv"), text.getvalue())
 
     def divides_as(self, other: "Split") -> bool:

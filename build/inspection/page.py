@@ -31,6 +31,11 @@ def picture(image: np.ndarray) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
 
 
+def place(cells: Cells, row: int) -> str:
+    """Where a picture is in the source: its row, and its file where it has one."""
+    return f"row {row}, {cells.files[row]}" if cells.files else f"row {row}"
+
+
 def swatch(lab: tuple[float, float, float]) -> str:
     """A CIE L*a*b* colour as CSS has it."""
     rgb = cv2.cvtColor(np.array([[lab]], np.float32), cv2.COLOR_LAB2RGB)[0, 0]
@@ -120,7 +125,7 @@ def write(found: Findings, cells: Cells, page: Path) -> Path:
     """Write the page and, beside it, the findings as JSON; both atomically. Returns the path of the JSON."""
     shown: Callable[[int], str] = lambda row: picture(np.asarray(cells.images[row]))  # noqa: E731 - a name for the template
     env = environment(TEMPLATES)
-    env.filters |= {"picture": shown, "swatch": swatch}
+    env.filters |= {"picture": shown, "swatch": swatch, "place": lambda row: place(cells, row)}
     network = found.network
     names = [row.name for row in found.classes[:-1]]
     write_text(
@@ -137,5 +142,6 @@ def write(found: Findings, cells: Cells, page: Path) -> Path:
         ),
     )
     beside = page.with_suffix(".json")
-    write_text(beside, json.dumps(found.as_dict(), indent=2) + "\n")
+    named = {"files": cells.files} if cells.files else {}
+    write_text(beside, json.dumps(found.as_dict() | named, indent=2) + "\n")
     return beside

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -135,6 +136,8 @@ def classes(card: Mapping) -> Table:
         shares = (f"{row[key]:.3f}" for key in ("precision", "recall", "f1"))
         others = {number: times for number, times in enumerate(called) if times and number != index}
         worst = max(others, key=others.get, default=None)
-        instead = "" if worst is None else f"{worst} {card['classes'][worst]}, {others[worst]} times"
-        table.add_row(f"{index} {row['name']}", f"{row['n']:,}", *shares, *(map(str, called) if few else (instead,)))
+        instead = "" if worst is None else escape(f"{worst} {card['classes'][worst]}, {others[worst]} times")
+        table.add_row(
+            escape(f"{index} {row['name']}"), f"{row['n']:,}", *shares, *(map(str, called) if few else (instead,))
+        )
     return table

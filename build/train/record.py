@@ -97,7 +97,7 @@ def create(root: Path, recipe: Recipe, prepared, seed: int, **facts: object) -> 
         **facts,
         status=RUNNING,
     )
-    split.save(run.split_path)
+    split.save(run.split_path, cells.files)
     return run
 
 

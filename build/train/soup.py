@@ -227,7 +227,7 @@ def _write(
         operations=sorted({operation for number in kept for operation in operations_of(runs[number])}),
         result=measured,
     )
-    pot.split.save(run.split_path)
+    pot.split.save(run.split_path, pot.prepared.cells.files)
     meta = {"spec": pot.spec, "recipe": recipe.name, "views": recipe.views}
     run.save_weights(arrays, meta)
     run.become_latest()  # not before: a soup that met a full disk is nothing to go on with
