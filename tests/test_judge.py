@@ -167,8 +167,9 @@ STALE = {"stage": "predict", "error": "ValueError", "sentence": "Model.predict r
         ({"failure.json": json.dumps(STALE)}, "", set()),
         # The lint cannot follow sys.path; the run can.
         ({"lib/site-packages/tinylib.py": "x = 1"}, VENDORED, {"absent-import"}),
+        ({}, "if __name__ == '__main__':\n    np.load('/content/training_set.npz')", {"absolute-path"}),
     ],
-    ids=["np.load replaced", "failure.json in the zip", "site-packages in the zip"],
+    ids=["np.load replaced", "failure.json in the zip", "site-packages in the zip", "a notebook's last lines"],
 )
 def test_what_does_no_harm_on_the_server_does_none_here(members, top, rules, engine, tmp_path):
     zip_path = also(members, model(top=top))(tmp_path / "s.zip")

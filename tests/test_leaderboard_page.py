@@ -54,10 +54,35 @@ def test_the_door_records_and_compares_by_name(tmp_path):
     said = judged.printed(store, tmp_path / "p.html", record=("a.zip", 0.87), compare=("b.zip", "a.zip"))
     assert "Recorded: aaaaaaaa scored 0.87 (dev)." in said
     assert "bbbbbbbb against aaaaaaaa, on the same images:" in said
-    assert "Submit aaaaaaaa" in said
-    assert "Submit aaaaaaaa" in (tmp_path / "p.html").read_text()
+    assert "Save the slot: aaaaaaaa scored 0.87 already, and it ranks first" in said
+    assert "Save the slot: aaaaaaaa" in (tmp_path / "p.html").read_text()
+    said = judged.printed(store, tmp_path / "p.html", record=("b.zip", 0.5), compare=("b.zip", "a.zip"))
+    assert "Save the slot: aaaaaaaa scored 0.87 already, and it ranks first" in said
     with pytest.raises(UserError, match="two different entries"):
         judged.printed(store, tmp_path / "p.html", compare=("a.zip", "aaaa"))
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"seen": 1070}, "aaaaaaaa was judged on 1,070 cells that it was trained on: no reason to submit it."),
+        ({"synthetic": True}, "aaaaaaaa was judged on synthetic cells: no reason to submit it."),
+        ({"late": True}, "aaaaaaaa would not be done with the hidden set in time"),
+    ],
+)
+def test_what_speaks_against_an_entry_is_said_before_it_is_advised(facts, told, tmp_path):
+    store = Store(tmp_path / "board")
+    for letter, share in (("a", 0.9), ("b", 0.6)):
+        given, zip_facts = judged.answers(ASKED, share, seed=ord(letter)), facts if letter == "a" else {}
+        card = judged.card(ASKED, given, file=f"{letter}.zip", zip_sha256=letter * 64, seen=zip_facts.get("seen", 0))
+        card |= {"synthetic": "synthetic" in zip_facts, "timing": {"hidden_fits": "late" not in zip_facts}}
+        store.add(card, ASKED, given)
+    said = judged.printed(store, tmp_path / "p.html", compare=("b.zip", "a.zip"))
+    assert told in said
+    assert "bbbbbbbb against aaaaaaaa, on the same images:" in said
+    assert ("Submit aaaaaaaa" in said) == ("late" in facts)
+    if "late" in facts:
+        assert told in judged.printed(store, tmp_path / "p.html")
 
 
 def test_a_zip_whose_name_is_no_text_is_shown(tmp_path, monkeypatch):

@@ -31,8 +31,9 @@ def test_a_zip_is_judged_on_the_test_cells_of_the_run_that_it_was_packaged_from(
         return HeldOut(None, None, 0, f"cells of {name}", False, "x", parts[name])
 
     def run(name: str) -> SimpleNamespace:
-        return SimpleNamespace(id=name, facts={"data": {"sha256": "x"}})
+        return SimpleNamespace(id=name, facts={"data": {"sha256": data.get(name, "x"), "source": f"{name}'s data"}})
 
+    data = {}
     monkeypatch.setattr(command.held_out, "of_run", lambda run: held(run.id))
     monkeypatch.setattr(command.held_out, "of_data", held)
     monkeypatch.setattr(command.held_out, "default", lambda: held("r3"))
@@ -53,6 +54,13 @@ def test_a_zip_is_judged_on_the_test_cells_of_the_run_that_it_was_packaged_from(
         assert source == "cells of r2"
         assert "r1, which this zip was packaged from, was trained on 2 of these cells" in warned
     assert seen == [0, 2, 2]
+    data["r1"] = "other"
+    source, warned = said(None, "r2")
+    assert (
+        "r1, which this zip was packaged from, was trained on other data (r1's data). If any of the cells of r2 were"
+        in warned
+    )
+    data["r1"] = "x"
     known.clear()
     source, warned = said(None, None)
     assert source == "cells of r3"

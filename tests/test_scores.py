@@ -43,8 +43,9 @@ def test_broken_json_is_not_saved_by_a_good_text(tmp_path):
         ({"scores.json": '{"accuracy": NaN}'}, "The score 'accuracy' is nan, which the worker cannot send", "no score"),
         ({"scores.json": '{"accuracy": -Infinity}'}, "is -inf", "no score appears"),
         ({"scores.txt": "accuracy: .nan"}, "is nan", "no score appears"),
-        ({"scores.json": '{"accuracy": "0.5"}'}, "is '0.5', not a number", "no score appears"),
-        ({"scores.json": '{"accuracy": true}'}, "is 'True', not a number", "no score appears"),
+        ({"scores.json": '{"accuracy": "half"}'}, "is 'half', not a number", "no score appears"),
+        ({"scores.json": '{"accuracy": "NaN"}'}, "is 'NaN', not a number", "no score appears"),
+        ({"scores.json": '{"accuracy": "1e11"}'}, "is 1e11; the site stores numbers below 1e10", "no score"),
         ({"scores.json": '{"accuracy": {"test": 1}}'}, "not a number", "no score appears"),
         ({"scores.json": '{"accuracy": 1e10}'}, "is 10000000000.0; the site stores numbers below 1e10", "no score"),
         ({"scores.json": '{"accuracy": -1' + "0" * 400 + "}"}, "below 1e10", "no score appears"),
@@ -77,6 +78,18 @@ def test_what_is_no_column_may_be_anything_that_can_be_sent(tmp_path):
     for value in ("NaN", "[1, Infinity]"):
         _, failure, _ = read(tmp_path / "o", {"scores.json": f'{{"accuracy": 0.9, "note": {value}}}'})
         assert "which the worker cannot send" in failure.reason
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "stored"),
+    [
+        ("scores.json", '{"accuracy": "0.9123"}', 0.9123),
+        ("scores.json", '{"accuracy": true}', 1.0),
+        ("scores.txt", "accuracy: 5e-05", 5e-05),  # a text to YAML 1.1
+    ],
+)
+def test_what_the_site_takes_for_a_number_is_one(file, text, stored, tmp_path):
+    assert read(tmp_path / "o", {file: text})[:2] == ({"accuracy": stored}, None)
 
 
 def test_a_missing_primary_column_is_a_warning(tmp_path):

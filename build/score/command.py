@@ -134,7 +134,13 @@ def _warning(held: HeldOut, own: Run | None, seen: int, *, named: bool) -> str:
             "out too good; --run names its run."
         )
     if not seen:
-        return ""
+        data = own.facts["data"]
+        if held.synthetic or data["sha256"] == held.cells_sha256 or data["source"].startswith("synthetic"):
+            return ""
+        return (
+            f"Run {own.id}, which this zip was packaged from, was trained on other data ({data['source']}). If any of the "
+            f"{held.source} were among them, its accuracy comes out too good."
+        )
     return (
         f"Run {own.id}, which this zip was packaged from, was trained on {seen} of these cells: its accuracy comes out too good. It gets "
         "no forecast and takes no part in the advice."

@@ -24,7 +24,8 @@ from build.recipe import Recipe
 from build.score import probe, reports, sandbox
 from build.score.bundle import scoring_bundle
 from build.score.environment import ServerEnvironment
-from build.score.lint import PLAIN_CANNOT_SHOW, RUN_CANNOT_SHOW, lint
+from build.score.lint import RUN_CANNOT_SHOW, lint
+from build.score.lint.calls import PLAIN_CANNOT_SHOW
 from build.score.outcome import SEVERITIES, Failure, Finding, Outcome
 from build.score.sandbox import Limits
 from build.score.suites import Condition

@@ -3,6 +3,7 @@
 import json
 import re
 import stat
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import yaml
@@ -75,8 +76,10 @@ def read(
             return {}, Failure("scores", sentence, silent, "Let the scoring program write finite numbers."), []
         if str(key) not in columns:
             continue  # the worker sends it, and the site passes over what is no column, whatever it is
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            sentence = f"The score {key!r} is {str(value)[:50]!r}, not a number."
+        if isinstance(value, str | bool):  # a Django DecimalField takes what Decimal does: "0.91", true
+            value = _number(value)
+        if not isinstance(value, int | float):
+            sentence = f"The score {key!r} is {str(found[key])[:50]!r}, not a number."
             return {}, Failure("scores", sentence, silent, "Write numbers only."), []
         if isinstance(value, int):  # of any length, and a float holds 308 digits
             value = max(-LARGEST, min(LARGEST, value))
@@ -99,6 +102,15 @@ def read(
         sentence = f"The score {primary!r}, by which the leaderboard ranks, is missing."
         findings.append(Finding("no-primary-score", "warning", sentence, "Let the scoring program write it."))
     return stored, None, findings
+
+
+def _number(value: str | bool) -> float | None:
+    """What the site makes of a text or a truth value; None where it makes nothing of it."""
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        return None
+    return float(number) if number.is_finite() else None
 
 
 def detailed_results(output: Path) -> str:

@@ -6,7 +6,7 @@ main(compare=("3f2a", "previous-submission.zip"))
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from build.score.leaderboard import page
 from build.score.leaderboard.choose import choose
 from build.score.leaderboard.compare import HIDDEN
 from build.score.leaderboard.forecast import report
+from build.score.leaderboard.predictions import Predictions
 from build.score.leaderboard.ranking import Board, Line, build, check_names
 from build.score.leaderboard.rules import RULES
 from build.score.leaderboard.store import DEFAULT, Store, misled
@@ -52,11 +53,7 @@ def advice(
     fresh = [line for line in ours if line.kind == "forecast" or (line.kind == "none" and not misled(line.facts))]
     fresh.sort(key=_best_first)
     sent = sorted((line for line in ours if line.kind == "recorded"), key=_best_first)
-    passed_over = [
-        f"{line.id} was judged on {line.facts['seen']:,} cells that it was trained on and takes no part in the advice."
-        for line in ours
-        if line.facts.get("seen")
-    ]
+    passed_over = [f"{_trained_on(line)} and takes no part in the advice." for line in ours if line.facts.get("seen")]
     best = next((line for line in sent if store.has_predictions(line.id)), None)
     answered, zips = {}, set()
     for line in [*fresh, *([best] if best else [])]:
@@ -79,9 +76,41 @@ def advice(
     else:
         scored = {best.id: best.score} if best else {}
         sentences = choose(answered, rng=rng, hidden=hidden, scored=scored)
-    known = [_described(line, folder) for line in ours if line.id in answered and line.id in sentences[-1]]
+    named = [line for line in ours if line.id in answered and line.id in sentences[-1]]
+    known = [sentence for line in named for sentence in (_described(line, folder), *_late(line))]
     whose = [f"Of the entries of {team} (--team for another):"] if len(board.quotas) > 1 else []
     return [*whose, *passed_over, *known, *sentences]
+
+
+def comparison(
+    board: Board, answered: Mapping[str, Predictions], *, rng: np.random.Generator, hidden: int = HIDDEN
+) -> list[str]:
+    """Two entries that somebody named, side by side, and which of them deserves a slot; sentences.
+
+    An entry whose accuracies forecast nothing is compared, but not advised.
+    """
+    lines = [line for line in board.lines if line.id in answered]
+    scored = {line.id: line.score for line in lines if line.kind == "recorded"}
+    sentences = choose(answered, rng=rng, hidden=hidden, scored=scored)
+    if no_reason := [
+        f"{_trained_on(line) if line.facts.get('seen') else f'{line.id} was judged on synthetic cells'}: no reason to submit it."
+        for line in lines
+        if misled(line.facts)
+    ]:
+        return [*no_reason, *sentences[:-1]]
+    late = [sentence for line in lines if line.id in sentences[-1] for sentence in _late(line)]
+    return [*late, *sentences]
+
+
+def _trained_on(line: Line) -> str:
+    return f"{line.id} was judged on {line.facts['seen']:,} cells that it was trained on"
+
+
+def _late(line: Line) -> list[str]:
+    """What there is to say of an entry for which a job's limit is too short by this machine's speed."""
+    if not line.facts.get("late"):
+        return []
+    return [f"{line.id} would not be done with the hidden set in time at the speed of the machine that judged it."]
 
 
 def _best_first(line: Line) -> tuple:
@@ -163,7 +192,9 @@ def main(
     compared = {name: entries.predictions(name) for name in chosen}
     drawn = {"rng": rng, "hidden": hidden}
     sentences = (
-        choose(compared, **drawn) if compared else advice(board, entries, team=team, folder=path.parent, **drawn)
+        comparison(board, compared, **drawn)
+        if compared
+        else advice(board, entries, team=team, folder=path.parent, **drawn)
     )
     for sentence in sentences:
         output.print(sentence, markup=False)

@@ -219,7 +219,9 @@ def advise(
     gap = float(np.mean(gaps))
     disagreement = float(np.mean([(suite.right[:, 0] != suite.right[:, 1]).mean() for suite in perturbed]))
     better = int(chances[1] > chances[0])
-    known = next((f"{name} scored {scored[name]:.4g} already" for name in names if name in scored), "")
+    known = next(
+        (f"{name} scored {scored[name]:.4g} already" for name in (names[better], *names) if name in scored), ""
+    )
     if disagreement == 0:
         use = f"{known}, so save the slot" if known else "submit either"
         return f"No difference at all: {names[0]} and {names[1]} give the same answers; {use}."

@@ -81,6 +81,7 @@ def facts_of(card: Mapping) -> dict:
         "device": card.get("device"),
         "seconds_per_1000": card.get("seconds_per_1000"),
         "peak_mib": card.get("peak_mib"),
+        "late": not (card.get("timing") or {}).get("hidden_fits", True),
         "forecast": card.get("forecast"),
     }
 

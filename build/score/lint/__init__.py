@@ -15,9 +15,6 @@ from build.score.unpack import Refusal, damage, open_archive, refusal
 RUN_CANNOT_SHOW = frozenset({"newer-keras", "newer-python", "newer-api", "newer-numpy"})
 """Rules whose faults a rehearsal on this machine would not meet, because its own versions differ from the server's."""
 
-PLAIN_CANNOT_SHOW = frozenset({"absolute-path", "network"})
-"""Further rules where the engine isolates nothing: the file, or the network, is there on this machine."""
-
 
 def lint(zip_path: Path, environment: ServerEnvironment) -> list[Finding]:
     """Findings on the zip at `zip_path` for a server like `environment`: errors first, then warnings, then notes."""

@@ -4,43 +4,10 @@ import ast
 from collections.abc import Set
 
 from build.score.environment import ServerEnvironment
+from build.score.lint import reached
 from build.score.lint.calls import dotted
 from build.score.lint.standard_library import FIRST_PYTHON
 from build.score.outcome import Finding
-
-
-def mentioned(tree: ast.Module) -> set[str]:
-    """Every name that the module uses, imports or holds as a text: a function of another name is never called."""
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            names.add(node.id)
-        elif isinstance(node, ast.Attribute):
-            names.add(node.attr)
-        elif isinstance(node, ast.alias):
-            names.add(node.name)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            names.add(node.value)
-    return names
-
-
-def _guarded(tree: ast.Module) -> set[ast.AST]:
-    """Nodes that do not surely run, or only where the name is there.
-
-    Within a `try` or its `except`, under a question for a version, for type checkers or for what something has, and in what only runs
-    where the file is the program.
-    """
-    bodies: list[ast.AST] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Try):
-            bodies += [*node.body, *node.handlers]
-        elif isinstance(node, ast.If | ast.IfExp):
-            asked = [getattr(inner, "id", getattr(inner, "attr", "")) for inner in ast.walk(node.test)]
-            if any("version" in name.lower() or name in ("TYPE_CHECKING", "hasattr") for name in asked):
-                bodies += [*node.body, *node.orelse] if isinstance(node, ast.If) else [node.body, node.orelse]
-            elif isinstance(node, ast.If) and "__name__" in asked:
-                bodies += node.body
-    return {inner for body in bodies for inner in ast.walk(body)}
 
 
 def _arguments(tree: ast.Module) -> set[ast.Name]:
@@ -63,24 +30,6 @@ def _looked_for(tree: ast.Module) -> set[str]:
     }
 
 
-def _never_called(tree: ast.Module, used: Set[str]) -> set[ast.AST]:
-    """Nodes of functions whose name is not in `used`; not what others may call: methods of a class with bases, `predict`, `__init__`."""
-    methods = {
-        child
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef)
-        for child in node.body
-        if node.bases or node.keywords or (name := getattr(child, "name", "")).startswith("__") or name == "predict"
-    }
-    functions = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node not in methods
-        if node.name not in used and not node.decorator_list
-    ]
-    return {inner for function in functions for child in function.body for inner in ast.walk(child)}
-
-
 def look(path: str, tree: ast.Module, environment: ServerEnvironment, used: Set[str]) -> list[Finding]:
     """A finding for each place where a name is used that the server lacks: those of `environment.later`, and of a newer Python.
 
@@ -89,13 +38,13 @@ def look(path: str, tree: ast.Module, environment: ServerEnvironment, used: Set[
     """
     found: dict[tuple[int, str], Finding] = {}
     aliases: dict[str, str] = {}
-    guarded, looked_for, never_called = _guarded(tree), _looked_for(tree), _never_called(tree, used)
+    guarded, looked_for, idle = reached.guarded(tree), _looked_for(tree), reached.never_called(tree, used)
 
     def say(node: ast.AST, name: str) -> None:
         older = _older(name, environment)
         if older and (node.lineno, name) not in found:
             sentence = f"{name} is newer than the server's {older}."
-            severity = "warning" if node in never_called else "error"
+            severity = "warning" if node in idle else "error"
             if node in guarded or name.rpartition(".")[2] in looked_for:
                 severity = "note"
             remedy = "Do without it, or write it yourself."

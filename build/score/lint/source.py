@@ -2,15 +2,17 @@
 
 import ast
 import contextlib
+import dataclasses
 import warnings
 import zipfile
+from collections.abc import Set
 from dataclasses import dataclass
 
 from pyflakes import checker, messages
 
 from build.score.environment import ServerEnvironment
-from build.score.lint import later, newer
-from build.score.lint.calls import Calls
+from build.score.lint import later, newer, reached
+from build.score.lint.calls import PLAIN_CANNOT_SHOW, Calls
 from build.score.outcome import Finding
 from build.score.unpack import clean_parts, extracted
 
@@ -35,6 +37,7 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list
         return [], []
     findings: list[Finding] = []
     modules: list[Module] = []
+    calls: list[Finding] = []
     queue, seen = ["model.py"], {"model.py"}
     while queue:
         path = queue.pop(0)
@@ -53,16 +56,36 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list
                     queue.append(found)
             findings += _names(module)
             findings += _imports(module, members, environment)
-            findings += Calls(module.path, frozenset(members), environment.working_directory).findings(module.tree)
+            calls += Calls(module.path, frozenset(members), environment.working_directory).findings(module.tree)
             if path == "model.py":
                 findings += _model(module)
         except RecursionError:
             findings.append(Finding("deep-source", "note", f"{path} is nested too deeply to be looked at.", "", path))
-    used = {name for module in modules for name in later.mentioned(module.tree)}
+    used = {name for module in modules for name in reached.mentioned(module.tree)}
     for module in modules:
         with contextlib.suppress(RecursionError):  # said above
             findings += later.look(module.path, module.tree, environment, used)
-    return findings, modules
+            calls = _as_reached(calls, module, used)
+    return findings + calls, modules
+
+
+def _as_reached(calls: list[Finding], module: Module, used: Set[str]) -> list[Finding]:
+    """The findings on calls, no errors of PLAIN_CANNOT_SHOW where the module's line is guarded, or in a function that nobody calls."""
+    softer = {
+        node.lineno: severity
+        for severity, nodes in (
+            ("warning", reached.never_called(module.tree, used)),
+            ("note", reached.guarded(module.tree)),
+        )
+        for node in nodes
+        if hasattr(node, "lineno")
+    }
+    return [
+        dataclasses.replace(one, severity=softer[one.line])
+        if one.severity == "error" and one.rule in PLAIN_CANNOT_SHOW and one.file == module.path and one.line in softer
+        else one
+        for one in calls
+    ]
 
 
 def parse(path: str, contents: bytes, environment: ServerEnvironment, findings: list[Finding]) -> Module | None:

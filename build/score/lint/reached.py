@@ -1,0 +1,56 @@
+"""Which nodes of a module surely run: what is guarded, and what nobody calls. Read, never run."""
+
+import ast
+from collections.abc import Set
+
+
+def mentioned(tree: ast.Module) -> set[str]:
+    """Every name that the module uses, imports or holds as a text: a function of another name is never called."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            names.add(node.attr)
+        elif isinstance(node, ast.alias):
+            names.add(node.name)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names.add(node.value)
+    return names
+
+
+def guarded(tree: ast.Module) -> set[ast.AST]:
+    """Nodes that do not surely run, or only where the name is there.
+
+    Within a `try` or its `except`, under a question for a version, for type checkers or for what something has, and in what only runs
+    where the file is the program.
+    """
+    bodies: list[ast.AST] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Try):
+            bodies += [*node.body, *node.handlers]
+        elif isinstance(node, ast.If | ast.IfExp):
+            asked = [getattr(inner, "id", getattr(inner, "attr", "")) for inner in ast.walk(node.test)]
+            if any("version" in name.lower() or name in ("TYPE_CHECKING", "hasattr") for name in asked):
+                bodies += [*node.body, *node.orelse] if isinstance(node, ast.If) else [node.body, node.orelse]
+            elif isinstance(node, ast.If) and "__name__" in asked:
+                bodies += node.body
+    return {inner for body in bodies for inner in ast.walk(body)}
+
+
+def never_called(tree: ast.Module, used: Set[str]) -> set[ast.AST]:
+    """Nodes of functions whose name is not in `used`; not what others may call: methods of a class with bases, `predict`, `__init__`."""
+    methods = {
+        child
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for child in node.body
+        if node.bases or node.keywords or (name := getattr(child, "name", "")).startswith("__") or name == "predict"
+    }
+    functions = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node not in methods
+        if node.name not in used and not node.decorator_list
+    ]
+    return {inner for function in functions for child in function.body for inner in ast.walk(child)}
