@@ -30,11 +30,14 @@ if devices > 1:
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
     hardware.decided["replicas"] = devices
 
+from build.train import learner
 from build.train.fit import train
 
+united, unite = [], learner.unite_statistics
+learner.unite_statistics = lambda *given: (united.append(given[0]), unite(*given))
 recipe = dataclasses.replace(toy_cells.RECIPE, **changes)
 run = train(recipe, toy_cells.prepared(), seed=0, root=Path(sys.argv[1]))
-print(json.dumps({"facts": run.facts, "history": run.history}))
+print(json.dumps({"facts": run.facts | {"united": len([one for one in united if one])}, "history": run.history}))
 """
 
 
@@ -100,6 +103,51 @@ def test_an_infinite_gradient_of_the_second_gpu_alone_reaches_no_weight():
     assert (moved, same) == (-1, 1)  # the sum of both replicas' gradients
 
 
+UNITED = """
+import keras, numpy as np, tensorflow as tf
+
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+from build.train.classifier import unite_statistics
+from submission.parts import BatchNormalization
+
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    network = keras.Sequential([keras.Input((2, 2, 1)), BatchNormalization(momentum=0.0)])
+
+@tf.function
+def step(x):
+    strategy.run(lambda x: network(x, training=True), args=(x,))
+
+def means():
+    (mean,) = [one for one in network.non_trainable_variables if one.name == "moving_mean"]
+    return [part.numpy().item() for part in strategy.experimental_local_results(mean.value)]
+
+step(strategy.experimental_distribute_values_from_function(
+    lambda context: tf.fill((4, 2, 2, 1), 1.0 + 2.0 * context.replica_id_in_sync_group)
+))
+print(*means())
+unite_statistics(strategy, network)
+print(*means())
+"""
+
+
+@pytest.mark.slow
+def test_moving_statistics_of_several_gpus_become_their_mean():
+    done = subprocess.run(
+        [sys.executable, "-c", UNITED],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "KERAS_BACKEND": "tensorflow"},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    own, united = (list(map(float, line.split())) for line in done.stdout.splitlines())
+    assert own == [1, 3]
+    assert united == [2, 2]
+
+
 CONVNEXT = {"network": "convnext", "size": "atto", "layer_scale": 0.1, "batch": 16, "epochs": 2, "learning_rate": 2e-3}
 
 
@@ -146,6 +194,7 @@ def test_jax_trains_the_same_batches_to_the_same_losses(tmp_path, reference):
 def test_two_devices_train_to_the_losses_of_one(tmp_path, reference):
     facts, history = trained(tmp_path, devices=2, **PLAIN)
     assert facts["decided"]["replicas"] == 2
+    assert facts["united"] == len(history) == 3
     assert losses(history) == pytest.approx(losses(reference), rel=0.02)
     assert facts["result"]["score"] == 1
 

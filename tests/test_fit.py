@@ -262,6 +262,18 @@ def test_a_run_killed_between_its_last_checkpoint_and_its_end_is_finished_by_res
     assert run.facts["result"] == whole["result"]
 
 
+def test_averaged_weights_that_diverge_alone_are_told_by_their_loss(cells, tmp_path, monkeypatch):
+    measure = fit.Validation.measure
+
+    def broken(*given):
+        arrays, measured = measure(*given)
+        return arrays, measured | {"perturbed_loss": float("nan")}
+
+    monkeypatch.setattr(fit.Validation, "measure", broken)
+    with pytest.raises(UserError, match=r"diverged in epoch 1 \(perturbed validation loss nan\)"):
+        train(RECIPE, cells, seed=0, root=tmp_path)
+
+
 def test_a_training_that_diverges_is_one_sentence_and_keeps_what_was_good(cells, tmp_path):
     recipe = dataclasses.replace(RECIPE, learning_rate=1e30, warmup_epochs=0.0)
     with pytest.raises(UserError, match=r"diverged in epoch 1 .*lower the recipe's learning rate") as error:

@@ -102,6 +102,10 @@ def test_the_decision_is_said():
     said = describe(AUTO, TWO, decide(AUTO, TWO))
     for part in ("2 x H100, 80 GiB", "convnext base", "ImageNet", "mixed_bfloat16"):
         assert part in said
+    fixed, on_jax = dataclasses.replace(AUTO, deterministic=True), dataclasses.replace(H100, backend="jax")
+    assert "XLA on" in describe(AUTO, H100, decide(AUTO, H100))
+    assert "XLA off" in describe(fixed, H100, decide(fixed, H100))
+    assert "XLA on" in describe(fixed, on_jax, decide(fixed, on_jax))
     fixed = dataclasses.replace(AUTO, size="atto", weights="none")
     assert "chosen" not in describe(fixed, CPU, decide(fixed, CPU))
 

@@ -234,3 +234,33 @@ def test_a_network_without_them_is_told_so(changes, words):
 def test_what_they_do_not_fit_starts_from_scratch(changes):
     recipe = dataclasses.replace(find("podium"), **changes)
     assert hardware.decide(recipe, hardware.Machine("tensorflow", 2)).weights == "none"
+
+
+def test_a_stem_of_two_pixels_does_not_begin_with_published_weights_on_a_gpu_either():
+    card = hardware.Machine("tensorflow", 8, ("T4",), 15.0, (7, 5))
+    recipe = dataclasses.replace(find("podium"), size="tiny", stem_patch=2)
+    assert hardware.decide(recipe, card).weights == "none"
+    assert hardware.decide(dataclasses.replace(recipe, stem_patch=4), card).weights == "imagenet"
+
+
+@needs_teacher
+def test_in_float16_the_loss_is_scaled_and_the_averaged_weights_are_what_is_written(small, monkeypatch):
+    decide = distill.hardware.decide
+    halves = {"precision": "mixed_float16", "fast_layers": False}
+    monkeypatch.setattr(distill.hardware, "decide", lambda *given: dataclasses.replace(decide(*given), **halves))
+    fit, scaled = distill.Pretrainer.fit, []
+
+    def fitting(self, *given, **options):
+        scaled.append(isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer))
+        return fit(self, *given, **options)
+
+    monkeypatch.setattr(distill.Pretrainer, "fit", fitting)
+    arrays, _ = weights.load(distill.pretrain(images=32, **small))
+    assert scaled == [True, True]
+    assert all(np.isfinite(array).all() for array in arrays.values())
+
+
+def test_images_that_are_not_square_are_one_sentence(small, monkeypatch):
+    monkeypatch.setattr(distill.contract, "IMAGE_SHAPE", (96, 128, 3))
+    with pytest.raises(UserError, match="draws square images, and the contract's have 96x128 pixels"):
+        distill.pretrain(images=16, **small)

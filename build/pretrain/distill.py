@@ -26,7 +26,7 @@ from build.recipe import Recipe
 from build.train import checkpoint, hardware, pretrained, schedule
 from build.train.classifier import parts_of, precision, undecayed
 from build.train.feed import feed
-from build.train.optimizers import build_optimizer
+from build.train.optimizers import build_optimizer, scaled
 from build.train.progress import StopSignal
 from build.train.unseen import from_drawn_images
 from submission import contract
@@ -127,7 +127,12 @@ def pretrain(
     """
     if size not in SIZES:
         raise UserError(f"Expected a ConvNeXt size among {', '.join(SIZES)}, got {size!r}.")
-    side = contract.IMAGE_SHAPE[0]
+    side, width, _ = contract.IMAGE_SHAPE
+    if side != width:
+        raise UserError(
+            f"Pretraining draws square images, and the contract's have {side}x{width} pixels; train from scratch, or from ImageNet "
+            "weights (--weights imagenet)."
+        )
     folder = root / f"{size}-{seed}"
     settings = {"size": size, "images": images, "seed": seed, "batch": batch, "cells": cells}
     settings["recipe_sha256"] = hashlib.sha256(recipe().to_json().encode()).hexdigest()
@@ -221,7 +226,7 @@ def _build(plan: Recipe, decision: hardware.Decision, side: int, seed: int, epoc
     model(np.zeros((1, side, side, 3), np.float32))  # builds every layer
     phase = schedule.Phase(schedule.ALL, 0, epochs, plan.learning_rate, min(2.0, 0.05 * epochs))
     optimizer = build_optimizer(plan, phase, steps_per_epoch=STEPS, undecayed=undecayed(network))
-    model.compile(optimizer=optimizer, jit_compile=decision.xla)
+    model.compile(optimizer=scaled(optimizer, decision.policy), jit_compile=decision.xla)
     model.optimizer.build(model.trainable_variables)
     return model, network, spec
 

@@ -68,6 +68,10 @@ class Cluster:
             "TF_CPP_MIN_LOG_LEVEL": "2",
         }
         variables |= {name: os.environ[name] for name in ("KERAS_BACKEND", "KERAS_HOME") if name in os.environ}
+        if self.gpus == 0:  # asked for: Ray hides nothing from a run that takes no GPU
+            variables["CUDA_VISIBLE_DEVICES"] = "-1"
+        elif self.gpus and self.gpus < 1:  # or the first run would take all of the card's memory
+            variables |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
         # Ray 2.60 announces that a task without a GPU will see all of them; ours ask for the GPUs that they need.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:

@@ -120,6 +120,17 @@ def strategy_of(replicas: int):
     return tf.distribute.MirroredStrategy([f"{kind}:{number}" for number in range(replicas)])
 
 
+def unite_statistics(strategy, network: keras.Model) -> None:
+    """Give every GPU the mean of all GPUs' moving statistics; nothing without a strategy.
+
+    Each has gathered those of its own part of the batches, and what is saved would be the first one's alone.
+    """
+    for variable in network.non_trainable_variables if strategy else ():
+        if variable.name in ("moving_mean", "moving_variance"):
+            parts = [part.numpy() for part in strategy.experimental_local_results(variable.value)]
+            variable.assign(sum(parts) / len(parts))
+
+
 def set_learning(network: keras.Model, phase: str, fine_tune_layers: int) -> None:
     """Choose the layers that learn: the head, the last n layers of `network.layers` (0: all), or all in any other phase.
 

@@ -4,7 +4,7 @@
     run = train(run.recipe, prepared, seed=0, resume=run)     # after Ctrl-C: goes on bit-exactly from the last whole epoch
 
 Everything random comes from the seed and the numbers of epoch and batch, and every variable is in the checkpoint: four epochs in one
-go leave the same weights as two, a kill, and two more (on a CPU; on a GPU with recipe.deterministic).
+go leave the same weights as two, a kill, and two more (on a CPU; under TensorFlow with recipe.deterministic on a GPU, too).
 """
 
 import contextlib
@@ -228,11 +228,16 @@ class Training:
         if watch.cut:
             return
         arrays, measured = self.validation.measure(learner.model, learner.optimizer, learner.judge)
-        losses = logs["loss"], measured["loss"], measured["perturbed_loss"]
-        if not all(map(math.isfinite, losses)):
-            raise UserError(
-                f"The training diverged in epoch {epoch + 1} (loss {losses[0]}); lower the recipe's learning rate."
-            )
+        losses = {
+            "": logs["loss"],
+            "validation ": measured["loss"],
+            "perturbed validation ": measured["perturbed_loss"],
+        }
+        for of, loss in losses.items():
+            if not math.isfinite(loss):
+                raise UserError(
+                    f"The training diverged in epoch {epoch + 1} ({of}loss {loss}); lower the recipe's learning rate."
+                )
         rate = float(keras.ops.convert_to_numpy(learner.optimizer.learning_rate))
         row = record.row(epoch, kind, logs, measured, learning_rate=rate, speed=1 / watch.seconds_an_image)
         top = max([*state.history, row], key=itemgetter("score"))

@@ -193,8 +193,9 @@ def decide(recipe: Recipe, machine: Machine) -> Decision:
     weights = recipe.weights
     if weights == "auto":
         published = recipe.network in APPLICATIONS and recipe.width == 1
-        published |= recipe.network == "convnext" and size in PUBLISHED
-        drawn = recipe.network == "convnext" and recipe.stem_patch == 4 and shipped.find(size) is not None
+        convnext = recipe.network == "convnext" and recipe.stem_patch == 4
+        published |= convnext and size in PUBLISHED
+        drawn = convnext and shipped.find(size) is not None
         weights = "imagenet" if gpu and published else "drawn" if drawn else "none"
     # MirroredStrategy makes its own all-reduce between replicas; XLA compiles it only as a whole, so it stays off there.
     # It shares a batch evenly, so with a number of GPUs that does not divide the batch some stay out.
@@ -256,9 +257,11 @@ def describe(recipe: Recipe, machine: Machine, decision: Decision) -> str:
     precision = PRECISION_IN_WORDS.get(decision.precision, decision.precision)
     some = machine.backend == "tensorflow" and decision.replicas < len(machine.gpus)
     spared = f" on {decision.replicas} of them, which divide the batch," if some else ""
+    # keras leaves a step of TensorFlow's deterministic kernels uncompiled; JAX has none.
+    off = not decision.xla or (recipe.deterministic and machine.backend == "tensorflow")
     told = (
         f"Machine: {machine.device}, keras on {machine.backend}. Training {network} {weights}{chosen}{spared or ','} {precision}, "
-        f"XLA {'on' if decision.xla and not recipe.deterministic else 'off'}."
+        f"XLA {'off' if off else 'on'}."
     )
     if machine.unseen_gpu:
         command = JAX_FOR_GPUS if machine.backend == "jax" else "nox -s install -- gpu"

@@ -18,13 +18,22 @@ from build.errors import UserError
 from build.recipe import IMAGE_SIDE, Recipe
 from build.train import checkpoint, schedule
 from build.train.batches import Batches
-from build.train.classifier import Classifier, parts_of, precision, set_learning, spec_of, strategy_of, undecayed
+from build.train.classifier import (
+    Classifier,
+    parts_of,
+    precision,
+    set_learning,
+    spec_of,
+    strategy_of,
+    undecayed,
+    unite_statistics,
+)
 from build.train.distillation import Teacher
 from build.train.feed import feed
 from build.train.hardware import Decision, is_out_of_memory
 from build.train.hosts import Hosts, distribution
 from build.train.losses import Objective, accuracy
-from build.train.optimizers import LossScale, build_optimizer, check_optimizer
+from build.train.optimizers import build_optimizer, check_optimizer, scaled
 from build.train.progress import StopSignal, Watch, bar
 from build.train.streams import PLAN, generator
 from submission import contract
@@ -118,7 +127,7 @@ class Learner:
                 self.recipe, phase, steps_per_epoch=self.steps_per_epoch, undecayed=undecayed(self.network)
             )
             self.model.compile(
-                optimizer=LossScale(self.optimizer) if self.decision.policy == "mixed_float16" else self.optimizer,
+                optimizer=scaled(self.optimizer, self.decision.policy),
                 loss=self._objective(),
                 metrics=[accuracy],
                 jit_compile=self.decision.xla,
@@ -233,4 +242,5 @@ class Learner:
                         "network (--set size=NAME)."
                     ) from error
                 raise
+        unite_statistics(self.strategy, self.network)
         return {name: values[-1] for name, values in history.items()}, watch

@@ -110,6 +110,15 @@ class LossScale(keras.optimizers.LossScaleOptimizer):
             return finite
         return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.cast(~finite, tf.float32)) == 0
 
+    def load_average(self, variables):
+        """As of the optimizer within."""
+        self.inner_optimizer.load_average(variables)
+
+
+def scaled(optimizer: AdamW | Lion, policy: str) -> AdamW | Lion | LossScale:
+    """The optimizer for a network of keras' dtype policy `policy`: in float16 small gradients would be 0 without a scale."""
+    return LossScale(optimizer) if policy == "mixed_float16" else optimizer
+
 
 def build_optimizer(
     recipe: Recipe, phase: Phase, *, steps_per_epoch: int, undecayed: Iterable[keras.Variable]
