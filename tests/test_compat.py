@@ -139,6 +139,8 @@ def test_a_label_a_logit_and_a_shape_can_differ():
         moved = logits.copy()
         moved[1, 2] += change
         assert difference(answer(logits={"a": moved}), reference).equal == equal
+    broken = answer(logits={"a": logits, "b": np.full_like(logits, np.nan)})
+    assert not difference(broken, answer(logits={"a": logits, "b": logits})).equal  # whichever kind of images has it
     other = difference(answer(labels={"a": np.array([7, 6])}), reference)
     assert (other.images, other.labels, other.equal) == (2, 1, False)
     assert difference(answer(labels={"a": np.array([7])}), reference).labels == 2

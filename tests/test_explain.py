@@ -7,6 +7,7 @@ import pytest
 
 from build.score.environment import ServerEnvironment
 from build.score.explain import Seen, explain
+from build.score.programs import podium_loading
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,70 @@ def test_a_name_longer_than_a_file_s_can_be_is_explained(tmp_path, error, messag
     assert name in sentence
     assert says in sentence
     assert remedy
+
+
+H5 = "Unable to synchronously open file (unable to open file: name = '{}', errno = {}, error message = '{}', flags = 0, o_flags = 0)"
+WRAPPED = (
+    "<class 'keras.src.models.functional.Functional'> could not be deserialized properly. config={} Exception encountered: "
+    "Could not locate class 'Patches'. Make sure custom classes are decorated with `@keras.saving.register_keras_serializable()`. "
+    "Full object config: {{'module': {}, 'class_name': 'Patches', 'config': {{}}}}"
+)
+
+
+@pytest.mark.parametrize(
+    ("stage", "error", "message", "says", "advises"),
+    [
+        (
+            "init",
+            "FileNotFoundError",
+            H5.format("/content/drive/best.weights.h5", 2, "No such file or directory"),
+            "model.py, line 7, opens '/content/drive/best.weights.h5', a path of another machine.",
+            "Put the file into the zip",
+        ),
+        (
+            "predict",
+            "OSError",
+            H5.format("cache.h5", 30, "Read-only file system"),
+            "model.py, line 7, writes 'cache.h5'",
+            "tempfile",
+        ),
+        (
+            "init",
+            "ValueError",
+            "File not found: filepath=model.keras. Please ensure the file is an accessible `.keras` zip file.",
+            "opens 'model.keras' relative to the working directory",
+            "Path(__file__).parent / 'model.keras'",
+        ),
+        ("init", "TypeError", WRAPPED.format("{'layers': 1}", "'custom'"), "needs Patches, which Keras was not", "custom_objects"),
+        ("init", "TypeError", WRAPPED.format("{'layers': 1}", "'keras.layers'"), "that this Keras cannot read", "Keras version"),
+    ],
+)  # fmt: skip
+def test_what_libraries_say_is_explained(tmp_path, stage, error, message, says, advises):
+    (tmp_path / "model.keras").touch()
+    sentence, remedy = explain(Seen(stage, error, message, "model.py", "7", tmp_path, ServerEnvironment.read()))
+    assert says in sentence
+    assert advises in remedy
+
+
+@pytest.mark.parametrize(
+    ("stage", "error", "message"),
+    [
+        ("predict", "TypeError", "TensorFlowTrainer.predict() got an unexpected keyword argument 'workers'"),
+        ("init", "TypeError", "Net.__init__() missing 1 required positional argument: 'classes'"),
+        ("predict", "AttributeError", "module 'numpy' has no attribute 'float'. `np.float` was a deprecated alias for the builtin"),
+    ],
+)  # fmt: skip
+def test_what_its_own_message_explains_best_is_left_to_it(tmp_path, stage, error, message):
+    assert explain(Seen(stage, error, message, "model.py", "7", tmp_path, ServerEnvironment.read())) is None
+
+
+def test_a_long_message_of_keras_is_told_from_its_cause_on():
+    error = TypeError(WRAPPED.format("x" * 5000, "'custom'"))
+    told = podium_loading.described(error, "init", "/nowhere").record["message"]
+    assert told.startswith("Could not locate class 'Patches'.")
+    assert "'module': 'custom'" in told
+    assert len(told) == podium_loading.LONGEST
+    assert podium_loading.described(ValueError("short"), "init", "/nowhere").record["message"] == "short"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,6 +63,27 @@ def test_every_row_is_performed_for_a_seed_before_the_next_seed():
     assert [line["seeds"] for line in table["rows"]] == [2, 2, 2]
     assert {line["recipe"]["epochs"] for line in table["rows"]} == {3}
     assert {path.suffix for path in Path("dist/studies").iterdir()} == {".json", ".md", ".html", ".png"}
+
+
+def test_where_several_rows_are_under_way_each_has_its_own_time(monkeypatch, capsys):
+    now, worker = [0.0], Worker()
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def two_at_once(tasks, *, begin):
+        """Rows of ten minutes: the first two begin together, the third when they have ended."""
+        if not tasks:  # no rows that others teach
+            return
+        begin(0)
+        begin(1)
+        now[0] += 600
+        yield 0, worker(tasks[0], root=None)
+        now[0] += 1
+        yield 1, worker(tasks[1], root=None)
+        begin(2)
+        yield 2, worker(tasks[2], root=None)
+
+    assert run(worker, carry=two_at_once) == 0
+    assert "Adam, seed 0, ETA 10:00 at most" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_row_that_fails_is_recorded_the_others_go_on_and_the_exit_code_is_1(capsys):

@@ -37,6 +37,14 @@ def test_a_crash_while_predicting_is_ignored_where_the_scoring_program_finds_sco
     assert "no such luck" in outcome.findings[0].message
 
 
+def test_a_killed_prediction_is_told_as_that(tmp_path):
+    killed = CRASH["model.py"].replace("raise RuntimeError('no such luck')", "import os; os.kill(os.getpid(), 9)")
+    outcome = rehearse(tmp_path, {"model.py": killed})
+    assert (outcome.status, outcome.step) == ("failed", "prediction")
+    assert "was killed from outside, most likely because this machine's memory ran out" in outcome.reason
+    assert "small batches" in outcome.remedy
+
+
 def test_the_exit_code_of_the_scoring_program_counts_in_the_newer_worker_only(tmp_path):
     programs = {"scoring_program": bundles.scores(WRITE + "print('late trouble', file=sys.stderr)\nsys.exit(3)")}
     outcome = rehearse(tmp_path / "new", programs=programs, era="2026-03")

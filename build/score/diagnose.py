@@ -17,6 +17,7 @@ SCORING_FAILED = {
 SCORING_SHOWS = {
     era: f"{shown}; the message stands in the scoring step's stderr." for era, shown in SCORING_FAILED.items()
 }
+MEMORY_REMEDY = "Predict in small batches and keep no array of all images in float or at a larger size."
 UNREADABLE_REMEDY = "Remove that file, or write `command: ...` into it, in UTF-8."
 UPLOAD_SHOWS = {
     "failed": {
@@ -75,7 +76,7 @@ def stopped(job, settings) -> Failure | None:
                 step,
                 f"The {step} step needed more than {limits.memory_mib:g} MiB of memory and was killed.",
                 "The container is killed (exit code 137). " + SCORING_SHOWS[settings.era],
-                "Predict in small batches and keep no array of all images in float or at a larger size.",
+                MEMORY_REMEDY,
             )
         if execution.cause == "output":
             return Failure(
@@ -130,6 +131,9 @@ def prediction_cause(job, settings, submission: Path, input_data: Path | None) -
         if execution.exit_code is None:
             sentence = f"The {what} could not be started: {execution.detail}."
             return Failure("prediction", sentence, shows, "Name a command that is there.")
+        if execution.exit_code == 128 + signal.SIGKILL:
+            sentence = f"The {what} was killed from outside, most likely because this machine's memory ran out."
+            return Failure("prediction", sentence, shows, MEMORY_REMEDY)
         if execution.exit_code:
             said = last_line(job.text(source, "stderr"))
             sentence = f"The {what} ended with {_code(execution.exit_code)}" + (

@@ -49,6 +49,12 @@ class Seen:
         return f"{self.file}, line {self.line}," if self.line not in ("", "0") else self.file
 
 
+def _named(message: str) -> str:
+    """The file that a message names last; h5py quotes the system's words behind it, and Keras ends a sentence with it."""
+    found = QUOTED.findall(re.sub(r"error message = '[^']*'", "", message))
+    return (found[-1][0] or found[-1][1].rstrip(".")) if found else ""
+
+
 def _holds(seen: Seen, name: str) -> bool:
     """Whether the zip has a file or folder of that name, which the submission made up: it may be longer than a file's can be."""
     try:
@@ -90,9 +96,7 @@ def _module(seen: Seen) -> tuple[str, str] | None:
 def _path(seen: Seen) -> tuple[str, str] | None:
     if not (PATH_WORDS.search(seen.message) or seen.error == "FileNotFoundError"):
         return None
-    quoted = [one or two for one, two in QUOTED.findall(seen.message)]
-    name = quoted[-1] if quoted else ""
-    if not name:
+    if not (name := _named(seen.message)):
         return None
     _, own, inside = name.rpartition("/app/ingested_program/")  # the plain engine's path has more in front
     if own:
@@ -118,8 +122,8 @@ def _network(seen: Seen) -> tuple[str, str] | None:
 def _read_only(seen: Seen) -> tuple[str, str] | None:
     if "Read-only file system" not in seen.message:
         return None
-    quoted = [one or two for one, two in QUOTED.findall(seen.message)]
-    what = repr(quoted[-1]) if quoted else "a file"
+    name = _named(seen.message)
+    what = repr(name) if name else "a file"
     return (
         f"{seen.place} writes {what}; a submission may write beside its own files and to the temporary folder only.",
         "Write nothing, or use tempfile.",
@@ -127,12 +131,14 @@ def _read_only(seen: Seen) -> tuple[str, str] | None:
 
 
 def _arguments(seen: Seen) -> tuple[str, str] | None:
-    if seen.stage == "init" and seen.error == "TypeError" and "__init__()" in seen.message:
+    # What the submission's own lines called wrongly has a place in them.
+    ours = seen.error == "TypeError" and not seen.file
+    if ours and seen.stage == "init" and "__init__()" in seen.message:
         return (
             f"Model() cannot be made without arguments: {seen.message}.",
             "Give every argument of Model.__init__ a default.",
         )
-    if seen.stage == "predict" and seen.error == "TypeError" and "predict()" in seen.message:
+    if ours and seen.stage == "predict" and "predict()" in seen.message:
         return (
             f"Model.predict cannot be called with the images alone: {seen.message}.",
             "Define `def predict(self, X)`.",
@@ -177,6 +183,12 @@ def _missing(seen: Seen) -> tuple[str, str] | None:
 
 
 def _skew(seen: Seen) -> tuple[str, str] | None:
+    found = re.search(r"Could not locate (?:class|function) '(\w+)'", seen.message)
+    if found and not re.search(r"'module': 'keras[.']", seen.message):  # else a newer Keras' own
+        return (
+            f"{seen.place} loads a model file that needs {found[1]}, which Keras was not given.",
+            "Put its source into the zip and give it by custom_objects, or build the network in code and load weights only.",
+        )
     if re.search(
         r"could not be deserialized|Unrecognized keyword argument|Unknown layer|Could not locate class", seen.message
     ):
@@ -190,6 +202,8 @@ def _skew(seen: Seen) -> tuple[str, str] | None:
 def _removed(seen: Seen) -> tuple[str, str] | None:
     found = re.search(r"`np\.(\w+)` was removed|module 'numpy' has no attribute '(\w+)'", seen.message)
     server = seen.environment.certain.get("numpy", "") if seen.environment else ""
+    if "was a deprecated alias" in seen.message:  # gone since 1.24; numpy says what to write
+        return None
     if seen.error != "AttributeError" or not found or not server or version(server) >= (2,):
         return None
     sentence = f"{seen.place} uses numpy.{found[1] or found[2]}, which this machine's numpy has not; the server's {server} may have it."

@@ -136,10 +136,10 @@ class UnderWay:
         return None
 
     def _wave(self, pairs: list[tuple[Line, Task]], work: Callable[[Task], Result]) -> None:
-        began = time.monotonic()
+        began: dict[int, float] = {}
+        """When each began: on a cluster several are under way."""
 
         def begin(position: int) -> None:
-            nonlocal began
             line, task = pairs[position]
             eta = ""
             if self.times:
@@ -147,7 +147,7 @@ class UnderWay:
                 eta = f", ETA {clock(left)} at most"
             name = f"{self.study.name} {position + 1}/{len(pairs)}: {line.row.label}, seed {task.seed}{eta}"
             console.rule(escape(name), align="left")
-            began = time.monotonic()
+            began[position] = time.monotonic()
 
         tasks = [task for _, task in pairs]
         done = self.carry(tasks, begin=begin) if self.carry else execute(tasks, work, begin)
@@ -155,7 +155,7 @@ class UnderWay:
             line, task = pairs[position]
             line.results[task.seed] = result
             if result.measures and not result.reused:
-                self.times.append(time.monotonic() - began)
+                self.times.append(time.monotonic() - began[position])
             self.write()
             self._say(line, result)
 

@@ -7,6 +7,7 @@
 The zip is not isolated here: it is run with the rights of whoever asks. Judge a foreign one first.
 """
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from build.files import arrays, save_array
-from build.score.environment import ServerEnvironment
+from build.score.environment import ServerEnvironment, version
 from build.score.explain import Seen, explain
 from build.score.held_out import HeldOut, Rows
 from build.score.outcome import one_line
@@ -130,7 +131,10 @@ def _read(request: dict, submission: Path) -> Answer:
     report = json.loads(Path(request["report"]).read_text(encoding="utf-8"))
     answer = Answer(report["versions"], report["seconds"], cpu_ms=report.get("cpu_ms"))
     if failure := report["failure"]:
-        known = explain(Seen.of(failure, submission, ServerEnvironment.read()))
+        server = ServerEnvironment.read()
+        if version(report["versions"].get("numpy", "")) < (2,):  # what this one lacks the server's may not have
+            server = dataclasses.replace(server, certain={k: v for k, v in server.certain.items() if k != "numpy"})
+        known = explain(Seen.of(failure, submission, server))
         # Where it was unpacked says nothing to anybody.
         sentence = (known[0] if known else f"{failure['sentence']}.").replace(f"{submission}{os.sep}", "")
         answer.problem = one_line(sentence)
@@ -159,4 +163,4 @@ def difference(answer: Answer, reference: Answer) -> Difference:
     furthest = [np.abs(answer.logits[kind] - expected).max() for kind, expected in reference.logits.items()]
     scale = [np.abs(expected).max() for expected in reference.logits.values()]
     # NaN must not pass for close.
-    return Difference(images, labels, float(np.nan_to_num(max(furthest), nan=np.inf)), float(max(scale)))
+    return Difference(images, labels, float(np.nan_to_num(np.max(furthest), nan=np.inf)), float(np.max(scale)))

@@ -6,6 +6,9 @@ import os
 import sys
 import traceback
 
+LONGEST = 500
+"""Characters of a message that are told."""
+
 
 class Stopped(Exception):
     """The submission failed; `record`, JSON-able, says how: stage, class or kind of the error, message, place, sentence, remedy."""
@@ -32,7 +35,10 @@ def described(error, stage, submission):
         if frame.filename.startswith(submission.rstrip("/") + "/"):
             place, line = os.path.relpath(frame.filename, submission), frame.lineno or 0
     name = type(error).__name__
-    message = " ".join(str(error).split())[:500]
+    message = " ".join(str(error).split())
+    # Keras wraps a fault of loading in the whole configuration of the model, and names it last.
+    _, wrapped, cause = message.rpartition("Exception encountered: ")
+    message = (f"{cause} ({message})" if wrapped and len(message) > LONGEST else message)[:LONGEST]
     doing = {"import": "importing model.py", "init": "Model()", "predict": "Model.predict"}[stage]
     where = f" ({place}, line {line})" if place else ""
     sentence = f"{doing} raised {name}{': ' + message if message else ''}{where}"
