@@ -1,10 +1,10 @@
 """What a recipe's training costs: `python -m build.bench cost`.
 
 Counted, not measured: multiplications of the network's convolutions and products for an image, times the images of all epochs, with the
-copies that balance classes: two operations each, one pass forward and, for the layers that learn in a phase, two back. From that an ESTIMATE of the
-minutes on a GPU, at a share of its peak in bfloat16: convolutional networks of this kind with depthwise layers are bound by memory and
-reach about 5 % of it (Liu et al. 2022, table 12: ConvNeXt-T predicts 1,944 images/s of 9 GFLOP on an A100, 6 %). Results also go to
-runs/bench/cost.json.
+copies that balance classes: two operations each, one pass forward and, for the layers that learn in a phase, two back. From that an
+ESTIMATE of the minutes on a GPU, at a share of its peak in bfloat16: convolutional networks of this kind with depthwise layers are bound
+by memory and reach about 5 % of it (Liu et al. 2022, table 12: ConvNeXt-T predicts 1,944 images/s of 9 GFLOP on an A100, 6 %). Results
+also go to runs/bench/cost.json.
 """
 
 import math
