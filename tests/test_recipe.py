@@ -50,7 +50,7 @@ def test_every_recipe_ends_at_the_size_of_the_contract_s_images():
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
     with pytest.raises(
-        UserError, match=r"'podum'.*podium, podium-lite, podium-long, podium-gpu, report-convnext"
+        UserError, match=r"'podum'.*podium, podium-lite, podium-lite-160, podium-long, podium-gpu, report-convnext"
     ) as error:
         find("podum")
     assert "\n" not in str(error.value)
