@@ -167,7 +167,11 @@ STALE = {"stage": "predict", "error": "ValueError", "sentence": "Model.predict r
         ({"failure.json": json.dumps(STALE)}, "", set()),
         # The lint cannot follow sys.path; the run can.
         ({"lib/site-packages/tinylib.py": "x = 1"}, VENDORED, {"absent-import"}),
-        ({}, "if __name__ == '__main__':\n    np.load('/content/training_set.npz')", {"absolute-path"}),
+        (
+            {},
+            "import numpy as np\nif __name__ == '__main__':\n    np.load('/content/training_set.npz')",
+            {"absolute-path"},
+        ),
     ],
     ids=["np.load replaced", "failure.json in the zip", "site-packages in the zip", "a notebook's last lines"],
 )

@@ -141,24 +141,6 @@ def test_an_ingestion_program_without_metadata_is_refused_by_the_worker(era, tmp
         assert log(outcome, "scoring", "program", "stderr")
 
 
-@pytest.mark.parametrize("era", ERAS)
-def test_metadata_that_cannot_be_read_stops_the_older_worker_and_costs_the_newer_one_that_program(era, tmp_path):
-    files = {"model.py": bundles.MODEL, "metadata": "command: [python3, x.py]"}
-    outcome = rehearse(tmp_path / "zip", files, era=era)
-    if era == "2024-11":
-        assert (outcome.status, outcome.step) == ("failed", "prediction")
-        assert "stays in 'Running'" in outcome.server_shows
-    else:  # the ingestion program finds the submission all the same
-        assert outcome.status == "scored"
-        assert [finding.rule for finding in outcome.findings] == ["ignored-failure"]
-    assert "cannot read the file metadata of the program" in (outcome.reason or outcome.findings[0].message)
-    broken = bundles.program("", "", "scoring.py") | {"metadata.yaml": "command: 5"}
-    outcome = rehearse(tmp_path / "bundle", programs={"scoring_program": broken}, era=era)
-    assert (outcome.status, outcome.step) == ("failed", "scoring")
-    assert ("stays in 'Running'" in outcome.server_shows) == (era == "2024-11")
-    assert "cannot read the file metadata.yaml of the program" in outcome.reason
-
-
 def test_a_scoring_program_without_metadata_is_copied_and_scores_nothing(tmp_path):
     outcome = rehearse(tmp_path, programs={"scoring_program": {"scoring.py": bundles.SCORING}})
     assert (outcome.status, outcome.step) == ("failed", "scores")

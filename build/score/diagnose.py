@@ -18,7 +18,6 @@ SCORING_SHOWS = {
     era: f"{shown}; the message stands in the scoring step's stderr." for era, shown in SCORING_FAILED.items()
 }
 MEMORY_REMEDY = "Predict in small batches and keep no array of all images in float or at a larger size."
-UNREADABLE_REMEDY = "Remove that file, or write `command: ...` into it, in UTF-8."
 UPLOAD_SHOWS = {
     "failed": {
         "2024-11": "It stays in 'Preparing': the worker tries ten times, a minute apart, and stops without a message.",
@@ -58,7 +57,7 @@ def nothing_delivered() -> Failure:
 
 
 def stopped(job, settings) -> Failure | None:
-    """The failure of a job whose container was killed at a limit, or that the worker of 2024 stumbles over or refuses outright."""
+    """The failure of a job whose container was killed at a limit, or that the worker of 2024 refuses outright."""
     step, limits = job.step, settings.limits
     for execution in job.executions.values():
         if execution.cause == "time":
@@ -92,12 +91,12 @@ def stopped(job, settings) -> Failure | None:
                 "The server has no limit; it would slow down until its time limit.",
                 "Predict in one process.",
             )
-    if job.crashes and settings.era == "2024-11":
+    if job.crash:
         return Failure(
             step,
-            f"The worker cannot read {next(iter(job.crashes.values()))} and stops at it.",
+            f"The worker cannot read {job.crash} and stops at it.",
             "It stays in 'Running': the worker stops without a message.",
-            UNREADABLE_REMEDY,
+            "Remove that file, or write `command: ...` into it, in UTF-8.",
         )
     if job.refusals and settings.era == "2024-11":
         message = next(iter(job.refusals.values()))
@@ -140,9 +139,6 @@ def prediction_cause(job, settings, submission: Path, input_data: Path | None) -
                 f": {said.rstrip('.')}." if said else "."
             )
             return Failure("prediction", sentence, shows, "The traceback is in the prediction step's log above.")
-    if job.crashes:
-        sentence = f"The worker cannot read {next(iter(job.crashes.values()))} and goes on without that program."
-        return Failure("prediction", sentence, shows, UNREADABLE_REMEDY)
     if missing := reports.missing(job.output, input_data):
         sentence = f"The submission ended the ingestion program before {missing[0]} was predicted."
         return Failure("prediction", sentence, shows, "Remove calls of os._exit and the like.")
@@ -167,9 +163,6 @@ def scoring_cause(job, era: str) -> Failure | None:
         return Failure(
             "scoring", record["sentence"], SCORING_SHOWS[era], record["remedy"] or "Look at the prediction step's log."
         )
-    if unreadable := job.crashes.get("program"):
-        sentence = f"The worker cannot read {unreadable}, so the scoring program does not run."
-        return Failure("scoring", sentence, SCORING_SHOWS[era], UNREADABLE_REMEDY)
     if message := job.refusals.get("program"):
         return Failure(
             "scoring", f"The scoring program cannot be run: {message}.", SCORING_SHOWS[era], "Correct the bundle."

@@ -46,8 +46,8 @@ class Job:
     """Whether the program folder was copied into the output."""
     output: Path
     logs: list[Log]
-    crashes: dict[str, str] = field(default_factory=dict)
-    """"ingestion" and "program" -> the metadata file over which the worker stumbles without a word."""
+    crash: str = ""
+    """What of a metadata file the worker stumbles over without a word."""
     delivers: bool = True
     """Whether there is an output at all: the worker makes none where it copies nothing and runs nothing."""
     removed: list[str] = field(default_factory=list)
@@ -136,7 +136,7 @@ def run_job(
         elif found.action == "refuse":
             job.refusals[kind] = found.message
         elif found.action == "crash":
-            job.crashes[kind] = f"the file {found.file} of the {kind} ({found.message})"
+            job.crash = f"the file {found.file} of the {kind} ({found.message})"
         elif found.action == "run":
             wanted[kind] = (directory, found)
     output.mkdir(exist_ok=True)

@@ -25,7 +25,7 @@ class Metadata:
 
     action: str
     """"run", "copy" (into the output), "skip" (nothing runs, nothing is copied), "refuse" (SubmissionException) or "crash" (an
-    exception that the worker of 2024 does not catch, and that of 2026 hears of in the scoring job alone)."""
+    exception that no worker catches)."""
     command: str = ""
     message: str = ""
     """What the worker says when it refuses or skips."""
