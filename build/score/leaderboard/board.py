@@ -68,9 +68,12 @@ def advice(
     if sent and not fresh:
         sentences = [f"Every zip here was sent already; the best of them, {sent[0].id}, scored {sent[0].score:.4g}."]
     elif not answered:
-        sentences = ["No entry with stored answers yet: judge a zip (`nox -s score -- ZIP`) to have one."]
-        if any(line.facts.get("synthetic") for line in ours):
-            sentences.append("Synthetic cells forecast nothing: judge on real ones, `nox -s score -- ZIP --data D`.")
+        drawn = any(line.facts.get("synthetic") for line in ours)
+        sentences = [
+            "Synthetic cells forecast nothing: judge on real ones, `nox -s score -- ZIP --data D`."
+            if drawn
+            else "No entry with stored answers yet: judge a zip (`nox -s score -- ZIP`) to have one."
+        ]
     elif len(answered) == 1:
         sentences = [f"One entry to choose from, {next(iter(answered))}; a second one gives a comparison."]
     else:
