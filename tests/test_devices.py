@@ -41,18 +41,29 @@ print(json.dumps({"facts": run.facts | {"united": len([one for one in united if 
 """
 
 
-def trained(root, *, backend="tensorflow", **changes):
-    """Facts and history of the toy recipe with `changes`, trained in another process."""
+def process(script: str, *arguments: str, backend: str = "tensorflow", **options) -> list[str]:
+    """The lines that a script prints in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(root)],
-        input=json.dumps(changes),
+        [sys.executable, "-c", script, *arguments],
         env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
         timeout=400,
+        check=False,
+        **options,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    answer = json.loads(done.stdout.splitlines()[-1])
+    return done.stdout.splitlines()
+
+
+def printed(script: str) -> list[list[float]]:
+    """The numbers in each of its lines."""
+    return [list(map(float, line.split())) for line in process(script)]
+
+
+def trained(root, *, backend="tensorflow", **changes):
+    """Facts and history of the toy recipe with `changes`, trained in another process."""
+    answer = json.loads(process(SCRIPT, str(root), backend=backend, input=json.dumps(changes))[-1])
     return answer["facts"], [
         {name: row[name] for name in ("loss", "validation_loss", "score")} for row in answer["history"]
     ]
@@ -90,15 +101,7 @@ for infinite in (float("inf"), 1.0):
 
 @pytest.mark.slow
 def test_an_infinite_gradient_of_the_second_gpu_alone_reaches_no_weight():
-    done = subprocess.run(
-        [sys.executable, "-c", SCALED],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "KERAS_BACKEND": "tensorflow"},
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    (kept, halved), (moved, same) = (map(float, line.split()) for line in done.stdout.splitlines())
+    (kept, halved), (moved, same) = printed(SCALED)
     assert (kept, halved) == (1, 0.5)
     assert (moved, same) == (-1, 1)  # the sum of both replicas' gradients
 
@@ -135,15 +138,7 @@ print(*means())
 
 @pytest.mark.slow
 def test_moving_statistics_of_several_gpus_become_their_mean():
-    done = subprocess.run(
-        [sys.executable, "-c", UNITED],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "KERAS_BACKEND": "tensorflow"},
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    own, united = (list(map(float, line.split())) for line in done.stdout.splitlines())
+    own, united = printed(UNITED)
     assert own == [1, 3]
     assert united == [2, 2]
 

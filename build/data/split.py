@@ -53,11 +53,11 @@ class Split:
             np.savez_compressed(file, **sides, **table, seed=np.array(self.seed), sha256=np.array(self.sha256))
         rows = [(int(row), side, "", "") for side in SIDES for row in sides[side]]
         rows += [(d.row, "dropped", d.reason, d.detail) for d in self.dropped]
-        table = [("row", "side", "reason", "detail"), *sorted(rows)]
+        head, lines = ("row", "side", "reason", "detail"), sorted(rows)
         if names:
-            table = [(*line, name) for line, name in zip(table, ("file", *names), strict=True)]
+            head, lines = (*head, "file"), [(*line, names[line[0]]) for line in lines]
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(table)
+        csv.writer(text, lineterminator="\n").writerows([head, *lines])
         files.write_text(path.with_suffix(".csv"), text.getvalue())
 
     def divides_as(self, other: "Split") -> bool:
