@@ -18,6 +18,7 @@ from scipy.special import log_softmax
 
 from build.console import console
 from build.errors import UserError
+from build.files import arrays
 from build.processes import environment, last_line
 from build.runs import Run
 
@@ -50,8 +51,8 @@ def shares_of(runs: Sequence[Run]) -> list[float]:
                 f"The members could not be asked on the validation cells of run {runs[0].id} (exit code {done.returncode}): "
                 f"{last_line(done.stderr)}"
             )
-        with np.load(out) as held:
-            labels, shares = held["labels"], fit(held["logits"], held["labels"])
+        held = arrays(out)
+    labels, shares = held["labels"], fit(held["logits"], held["labels"])
     if shares is None:
         told = f"Equal shares in the answer: {len(labels)} answers on validation cells give no better ones."
         console.print(told, style="yellow", markup=False)

@@ -9,6 +9,7 @@ import click
 import numpy as np
 
 from build.console import console
+from build.data.read import is_synthetic
 from build.errors import UserError
 from build.files import check_writable, explained, sha256
 from build.members import known_of
@@ -135,7 +136,7 @@ def _warning(held: HeldOut, own: Run | None, seen: int, *, named: bool) -> str:
         )
     if not seen:
         data = own.facts["data"]
-        if held.synthetic or data["sha256"] == held.cells_sha256 or data["source"].startswith("synthetic"):
+        if held.synthetic or data["sha256"] == held.cells_sha256 or is_synthetic(data["source"]):
             return ""
         return (
             f"Run {own.id}, which this zip was packaged from, was trained on other data ({data['source']}). If any of the "

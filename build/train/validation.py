@@ -103,9 +103,8 @@ class Validation:
         with self.batches(augmentation) as batches:
             images = batches.images_made
             logs = judge.evaluate(feed(batches), verbose=0, return_dict=True) if images else {}
-        if (
-            logs
-        ):  # keras adds l1 and l2 of the layers that learn, which tell nothing of a cell and differ between phases
+        if logs:
+            # Keras adds l1 and l2 of the layers that learn, which tell nothing of a cell and differ between phases.
             logs["loss"] -= float(sum(judge.losses))
         if self.hosts.count == 1:
             return {name: float(value) for name, value in logs.items()}
