@@ -24,8 +24,9 @@ from .views import views as views_of
 from .weights import WeightsError, load
 
 BATCH = 64
-NORMALISED = 2.0
-"""Floats up to this are pixels of 0..1: noise and contrast go beyond 1, and of 0..255 such images would be black."""
+NORMALISED, BRIGHTER = 4.0, 0.001
+"""Floats of which at most the share BRIGHTER is above NORMALISED are pixels of 0..1: noise and contrast go beyond 1, an infinity or a hot
+pixel far beyond it, and of 0..255 such images would be black."""
 FOLDED = {
     # network: (module with `forward`, its weights' shapes, the settings that these depend on)
     "convnext": ("folded_convnext", convnext.weight_shapes, ("size", "classes", "stem_patch")),
@@ -94,13 +95,14 @@ class Predictor:
         return np.argmax(self.logits(images), axis=1).astype(np.int64)
 
     def _scale(self, images: np.ndarray) -> float:
-        """What pixels are to be multiplied by to be 0..255; looks no further than the first batch that has one above NORMALISED."""
-        brightest = 0.0
+        """What pixels are to be multiplied by to be 0..255; looks no further than the first batch that is not of 0..1."""
+        lit = False
         for start in range(0, len(images) if images.dtype.kind == "f" else 0, self.batch):
-            brightest = max(brightest, float(np.fmax.reduce(images[start : start + self.batch], axis=None)))
-            if brightest > NORMALISED:
-                break
-        return float(contract.PIXEL_MAX) if 0 < brightest <= NORMALISED else 1.0
+            pixels = images[start : start + self.batch]
+            if np.count_nonzero(pixels > NORMALISED) > BRIGHTER * pixels.size:
+                return 1.0
+            lit = lit or bool((pixels > 0).any())
+        return float(contract.PIXEL_MAX) if lit else 1.0
 
     def _prepare(self, images: np.ndarray, scale: float) -> np.ndarray:
         """One batch as the network takes it: uint8 as it is, else float32; padded with black images to a power of two.

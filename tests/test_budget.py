@@ -94,6 +94,9 @@ def test_more_epochs_never_lead_back_to_smaller_images():
     # Of 30 epochs the seventh would have 48 px, of 20 it has 96.
     assert table.decide(6, 20, seconds_of(table, 6, 30), decided=True) == 20
     assert table.decide(4, 20, seconds_of(table, 4, 30), decided=True) == 30
+    table = timetable(COSTS, resolutions=((96, 1.0),), curriculum=((0.2, 0.25), (1.0, 0.75)))
+    assert table.decide(6, 20, seconds_of(table, 6, 30), decided=True) == 20  # epoch 6 of 30 would be weak again
+    assert table.decide(4, 20, seconds_of(table, 4, 30), decided=True) == 30
 
 
 def after_epochs(*measured):
@@ -146,6 +149,8 @@ def test_the_last_kind_begins_where_its_resolution_does():
     assert timetable().last_begins(10) == 5
     assert timetable(resolutions=((96, 1.0),)).last_begins(10) == 0
     assert timetable(resolutions=((96, 1.0),), pretrained=True).last_begins(10) == 2
+    stages = ((1.0, 0.4), (0.5, 0.3), (0.2, 0.3))
+    assert timetable(resolutions=((96, 1.0),), curriculum=stages).last_begins(10) == 7
 
 
 def test_costs_survive_a_checkpoint():

@@ -153,6 +153,14 @@ def test_early_stopping_ends_after_so_many_epochs_without_a_better_one(cells, tm
     assert len(run.history) == 3
 
 
+def test_early_stopping_waits_for_the_last_resolution(cells, tmp_path):
+    recipe = dataclasses.replace(
+        RECIPE, epochs=6, patience=1, learning_rate=0.0, weight_decay=0.0, resolutions=((16, 0.5), (32, 0.5))
+    )
+    run = train(recipe, cells, seed=0, root=tmp_path)
+    assert column(run, "side") == [16, 16, 16, 32]
+
+
 def test_pretrained_weights_train_the_head_alone_and_then_the_last_layers(run, cells, tmp_path):
     recipe = dataclasses.replace(
         RECIPE, epochs=3, head_epochs=1, weights=str(run.weights_path), fine_tune_layers=4, patience=1, dropout=0.0

@@ -256,6 +256,12 @@ def test_floats_of_0_to_1_are_taken_for_normalised_pixels(predictor):
     beyond = (images / 255).astype(np.float32)
     beyond[0, 0, 0, 0] = 1.2  # noise that nobody cut off
     assert (predictor.labels(beyond) == whole)[1:].all()
+    for outlier in (np.nan, np.inf, 9.0):  # tell nothing of the range
+        holed = (images / 255).astype(np.float32)
+        holed[0, 0, 0, 0] = outlier
+        assert (predictor.labels(holed) == whole)[1:].all()
+    noisy = np.clip(images, 200, 255) / 255 + np.random.default_rng(0).normal(0, 0.4, images.shape)
+    np.testing.assert_allclose(predictor.logits(noisy), predictor.logits(noisy * 255), atol=1e-3)
     black = np.zeros((3, *IMAGE_SHAPE))
     np.testing.assert_array_equal(predictor.logits(black), predictor.logits(black.astype(np.float32)))
     mixed = images.astype(np.float32)

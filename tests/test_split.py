@@ -156,6 +156,20 @@ def test_large_groups_do_not_push_a_share_off_its_mark():
     assert np.bincount(labels[parts.validation], minlength=K).tolist() == [100] * K
 
 
+@pytest.mark.parametrize("pairs", [300, 20])
+def test_pairs_are_on_every_side_in_their_share_where_they_are_many(pairs):
+    labels = np.tile(np.arange(K), 1000)
+    groups = np.arange(len(labels))
+    number = groups // K  # of an image in its class
+    paired = number < 2 * pairs
+    groups[paired] = 10**6 + K * (number[paired] // 2) + labels[paired]
+    parts = halves(cells_of(labels), curation_of(np.arange(len(labels)), groups))
+    for side in (parts.validation, parts.test):
+        assert np.bincount(labels[side], minlength=K).tolist() == [100] * K
+        share = paired[side].mean()
+        assert share == pytest.approx(0.6, abs=0.05) if pairs == 300 else share == 0
+
+
 @pytest.mark.parametrize("empty", ["validation", "test"])
 def test_a_share_of_nothing_leaves_that_side_empty(empty):
     shares = {"validation": 0.2, "test": 0.2} | {empty: 0.0}

@@ -24,6 +24,8 @@ from submission import contract
 SIDES = ("train", "validation", "test")
 LEAST = 10
 """Fewest images a class may keep: below, a tenth of them is no image."""
+FEW = 0.05
+"""Share of a class's images up to which groups are too few to matter to what a side is a sample of."""
 
 
 class CannotSplit(UserError):
@@ -215,12 +217,21 @@ def _deal(sizes: np.ndarray, shares: list[float]) -> np.ndarray:
     held_out = [max(1, round(total * share)) if share else 0 for share in shares]
     if sum(held_out) >= total:
         held_out[int(np.argmax(held_out))] -= sum(held_out) - total + 1
-    lacks = np.array([total - sum(held_out), *held_out])
+    wanted = np.array([total - sum(held_out), *held_out])
+    lacks = wanted.copy()
+    many = int(sizes[sizes > 1].sum()) > FEW * total
     empty = {side for side in range(len(SIDES)) if lacks[side] > 0}
     sides = np.empty(len(sizes), np.int64)
     for position, size in enumerate(sizes.tolist()):
+        fits = (lacks >= size) & (wanted > 0)
         # When as few groups are left as sides are empty, those sides come first.
-        side = min(empty) if 0 < len(sizes) - position <= len(empty) else int(np.argmax(lacks))
+        if 0 < len(sizes) - position <= len(empty):
+            side = min(empty)
+        elif size > 1 and many and fits.any():
+            # By shares: else training, which lacks the most, would have nearly all groups, and the others would be no sample of the class.
+            side = int(np.argmax(np.where(fits, lacks / np.maximum(wanted, 1), -1)))
+        else:
+            side = int(np.argmax(lacks))
         empty.discard(side)
         sides[position] = side
         lacks[side] -= size

@@ -89,9 +89,10 @@ class Timetable:
         return list(dict.fromkeys(self.kind(epoch, total) for epoch in range(total)))
 
     def last_begins(self, total: int) -> int:
-        """The first epoch of the kind that the last one has."""
+        """The first epoch of the last stage: of the kind that the last one has, under the last strength of the curriculum."""
         last = self.kind(total - 1, total)
-        return next(epoch for epoch in range(total) if self.kind(epoch, total) == last)
+        first = next(epoch for epoch in range(total) if self.kind(epoch, total) == last)
+        return max(first, *schedule.ends_of_stages(total, self.recipe.curriculum)[:-1], 0)
 
     def remaining(self, done: int, total: int, costs: Costs | None = None) -> float:
         """Estimated seconds of the epochs after the first `done`, by other costs than the timetable's if they are given."""
@@ -132,9 +133,12 @@ class Timetable:
         if self.remaining(done, total, newest) - after > left:
             return self.fitting(done, total, left, newest)
         # Past its half the cosine falls fast: an epoch more would raise a learning rate that has begun to anneal. And what comes
-        # next stays what it was: more epochs must not lead back to smaller images.
-        raises = most > total >= 2 * done and self.kind(done, most) == self.kind(done, total)
+        # next stays what it was: more epochs must not lead back to smaller images or another strength.
+        raises = most > total >= 2 * done and self._stage(done, most) == self._stage(done, total)
         return most if raises else total
+
+    def _stage(self, epoch: int, total: int) -> tuple[Kind, float]:
+        return self.kind(epoch, total), schedule.stage_of(epoch, total, self.recipe.curriculum)
 
     def facts(self) -> dict:
         """The costs as JSON-able values."""
