@@ -60,6 +60,15 @@ def test_a_recipe_named_again_is_another_member_and_minutes_are_shared_out():
     assert {(part.minutes, part.epochs, part.test_share) for part in parts(recipe)} == {(2.0, 7, 0.2)}
 
 
+def test_minutes_are_shared_out_in_proportion_to_those_of_the_recipes(monkeypatch):
+    for name, minutes in (("toy", 10.0), ("wide", 20.0)):
+        monkeypatch.setitem(recipes.RECIPES, name, dataclasses.replace(RECIPE, name=name, minutes=minutes))
+    assert [part.minutes for part in parts(dataclasses.replace(TOY, minutes=6.0))] == pytest.approx([1.5, 3.0, 1.5])
+    assert [part.minutes for part in parts(TOY)] == [0.0, 0.0, 0.0]
+    monkeypatch.setitem(recipes.RECIPES, "wide", dataclasses.replace(RECIPE, name="wide", minutes=0.0))
+    assert [part.minutes for part in parts(dataclasses.replace(TOY, minutes=6.0))] == [2.0, 2.0, 2.0]
+
+
 def test_it_trains_every_member_and_stands_for_them_where_one_packages(cells, tmp_path):
     run = train(TOY, cells, seed=0, root=tmp_path)
     assert run.facts["status"] == "finished"

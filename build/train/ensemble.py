@@ -26,10 +26,11 @@ OWN = ("name", "ensemble", "minutes", "epochs", "member", *SPLIT)
 
 
 def parts(recipe: Recipe) -> list[Recipe]:
-    """The recipes that an ensemble trains: with its split and its largest number of epochs, each with an equal share of its minutes.
+    """The recipes that an ensemble trains: with its split, its largest number of epochs and a share each of its minutes.
 
-    A recipe that is named again is another member: other first weights, orders and augmentations. Raises UserError where a name is
-    none, or of an ensemble, or where the recipe sets a field that an ensemble does not have.
+    The minutes are shared out in proportion to those of the recipes themselves, equally where one of them has no limit. A recipe that is
+    named again is another member: other first weights, orders and augmentations. Raises UserError where a name is none, or of an
+    ensemble, or where the recipe sets a field that an ensemble does not have.
     """
     plain = Recipe(name=recipe.name)
     names = [field.name for field in dataclasses.fields(Recipe) if field.name not in OWN]
@@ -39,13 +40,15 @@ def parts(recipe: Recipe) -> list[Recipe]:
             "cannot be set here; write a recipe of your own in build/recipes.py."
         )
     shared = {name: getattr(recipe, name) for name in ("epochs", *SPLIT)}
-    minutes, seen, made = recipe.minutes / len(recipe.ensemble), Counter(), []
-    for name in recipe.ensemble:
-        part = find(name)
+    named, seen, made = [find(name) for name in recipe.ensemble], Counter(), []
+    own = [part.minutes for part in named]
+    share = [minutes / sum(own) for minutes in own] if all(own) else [1 / len(own)] * len(own)
+    for part, portion in zip(named, share, strict=True):
         if part.ensemble:
-            raise UserError(f"The recipe {recipe.name} names {name}, which is an ensemble; name its recipes.")
-        made.append(dataclasses.replace(part, minutes=minutes, member=recipe.member + seen[name], **shared))
-        seen[name] += 1
+            raise UserError(f"The recipe {recipe.name} names {part.name}, which is an ensemble; name its recipes.")
+        member = recipe.member + seen[part.name]
+        made.append(dataclasses.replace(part, minutes=recipe.minutes * portion, member=member, **shared))
+        seen[part.name] += 1
     return made
 
 
