@@ -21,8 +21,24 @@ from build.scratch import scratch_file
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """Numbers of the errors of a full disk and of a used-up quota."""
+NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP)
+"""Of permissions that are missing, and of names that no file can have."""
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 """Of file systems without locks: Lustre as many clusters mount it, some network drives."""
+
+
+def refused(error: OSError) -> str:
+    """One sentence where the system keeps the program from a file, a folder or all temporary ones; "" where the fault may be ours."""
+    if error.errno in FULL:
+        return f"A disk is full ({error.strerror}); make room on it and repeat the command."
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):  # tempfile's own
+        return (
+            "No temporary file can be written (the disk is full, or the folders are read-only); make room, or name a "
+            "folder in TMPDIR."
+        )
+    if error.filename and error.errno in NOT_OURS:
+        return f"{error.filename} cannot be used ({error.strerror}); check its name and permissions."
+    return ""
 
 
 @contextmanager
@@ -42,6 +58,12 @@ def make_folder(path: Path, remedy: str = "check its name and permissions") -> N
         path.mkdir(parents=True, exist_ok=True)
         if not os.access(path, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def check_readable(path: Path) -> None:
+    """UserError unless the file `path` can be read: asked where its owner's permissions must not count as its fault."""
+    with explained(path, "read"):
+        path.open("rb").close()
 
 
 def check_writable(path: Path) -> None:

@@ -184,14 +184,14 @@ MAKING = {
     "network": Broken(
         source(model(init="import urllib.request\nurllib.request.urlopen('http://example.com/w.h5')")),
         "prediction",
-        "model.py, line 5, uses the network, which the server does not offer (URLError).",
+        "model.py, line 5, uses the network, which the server may not offer (URLError).",
         "network",
         engine=ISOLATED,
     ),
     "writes outside": Broken(
         source(model(init="open('/etc/cache.txt', 'w')")),
         "prediction",
-        "model.py, line 4, writes '/etc/cache.txt'; a submission may write beside its own files and to the temporary folder only.",
+        "model.py, line 4, writes '/etc/cache.txt'; the judge lets a submission write beside its own files and to the temporary folder only.",
         engine=ISOLATED,
     ),
     "ends the process": Broken(

@@ -13,6 +13,7 @@ from build.errors import UserError
 from build.files import (
     arrays,
     atomic,
+    check_readable,
     check_writable,
     explained,
     locked,
@@ -99,6 +100,14 @@ def test_writability_is_asked_without_a_trace(tmp_path):
     with pytest.raises(UserError) as caught:
         check_writable(tmp_path / "file" / "page.html")
     assert "a file is where a folder should be" in sentence(caught)
+
+
+def test_readability_is_asked_of_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    check_readable(tmp_path / "file")
+    for name in ("none", "."):
+        with pytest.raises(UserError, match="cannot be read"):
+            check_readable(tmp_path / name)
 
 
 def test_an_error_of_the_system_becomes_a_sentence_and_others_pass():

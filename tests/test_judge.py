@@ -12,12 +12,13 @@ from rich.console import Console
 from build.errors import UserError
 from build.score import transcript
 from build.score.held_out import HeldOut, Rows
-from build.score.judge import judge
+from build.score.judge import Verdict, _server_only, judge
 from build.score.leaderboard.forecast import Forecaster
 from build.score.leaderboard.store import Store
+from build.score.outcome import Finding, Outcome
 from build.score.rehearsal import rehearse
 from submission.contract import IMAGE_SHAPE
-from tests.submissions import LABELS, also, cells, good, model, small_bundle, source
+from tests.submissions import GOOD, LABELS, also, cells, good, model, pack, small_bundle, source
 
 
 @pytest.fixture
@@ -250,6 +251,37 @@ def test_a_bundle_names_its_own_image(tmp_path, monkeypatch):
         with pytest.raises(UserError, match="Enough"):
             judge(zip_path, bundle=folder, scratch=tmp_path / "scratch", engine="docker", image=image)
         assert asked.pop() == ("docker", expected)
+
+
+def test_what_ran_in_the_server_s_image_is_not_failed_by_a_guess_about_its_versions():
+    for own, code in ((True, 0), (False, 1)):
+        verdict = Verdict(Outcome(engine="docker", status="scored"), [Finding("newer-api", "error", "It is newer.")])
+        _server_only(verdict, own_image=own)
+        assert verdict.exit_code == code
+
+
+def test_of_a_bundle_s_own_image_nothing_is_claimed(tmp_path):
+    folder, zip_path = small_bundle(tmp_path), pack(tmp_path / "s.zip", {"model.py": "import pyflakes\n" + GOOD})
+    judged = judge(zip_path, bundle=folder, scratch=tmp_path / "scratch", engine="plain")
+    assert judged.exit_code == 1
+    assert "pyflakes" in judged.sentence
+    yaml = folder / "competition.yaml"
+    lines = [line for line in yaml.read_text().splitlines() if not line.startswith("docker_image")]
+    yaml.write_text("\n".join(["docker_image: my/own:1", *lines]) + "\n")
+    judged = judge(zip_path, bundle=folder, scratch=tmp_path / "scratch", engine="plain")
+    assert judged.exit_code == 0, judged.sentence
+    (told,) = [finding for finding in judged.findings if finding.rule == "unknown-image"]
+    assert "my/own:1" in told.message
+    assert not [finding for finding in judged.findings if "import" in finding.rule]
+
+
+def test_memory_beyond_the_limit_is_forecast_with_a_warning(tmp_path):
+    verdict = judge(
+        good(tmp_path / "s.zip"), [cells(tmp_path)], scratch=tmp_path / "scratch", hidden=10**6, memory_limit=4000
+    )
+    (told,) = [finding for finding in verdict.findings if finding.rule == "too-large"]
+    assert told.severity == "warning"
+    assert "a job may take 4,000 MiB" in told.message
 
 
 def test_the_scorecard_says_which_cells_and_forecasts_nothing_from_drawn_ones(tmp_path, held):

@@ -40,6 +40,12 @@ def test_a_zip_that_was_judged_twice_is_one_entry_of_the_advice(tmp_path):
     assert "hidden set of 700 images" in said
 
 
+def test_the_best_that_was_sent_stays_in_the_advice_beside_many_that_were_not(tmp_path):
+    store = zips(tmp_path, *((letter, 0.5) for letter in "abcde"), ("f", 0.95))
+    store.record("ffffffff", 0.9)
+    assert "Save the slot: ffffffff" in judged.printed(store, tmp_path / "p.html")
+
+
 def test_the_advice_is_about_one_teams_entries(tmp_path):
     store = Store(tmp_path / "board")
     for letter, share, team in (("a", 0.9, "reds"), ("b", 0.8, "blues"), ("c", 0.6, "blues")):

@@ -97,6 +97,18 @@ SOURCES = {
     "import copy\nx = copy.copy\ny = 'a'.replace" + CLASS: None,
     "import copy\ndef f(copy):\n    return copy.replace('a', 'b')\nx = f('a')" + CLASS: None,
     "import keras\nif __name__ == '__main__':\n    keras.layers.RandAugment()" + CLASS: ("newer-api", "note", 3),
+    "from keras.applications import ConvNeXtTiny\nm = ConvNeXtTiny()" + CLASS: ("network", "error", 2),
+    "from tensorflow.keras.applications.convnext import ConvNeXtTiny as N\nm = N()" + CLASS: ("network", "error", 2),
+    "from keras.applications import ConvNeXtTiny\nm = ConvNeXtTiny(weights=None)" + CLASS: None,
+    "from subprocess import run\nrun(['pip', 'install', 'x'])" + CLASS: ("network", "warning", 2),
+    "from sys import exit\nexit()" + CLASS: ("exit", "warning", 2),
+    "import numpy as np\ntry:\n    x = np.unstack\nfinally:\n    pass" + CLASS: ("newer-api", "error", 3),
+    "import numpy as np\ntry:\n    x = np.unstack\nexcept AttributeError:\n    raise" + CLASS: ("newer-api", "error", 3),
+    "import numpy as np\ntry:\n    x = np.unstack\nexcept KeyError:\n    x = 1" + CLASS: ("newer-api", "error", 3),
+    "import numpy as np\nconversion = 1\nif conversion:\n    x = np.unstack" + CLASS: ("newer-api", "error", 4),
+    "import numpy as np\nif np.__version__ > '2':\n    x = np.unstack" + CLASS: ("newer-api", "note", 3),
+    "import numpy as np\nx = np.load('/tmp/x.npy')" + CLASS: None,
+    "import numpy as np\nx = np.load('https://b/x.npy')" + CLASS: ("network", "warning", 2),
     "import keras\nif __name__ == '__main__':\n    x = 1\nelse:\n    x = keras.layers.RandAugment()" + CLASS: (
         "newer-api", "error", 5,
     ),
@@ -235,6 +247,9 @@ ARCHIVES = [
     ({"model.py": GOOD + "# weights.npy", "weights.npy": pickled("numpy._core.multiarray")}, None),
     ({"model.py": GOOD + "# w.pkl", "w.pkl": pickle.dumps(np.ones(2), protocol=4)}, None),
     ({"model.py": GOOD, "metadata": ""}, ("keeps-weights", "note", "metadata")),
+    ({"model.py": GOOD, "metadata.yaml": "description: no command"}, ("keeps-weights", "note", "metadata.yaml")),
+    ({"model.py": GOOD, "metadata.yaml": "", "metadata": "command: x"}, ("keeps-weights", "note", "metadata.yaml")),
+    ({"model.py": GOOD, "metadata": "command: 5"}, ("unreadable-metadata", "error", "metadata")),
     ({"model.py": GOOD, "w.keras": keras_file("3.4.1"), "weights.npz": array([1])}, None),
 ]
 

@@ -83,6 +83,8 @@ def test_answers_about_one_image_count_as_few(rng):
     low, high = wilson(unrelated.sum(), 1000)
     assert narrow == pytest.approx(high - low, rel=0.2)
     assert clustered(np.zeros(0, bool), np.zeros(0, int)) == (0, 1)
+    # All right: nothing tells how alike they are, so an image counts once.
+    assert clustered(np.ones(100, bool), np.repeat(np.arange(10), 10)) == pytest.approx(wilson(10, 10))
 
 
 def test_the_clustered_interval_covers_the_truth_where_a_plain_one_does_not(rng):

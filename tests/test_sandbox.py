@@ -170,3 +170,10 @@ def test_an_unknown_engine_and_a_broken_interpreter_are_sentences():
         engine("podman")
     with pytest.raises(UserError, match="cannot be run"):
         engine("plain", interpreter=Path("/no/python"))
+
+
+def test_without_linux_nothing_is_judged_and_no_zip_is_blamed(monkeypatch, tmp_path):
+    monkeypatch.setattr("build.score.sandbox.PROC", tmp_path / "none")
+    for name in ("auto", "docker", "plain"):
+        with pytest.raises(UserError, match="The judge needs Linux"):
+            engine(name)

@@ -21,10 +21,10 @@ ROOT = Path(__file__).resolve().parent.parent
 def test_the_time_limit_kills_the_whole_family(name, tmp_path):
     token = uuid.uuid4().hex
     began = time.monotonic()
-    execution = run(name, tmp_path, FAMILY + "time.sleep(60)", token, limits=Limits(seconds=1.5))
+    execution = run(name, tmp_path, FAMILY + "time.sleep(60)", token, limits=Limits(seconds=4))
     assert (execution.cause, execution.exit_code) == ("time", 137)
-    assert 1.5 <= execution.seconds < 4
-    assert time.monotonic() - began < 8
+    assert 4 <= execution.seconds < 8
+    assert time.monotonic() - began < 16
     assert "started" in execution.stdout.read_text()
     assert nothing_is_left(token)
 

@@ -89,6 +89,25 @@ def test_a_file_where_the_scorecard_s_folder_should_be_is_told_before_the_judgem
     assert "a file is where a folder should be" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.parametrize("more", [[], ["--bundle", "b"]])
+def test_a_zip_that_may_not_be_read_is_not_called_damaged(capsys, tmp_path, monkeypatch, more):
+    def refuse(path):
+        raise UserError(f"{path} cannot be read (Permission denied).")
+
+    monkeypatch.setattr(command, "check_readable", refuse)  # root may read anything
+    monkeypatch.setattr(command, "judge", lambda *_, **__: pytest.fail("it was judged"))
+    assert cli.main(["score", str(good(tmp_path / "s.zip")), *more]) == 2
+    assert "Permission denied" in capsys.readouterr().err
+
+
+def test_a_competition_needs_a_test_cell_of_each_class_in_each_phase(monkeypatch, tmp_path):
+    few = HeldOut(None, np.r_[np.arange(8), np.arange(7)], 0, "cells", False, "x", None)
+    monkeypatch.setattr(command.held_out, "of_data", lambda *_: few)
+    monkeypatch.setattr(command, "materialise", lambda *_, **__: pytest.fail("images were made"))
+    with pytest.raises(UserError, match=r"Platelet has 1 test cell\(s\) in cells/, and each of 2 phases needs one"):
+        command.bundle("cells/", tmp_path / "b.zip", seed=0, start=None, days=9, title="Cells", rows=8)
+
+
 def test_a_file_where_the_judge_s_folder_should_be_is_one_sentence(capsys, tmp_path):
     Path("data").touch()
     assert cli.main(["score", str(good(tmp_path / "s.zip")), "--bundle", "bundle"]) == 2

@@ -6,6 +6,7 @@ from containers import needs_bwrap
 from test_worker import rehearse
 
 from build import package
+from build.score.environment import ServerEnvironment
 
 SCORES_THE_MODEL = """
 import json, os, sys
@@ -50,6 +51,15 @@ def test_what_package_puts_into_a_zip_scores_in_every_design(design, tmp_path):
     files = dict.fromkeys((*package.SHIPPED, package.WEIGHTS), "") | {"model.py": bundles.MODEL}
     outcome = rehearse(tmp_path, files, programs=programs, tasks=[task], time_limit=20)
     assert (outcome.status, outcome.scores) == ("scored", {"accuracy": 1.0}), outcome.reason
+
+
+def test_what_the_server_lacks_is_hidden_from_a_zip_that_the_scoring_program_imports(tmp_path):
+    programs, task = DESIGNS["no ingestion"]
+    files = {"model.py": "import pyflakes\n" + bundles.MODEL}
+    outcome = rehearse(tmp_path, files, programs=programs, tasks=[task], environment=ServerEnvironment.read())
+    assert outcome.status == "failed"
+    assert "pyflakes" in outcome.reason
+    assert rehearse(tmp_path / "known", files, programs=programs, tasks=[task]).status == "scored"
 
 
 def test_a_zip_of_which_nothing_reaches_the_scoring_step_fails(tmp_path):

@@ -1,5 +1,6 @@
 """What becomes of a rehearsal: which exit codes count in which era, limits, scores, pages, what the server would have shown."""
 
+import datetime
 import json
 import time
 
@@ -100,6 +101,26 @@ def test_each_job_has_the_whole_time_limit(tmp_path):
     outcome = rehearse(tmp_path, programs=programs, time_limit=4)
     assert outcome.status == "scored", outcome.reason
     assert outcome.seconds["prediction"] + outcome.seconds["scoring"] > 4
+
+
+def test_after_a_failed_prediction_the_server_shows_what_became_of_the_scoring_step(tmp_path):
+    crash = {"model.py": "raise ValueError('no such luck')"}
+    outcome = rehearse(tmp_path, crash, programs={"scoring_program": bundles.scores("pass")}, era="2026-03")
+    assert outcome.status == "failed"
+    assert "The prediction step ends as if all were well" in outcome.server_shows
+    assert "Could not find scores file" in outcome.server_shows
+
+
+def test_a_scoring_program_that_ends_well_has_not_failed_whatever_lies_in_its_output(tmp_path):
+    stray = "json.dump({'sentence': 'It fell over.'}, open(os.path.join(output, 'failure.json'), 'w'))\n"
+    outcome = rehearse(tmp_path, programs={"scoring_program": bundles.scores(WRITE + stray)}, era="2026-03")
+    assert (outcome.status, outcome.scores) == ("scored", {"accuracy": 0.5})
+
+
+def test_what_is_odd_about_a_bundle_is_told_with_the_rehearsal(tmp_path):
+    phase = bundles.values()["phases"][0] | {"start": datetime.datetime(2024, 11, 8, 13, 30)}
+    outcome = rehearse(tmp_path, phases=[phase])
+    assert "unquoted-date" in {finding.rule for finding in outcome.findings}
 
 
 @pytest.mark.parametrize("step", ["prediction", "scoring"])

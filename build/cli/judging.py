@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from build.cli.options import (
     FiniteRange,
@@ -33,7 +34,7 @@ from submission.contract import COMPETITION
     "--time-limit",
     metavar="S",
     type=FiniteRange(min=1, max=10**7),
-    help="Seconds a job may take; default: 600, or the bundle's.",
+    help="Seconds a job may take; default: 600, or the bundle's (at most 600 without a queue of its own).",
 )
 @click.option(
     "--memory-limit",
@@ -81,11 +82,29 @@ from submission.contract import COMPETITION
 @suites_option
 @team_option
 @click.option("--json", "as_json", is_flag=True, help="Print the whole verdict as JSON on standard output.")
-def score(zip: Path, bundle: Path | None, as_json: bool, **options) -> int:
+@click.pass_context
+def score(context: click.Context, zip: Path, bundle: Path | None, as_json: bool, **options) -> int:
     """Judge ZIP as the Codabench worker would run it: 0 it would score, 1 it would fail, 2 wrong usage."""
+    _refuse_what_has_no_effect(context, bundle)
     from build.score.command import score as judge
 
     return judge(zip, bundle=bundle, as_json=as_json, **options)
+
+
+OF_TEST_CELLS = ("run", "data", "suites", "baseline", "rows", "team", "hidden", "adapts", "probes")
+"""Options that say how test cells are made and asked about; a bundle brings its own images, and its programs ask."""
+OF_A_BUNDLE = ("phase",)
+
+
+def _refuse_what_has_no_effect(context: click.Context, bundle: Path | None) -> None:
+    given = {name for name in context.params if context.get_parameter_source(name) != ParameterSource.DEFAULT}
+    idle = [f"--{name}" for name in (OF_TEST_CELLS if bundle else OF_A_BUNDLE) if name in given]
+    if idle and bundle:
+        raise UserError(
+            f"A bundle brings its own images and asks about them itself: leave out {', '.join(idle)} with --bundle."
+        )
+    if idle:
+        raise UserError(f"{idle[0]} is of a competition bundle: give one by --bundle, or leave it out.")
 
 
 @click.command(short_help="Ask a zip the same under several TensorFlows.")
@@ -94,7 +113,11 @@ def score(zip: Path, bundle: Path | None, as_json: bool, **options) -> int:
 @click.option(
     "--quick", is_flag=True, help="The server's set only, beside the versions installed here, on fewer images."
 )
-@click.option("--data", metavar="SOURCE", help="Ask about cells of this source; default: the last run's test cells.")
+@click.option(
+    "--data",
+    metavar="SOURCE",
+    help="Ask about cells of this source; default: the last run's test cells, else synthetic cells.",
+)
 @click.option(
     "--environments",
     metavar="FOLDER",
@@ -144,7 +167,7 @@ def compat(zip: Path, **options) -> int:
 @click.option(
     "--hidden",
     metavar="N",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=10**6),
     default=Recipe.hidden_images,
     show_default=True,
     help="Images of the hidden set, for the chance of ranking first and the smallest difference that it would show.",

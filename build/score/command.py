@@ -9,9 +9,10 @@ import click
 import numpy as np
 
 from build.console import console
+from build.data.cells import class_counts
 from build.data.read import is_synthetic
 from build.errors import UserError
-from build.files import check_writable, explained, sha256
+from build.files import check_readable, check_writable, explained, sha256
 from build.members import known_of
 from build.run_cells import split_of
 from build.runs import Run
@@ -23,6 +24,7 @@ from build.score.judge import Verdict, judge
 from build.score.leaderboard.store import Store
 from build.score.rehearsal import DEFAULT_SUITES, rehearse
 from build.score.suites import CACHE, materialise
+from submission.contract import CLASSES
 
 JUDGED = Path("dist/judged")
 PHASES = {"development": ("held-out", "basic"), "final": ("held-out", "basic", "microscopy", "stacked")}
@@ -51,13 +53,10 @@ def score(
     """
     if not zip_path.is_file():
         raise UserError(f"There is no zip at {zip_path}; make one with `nox -s package`, or name another file.")
+    check_readable(zip_path)  # of a zip that only its owner may read, nothing is known
     options["memory_limit"] = memory_limit * 1024 if memory_limit else None
-    options["environment"] = ServerEnvironment.read(environment)
+    options["environment"] = ServerEnvironment.read(environment) if environment else None
     if bundle is not None:
-        if run or data or suites or baseline:
-            raise UserError(
-                "A bundle brings its own images: leave out --run, --data, --suites and --baseline with --bundle."
-            )
         verdict = judge(zip_path, bundle=bundle, **options)
         transcript.show(verdict, console)
         return _end(verdict, {}, as_json)
@@ -170,6 +169,12 @@ def bundle(
     check_asked(out, title=title, start=start, days=days)
     check_writable(out if out.suffix == ".zip" else out / "competition.yaml")
     held = held_out.of_data(data, seed)
+    counts = class_counts(held.labels)
+    if counts.min() < len(PHASES):
+        scarce = CLASSES[counts.argmin()]
+        raise UserError(
+            f"{scarce} has {counts.min()} test cell(s) in {data}, and each of {len(PHASES)} phases needs one; add images of it."
+        )
     # Every second cell of each class: both phases have all classes in their shares.
     order = np.argsort(held.labels, kind="stable")
     conditions = {}

@@ -4,8 +4,10 @@
 The rules themselves are in unpacker/.
 """
 
+import contextlib
 import datetime
 import shutil
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import yaml
 
 from build.errors import UserError
+from build.files import DAMAGED
 from build.score.outcome import Finding
 from build.score.unpack import unpack
 from build.score.unpacker.phases import DEFAULT_TIME_LIMIT, QUOTAS, moment
@@ -106,6 +109,19 @@ def check(bundle: Path, scratch: Path) -> list[Finding]:
     return [values] if isinstance(values, Finding) else violations(folder, values)
 
 
+def docker_image(bundle: Path) -> str:
+    """The image that the bundle (folder or zip) names, by its competition.yaml alone; Codabench's default where it names none."""
+    bundle = Path(bundle)
+    values: object = None
+    with contextlib.suppress(yaml.YAMLError, *DAMAGED):  # `load` says it
+        if bundle.is_dir():
+            values = yaml.safe_load((bundle / "competition.yaml").read_text(encoding="utf-8"))
+        else:
+            with zipfile.ZipFile(bundle) as archive:
+                values = yaml.safe_load(archive.read("competition.yaml").decode())
+    return str(values.get("docker_image", DEFAULT_IMAGE)) if isinstance(values, dict) else DEFAULT_IMAGE
+
+
 def load(bundle: Path, scratch: Path) -> Competition:
     """Read the bundle (folder or zip). UserError where Codabench's unpacker would refuse it. `scratch` takes unpacked zips."""
     folder = _opened(bundle, scratch)
@@ -114,6 +130,10 @@ def load(bundle: Path, scratch: Path) -> Competition:
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
         more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
+        if errors[0].rule == "version" and str(values.get("version", 1)) == "1":
+            raise UserError(
+                f"The bundle {bundle} is of version 1.5, and the judge reads version 2 only. {errors[0].remedy}{more}"
+            )
         raise UserError(f"Codabench would refuse the bundle {bundle}: {errors[0].message} {errors[0].remedy}{more}")
     tasks = {entry["index"]: _task(entry, folder, scratch) for entry in values["tasks"]}
     board = values["leaderboards"][0]

@@ -17,6 +17,7 @@ SCORING_FAILED = {
 SCORING_SHOWS = {
     era: f"{shown}; the message stands in the scoring step's stderr." for era, shown in SCORING_FAILED.items()
 }
+UNSEEN = "The prediction step ends as if all were well; its log holds the traceback."
 MEMORY_REMEDY = "Predict in small batches and keep no array of all images in float or at a larger size."
 UPLOAD_SHOWS = {
     "failed": {
@@ -25,7 +26,7 @@ UPLOAD_SHOWS = {
     },
     "stuck": dict.fromkeys(ERAS, "It stays in 'Preparing' for ever: the worker stops without a message."),
     "judge": dict.fromkeys(ERAS, "Nothing is known to speak against it there."),
-    "disk": dict.fromkeys(ERAS, "It stays in 'Preparing' while the worker's disk fills up."),
+    "disk": dict.fromkeys(ERAS, "It is unpacked there as long as the worker's disk has room; the judge stops here."),
     "scoring": SCORING_FAILED | {"2026-03": f"{SCORING_FAILED['2026-03']}."},
 }
 """What the server does with an archive (unpack.Refusal.server) -> era of its worker -> what it shows."""
@@ -111,7 +112,7 @@ def stopped(job, settings) -> Failure | None:
 
 def prediction_cause(job, settings, submission: Path, input_data: Path | None) -> Failure | None:
     """The root cause within the prediction step, which the worker itself ignores; None where all is well."""
-    shows = f"The prediction step ends as if all were well; its log holds the traceback. {SCORING_SHOWS[settings.era]}"
+    shows = f"{UNSEEN} {SCORING_SHOWS[settings.era]}"
     record = reports.failure(job.output)
     if job.copied and record == reports.failure(submission):
         record = {}  # a file of the zip, copied into the output with all the others
@@ -158,7 +159,8 @@ def _code(code: int) -> str:
 def scoring_cause(job, era: str) -> Failure | None:
     """Why the scoring program itself failed; None where it ended well."""
     program = job.executions.get("program")
-    record = reports.failure(job.output)
+    # A program that ends well has not failed, whatever lies in an output that a submission may write to as well.
+    record = reports.failure(job.output) if program is None or program.exit_code else {}
     if record:
         return Failure(
             "scoring", record["sentence"], SCORING_SHOWS[era], record["remedy"] or "Look at the prediction step's log."
@@ -186,7 +188,7 @@ def because(cause: Failure | None, failure: Failure) -> Failure:
     return Failure(
         cause.step,
         cause.reason,
-        cause.server_shows if cause.step == "prediction" else failure.server_shows,
+        f"{UNSEEN} {failure.server_shows}" if cause.step == "prediction" else failure.server_shows,
         cause.remedy,
     )
 

@@ -113,7 +113,7 @@ def _path(seen: Seen) -> tuple[str, str] | None:
 def _network(seen: Seen) -> tuple[str, str] | None:
     if seen.error in NETWORK_ERRORS or NETWORK_WORDS.search(seen.message):
         return (
-            f"{seen.place} uses the network, which the server does not offer ({seen.error}).",
+            f"{seen.place} uses the network, which the server may not offer ({seen.error}).",
             "Put what it downloads into the zip.",
         )
     return None
@@ -125,7 +125,7 @@ def _read_only(seen: Seen) -> tuple[str, str] | None:
     name = _named(seen.message)
     what = repr(name) if name else "a file"
     return (
-        f"{seen.place} writes {what}; a submission may write beside its own files and to the temporary folder only.",
+        f"{seen.place} writes {what}; the judge lets a submission write beside its own files and to the temporary folder only.",
         "Write nothing, or use tempfile.",
     )
 

@@ -160,8 +160,10 @@ def run_job(
             mounts += [Mount(shared, "/app/shared", writable=True), Mount(result, "/app/input/res")]
             if task.reference_data is not None:
                 mounts.append(Mount(task.reference_data, "/app/input/ref"))
-        if not is_scoring or (kind == "ingestion" and task.ingestion_only_during_scoring):
-            place = "/app/ingested_program" if kind == "ingestion" else "/app/program"
+        if kind == "program" or not is_scoring or task.ingestion_only_during_scoring:
+            # A scoring program that predicts by itself finds the submission in the prediction step's output.
+            own = "/app/input/res" if is_scoring else "/app/program"
+            place = "/app/ingested_program" if kind == "ingestion" else own
             hidden, variables = _hiding(settings, folder)
             mounts += hidden
             env |= variables | ({"PODIUM_SUBMISSION": place} if hidden else {})

@@ -23,6 +23,8 @@ from build.files import make_folder
 from build.recipe import Recipe
 from build.score import probe, reports, sandbox
 from build.score.bundle import scoring_bundle
+from build.score.competition import docker_image
+from build.score.diagnose import MEMORY_REMEDY
 from build.score.environment import ServerEnvironment
 from build.score.lint import RUN_CANNOT_SHOW, lint
 from build.score.lint.calls import PLAIN_CANNOT_SHOW
@@ -38,8 +40,8 @@ HIDDEN_IMAGES = Recipe.hidden_images
 """What a job gets at most where nobody says how many the hidden set holds: a recipe's default."""
 SCRATCH = Path("data/judge")
 """Beside the cached suites, so that images are linked and not copied into a bundle."""
-
-
+OF_THE_SERVER = RUN_CANNOT_SHOW | {"absent-import", "assumed-import"}
+"""Rules that compare the zip with the described server: of an image that nobody described they say nothing."""
 LEAST_FREE = 64 * 2**20
 """Bytes. A job that found no space left where fewer are free met this machine's disk, and not a limit of its own."""
 
@@ -136,13 +138,19 @@ def judge(
         raise UserError(f"There is no zip at {zip_path}; make one with `nox -s package`, or name another file.")
     if bool(conditions) == (bundle is not None):
         raise UserError("The judge needs either test images or a competition bundle.")
+    named = docker_image(bundle) if bundle is not None else ""
+    described = environment is not None or bundle is None
     environment = environment or ServerEnvironment.read()
+    known = described or named == environment.image
     # A bundle names its own image.
     chosen = engine if bundle is not None else sandbox.engine(engine, image=image or environment.image)
     make_folder(scratch, "work in a folder that can")
     # Absolute, because a container's start has a working directory of its own; before Python 3.12 mkdtemp keeps a relative folder.
     with scratch_folder(scratch.resolve(), "judging-") as work:
         findings = lint(zip_path, environment)
+        if not known:
+            findings = [one for one in findings if one.rule not in OF_THE_SERVER]
+            findings.append(_unknown_image(named))
         if bundle is None:
             bundle = scoring_bundle(
                 conditions,
@@ -163,7 +171,7 @@ def judge(
                 output_limit=output_limit,
                 era=era,
                 phase=phase,
-                environment=environment,
+                environment=environment if known else None,
                 tick=follow,
             )
         _check_disk(outcome, work)
@@ -181,7 +189,7 @@ def judge(
             limits = Limits(outcome.time_limit, memory_limit, output_limit)
             _probe(verdict, Settings(chosen, era, limits, environment), zip_path, conditions, classes, work, adapts)
             _add_memory(verdict, conditions, hidden)
-        _server_only(verdict)
+        _server_only(verdict, own_image=outcome.engine == "docker" and image in ("", named or environment.image))
         verdict.findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
         outcome.findings = verdict.findings  # the scorecard is made of the outcome
         if keep is not None:
@@ -234,17 +242,30 @@ def _add_lateness(verdict: Verdict) -> None:
 
 def _add_memory(verdict: Verdict, conditions: Sequence[Condition], hidden: int | None) -> None:
     """Forecast the memory of the hidden set: that of the largest set here, and for each further image itself and what predict keeps."""
+    limit = verdict.outcome.memory_limit
     if hidden is None or verdict.growth_bytes_per_image is None or verdict.outcome.peak_mib is None:
         return
     largest = max(conditions, key=lambda condition: len(condition.labels))
     image_bytes = np.load(largest.images_path, mmap_mode="r")[0].nbytes
     further = max(0, hidden - len(largest.labels)) * (image_bytes + verdict.growth_bytes_per_image)
-    verdict.timing["hidden_mib"] = verdict.outcome.peak_mib + further / 2**20
+    needed = verdict.timing["hidden_mib"] = verdict.outcome.peak_mib + further / 2**20
+    if limit is not None and needed > limit:
+        sentence = (
+            f"The hidden set's {hidden:,} images would take {needed:,.0f} MiB, and a job may take {limit:,.0f} MiB."
+        )
+        verdict.findings.append(Finding("too-large", "warning", sentence, MEMORY_REMEDY))
 
 
-def _server_only(verdict: Verdict) -> None:
-    """Faults that only the server would show make a verdict too, though the run here went well."""
-    rules = RUN_CANNOT_SHOW | (PLAIN_CANNOT_SHOW if verdict.outcome.engine == "plain" else frozenset())
+def _unknown_image(image: str) -> Finding:
+    sentence = f"What the bundle's image {image} holds is not known here: the zip may import what is installed on this machine."
+    remedy = "Judge in the image itself (--engine docker), or describe its packages (--environment)."
+    return Finding("unknown-image", "note", sentence, remedy)
+
+
+def _server_only(verdict: Verdict, *, own_image: bool) -> None:
+    """Faults that only the server would show make a verdict too, though the run here went well; none where it ran in the server's image."""
+    rules = frozenset() if own_image else RUN_CANNOT_SHOW
+    rules |= PLAIN_CANNOT_SHOW if verdict.outcome.engine == "plain" else frozenset()
     for finding in verdict.findings:
         if finding.rule in rules and finding.severity == "error":
             shows = "The prediction step fails on import or on loading; the server shows its log."

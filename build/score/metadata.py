@@ -14,7 +14,7 @@ ERAS = ("2024-11", "2026-03")
 """Workers that can be emulated: the one of the 2024/25 competition and the newest one read."""
 NAMES = ("metadata.yaml", "metadata")
 """In the order in which the worker looks."""
-_MOST_BYTES = 1 << 16
+MOST_BYTES = 1 << 16
 _MOST_BRACKETS, _MOST_MERGES = 200, 8
 """YAML takes quadratic time for nested brackets and exponential for merges; no honest metadata has as many."""
 
@@ -44,15 +44,25 @@ def read(folder: Path | None, kind: str) -> Metadata:
         return Metadata("refuse", message="Program directory missing 'metadata.yaml/metadata'")
     try:
         with (folder / name).open("rb") as file:
-            text = file.read(_MOST_BYTES).decode()
+            return of_bytes(file.read(MOST_BYTES), kind, name)
+    except OSError as error:
+        return Metadata("crash", message=error.strerror, file=name)
+
+
+def of_bytes(data: bytes, kind: str, name: str) -> Metadata:
+    """What the worker does with a program whose metadata file, called `name`, holds `data`."""
+    try:
+        text = data.decode()
         if text.count("[") + text.count("{") > _MOST_BRACKETS or text.count("<<") > _MOST_MERGES:
             raise ValueError("too many brackets or merges")
         found = yaml.safe_load(text)
         command = found.get("command") if isinstance(found, dict) else None
+    except yaml.YAMLError:
+        command = None
     except UnicodeDecodeError:
         return Metadata("crash", message="its bytes are no text", file=name)
-    except (yaml.YAMLError, OSError, RecursionError, ValueError):
-        command = None
+    except (RecursionError, ValueError) as error:  # the worker expects neither
+        return Metadata("crash", message=str(error) or "it is nested too deeply", file=name)
     if command and isinstance(command, str):
         return Metadata("run", command=command, file=name)
     if command:

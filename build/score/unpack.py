@@ -48,8 +48,8 @@ class Refusal:
     sentence: str
     remedy: str
     server: str
-    """"failed" (the worker reports it), "stuck" (its exception is caught by nobody), "disk" (it would be unpacked) or "judge" (only
-    the judge stops here)."""
+    """"failed" (the worker reports it), "stuck" (its exception is caught by nobody), "disk" (it would be unpacked), "scoring"
+    (it is unpacked, and the scoring step fails) or "judge" (only the judge stops here)."""
     file: str = ""
 
 

@@ -118,6 +118,7 @@ def run(
         memory_limit=memory_limit,
         not_isolated=tuple(engine.not_isolated),
     )
+    total.findings += competition.findings
     if not time_limit and limit < allowed:
         sentence = f"The phase allows {allowed:g} s a job, but the server's default queue ends it after {limit:g} s."
         remedy = "Name a queue of your own in competition.yaml, or judge with --time-limit."

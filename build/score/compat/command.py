@@ -10,7 +10,7 @@ from rich.table import Table
 
 from build.console import bar, console
 from build.errors import UserError
-from build.files import check_writable, sha256, write_text
+from build.files import check_readable, check_writable, sha256, write_text
 from build.machine import machine
 from build.score import held_out
 from build.score.compat.compare import TOLERANCE, Answer, Difference, ask, difference, fixture
@@ -95,6 +95,7 @@ def compat(
     """
     if not zip_path.is_file():
         raise UserError(f"There is no zip at {zip_path}; make one with `nox -s package`, or name another file.")
+    check_readable(zip_path)
     sets = choose(version_sets(), only, quick=quick)
     check_writable(dist / "compat.json")
     held = held_out.of_data(data) if data else held_out.default()

@@ -61,6 +61,8 @@ REPORTED = (
     Reported("Harry Plotter", WINNER, "ConvNeXt XLarge, no augmentation", 0.68, "dev"),
     Reported("ANNamo bene", PONTIG, "EfficientNetV2 S + M + L", 0.9605, "final", "silver"),
     Reported("ANNamo bene", PONTIG, "EfficientNetV2 M", 0.95, "final"),
+    Reported("ANNamo bene", PONTIG, "EfficientNetV2 M", 0.90, "dev"),
+    Reported("ANNamo bene", PONTIG, "EfficientNetV2 L", 0.94, "final"),
     Reported("ANNamo bene", PONTIG, "EfficientNetV2 S", 0.94, "final"),
     Reported("ANNamo bene", PONTIG, "EfficientNetV2 S", 0.92, "dev"),
     Reported("ANNamo bene", PONTIG, "custom CNN", 0.16, "dev"),

@@ -4,6 +4,7 @@ import stat
 import zipfile
 from collections import Counter
 
+from build.score import metadata
 from build.score.outcome import Finding
 from build.score.unpack import clean_parts, extracted, shown
 
@@ -117,7 +118,7 @@ def _paths(members: list[zipfile.ZipInfo]) -> list[Finding]:
 
 def _metadata(archive: zipfile.ZipFile, files: set[str], members: list[zipfile.ZipInfo]) -> list[Finding]:
     """What the worker's metadata rule makes of this zip."""
-    name = next((name for name in ("metadata.yaml", "metadata") if name in files), "")
+    name = next((name for name in metadata.NAMES if name in files), "")
     if not name:
         size = sum(member.file_size for member in members)
         if size < COPIED_MB * 1e6:
@@ -130,8 +131,11 @@ def _metadata(archive: zipfile.ZipFile, files: set[str], members: list[zipfile.Z
         return [Finding("copied-weights", "note", sentence, remedy)]
     last = next(member for member in reversed(extracted(archive)) if "/".join(clean_parts(member.filename)) == name)
     with archive.open(last) as file:
-        text = file.read(10_000)
-    if b"command" not in text:
+        found = metadata.of_bytes(file.read(metadata.MOST_BYTES), "program", name)
+    if found.action == "crash":
+        sentence = f"The worker stops at {name} ({found.message})."
+        return [Finding("unreadable-metadata", "error", sentence, "Remove it, or write `command: ...` into it.", name)]
+    if found.action == "skip":
         sentence = f"By {name} nothing of the zip gets into the prediction output: a scoring step that wants model.py there finds none."
         return [
             Finding(

@@ -62,12 +62,20 @@ class Calls(ast.NodeVisitor):
         self.found: list[Finding] = []
         self.images: set[str] = set()
         """Names of the argument that holds all images, within predict."""
+        self.aliases: dict[str, str] = {}
+        """What the module calls something by -> the dotted name that it imported."""
         self.moves = False
         """Whether the module changes the working directory: relative paths may then be right."""
 
     def findings(self, tree: ast.AST) -> list[Finding]:
         """Findings on the whole module."""
-        self.moves = any(isinstance(node, ast.Call) and dotted(node.func).endswith("chdir") for node in ast.walk(tree))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                self.aliases |= {alias.asname: alias.name for alias in node.names if alias.asname}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                self.aliases |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            elif isinstance(node, ast.Call) and dotted(node.func).endswith("chdir"):
+                self.moves = True
         self.visit(tree)
         return self.found
 
@@ -101,13 +109,14 @@ class Calls(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         """One call: by its last name."""
-        name = dotted(node.func)
+        first, dot, rest = dotted(node.func).partition(".")
+        name = self.aliases.get(first, first) + dot + rest
         last = name.rpartition(".")[2]
         if last in OPENERS:
-            first = node.args[0] if node.args else _keyword(node, FILE_KEYWORDS)
+            given = node.args[0] if node.args else _keyword(node, FILE_KEYWORDS)
             second = node.args[1] if len(node.args) > 1 else _keyword(node, {"mode"})
             mode = _text(second) or "r"
-            if (path := _text(first)) and not (last == "open" and set(mode) & set("wax")):
+            if (path := _text(given)) and not (last == "open" and set(mode) & set("wax")):
                 self.file(node, path)
         if name in SHELLS and node.args:
             words = [_text(word) for word in ast.walk(node.args[0])]

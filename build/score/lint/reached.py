@@ -1,7 +1,16 @@
 """Which nodes of a module surely run: what is guarded, and what nobody calls. Read, never run."""
 
 import ast
+import re
 from collections.abc import Set
+
+FORGIVEN = frozenset(
+    {"ImportError", "ModuleNotFoundError", "AttributeError", "NameError", "OSError", "IOError", "FileNotFoundError", "Exception",
+     "BaseException"}
+)  # fmt: skip
+"""Errors of what is not there, and those above them."""
+VERSION = re.compile(r"(?<![A-Za-z])version|(?<![a-z])Version|VERSION")
+"""A word of a name: `conversion` asks for no version."""
 
 
 def mentioned(tree: ast.Module) -> set[str]:
@@ -22,20 +31,30 @@ def mentioned(tree: ast.Module) -> set[str]:
 def guarded(tree: ast.Module) -> set[ast.AST]:
     """Nodes that do not surely run, or only where the name is there.
 
-    Within a `try` or its `except`, under a question for a version, for type checkers or for what something has, and in what only runs
-    where the file is the program.
+    Within a `try` whose `except` forgives it, or an `except`, under a question for a version, for type checkers or for what something
+    has, and in what only runs where the file is the program.
     """
     bodies: list[ast.AST] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Try):
-            bodies += [*node.body, *node.handlers]
+            bodies += [*(node.body if any(map(_forgives, node.handlers)) else ()), *node.handlers]
         elif isinstance(node, ast.If | ast.IfExp):
             asked = [getattr(inner, "id", getattr(inner, "attr", "")) for inner in ast.walk(node.test)]
-            if any("version" in name.lower() or name in ("TYPE_CHECKING", "hasattr") for name in asked):
+            if any(VERSION.search(name) or name in ("TYPE_CHECKING", "hasattr") for name in asked):
                 bodies += [*node.body, *node.orelse] if isinstance(node, ast.If) else [node.body, node.orelse]
             elif isinstance(node, ast.If) and "__name__" in asked:
                 bodies += node.body
     return {inner for body in bodies for inner in ast.walk(body)}
+
+
+def _forgives(handler: ast.ExceptHandler) -> bool:
+    """Whether the handler catches what a missing name, module or file raises, and does not raise it again."""
+    if isinstance(handler.body[-1], ast.Raise):
+        return False
+    caught = (
+        [getattr(inner, "id", getattr(inner, "attr", "")) for inner in ast.walk(handler.type)] if handler.type else [""]
+    )
+    return handler.type is None or any(name in FORGIVEN for name in caught)
 
 
 def never_called(tree: ast.Module, used: Set[str]) -> set[ast.AST]:

@@ -4,6 +4,7 @@
 its process through `supervise.py`, which enforces the limits and leaves no process behind (see launch.py).
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Protocol
 from build.errors import UserError
 
 ENGINES = ("bwrap", "docker", "plain")
+PROC = Path("/proc/self/stat")
+"""What the supervisor reads of every process."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,14 @@ class Running(Protocol):
         ...
 
 
+def check_platform() -> None:
+    """UserError where no engine can watch over a submission: all need Linux and its /proc."""
+    if not PROC.exists():
+        raise UserError(
+            f"The judge needs Linux with /proc, and this is {sys.platform}; package and judge there, on WSL2, or in a container or VM."
+        )
+
+
 def engine(name: str = "auto", *, image: str = "", interpreter: Path | None = None) -> Engine:
     """The engine called `name`; "auto" takes bwrap where it works and plain otherwise.
 
@@ -116,6 +127,7 @@ def engine(name: str = "auto", *, image: str = "", interpreter: Path | None = No
     from build.score.sandbox.interpreter import Interpreter
     from build.score.sandbox.plain import Plain
 
+    check_platform()
     if name not in (*ENGINES, "auto"):
         raise UserError(f"Unknown engine {name!r}; choose one of auto, {', '.join(ENGINES)}.")
     if name == "docker":
