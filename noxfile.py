@@ -161,18 +161,23 @@ def cam(session: nox.Session) -> None:
     podium(session, "cam", *session.posargs)
 
 
+def _extras(session: nox.Session) -> list[str]:
+    """Groups of packages that the given options need besides."""
+    given = {argument.partition("=")[0] for argument in session.posargs}
+    return [group for group, option in (("search", "--search"), ("sweep", "--ray")) if option in given]
+
+
 @nox.session(venv_backend="none")
 def reproduce(session: nox.Session) -> None:
     """Train and judge what the report tried, beside its figures (-- --study models --data training_set.npz)."""
+    prepare(session, "run", *_extras(session))
     podium(session, "reproduce", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def sweep(session: nox.Session) -> None:
     """Train recipes with several seeds, folds or settings and compare them (-- --recipes podium,smoke --seeds 3 --folds 5)."""
-    given = {argument.partition("=")[0] for argument in session.posargs}
-    groups = [group for group, option in (("search", "--search"), ("sweep", "--ray")) if option in given]
-    prepare(session, "run", *groups)
+    prepare(session, "run", *_extras(session))
     podium(session, "sweep", *session.posargs)
 
 

@@ -36,9 +36,14 @@ def muffled() -> Iterator[None]:
     if nvidia_smi():
         yield
         return
+    try:
+        held = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the `with` below
+    except OSError:  # a full disk must not keep anybody from a command that writes elsewhere
+        yield
+        return
     sys.stderr.flush()
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
+    with held:
         os.dup2(held.fileno(), 2)
         try:
             yield

@@ -35,12 +35,16 @@ def possible() -> bool:
 
 
 def explainer(weights_path: Path) -> "GradCam":
-    """The Grad-CAM of the network in a weights file, of its first one if it holds several; WeightsError where it cannot be read."""
+    """The Grad-CAM of the network in a weights file, of its first one if it holds several; UserError where it cannot be read."""
     from submission import contract
     from submission.inference import read
     from submission.network import assign, build
+    from submission.weights import WeightsError
 
-    members, _ = read(weights_path)
+    try:
+        members, _ = read(weights_path)
+    except WeightsError as error:
+        raise UserError(str(error)) from error
     spec, arrays = members[0]
     model = build(spec, initialize=False)
     assign(model, arrays)

@@ -10,24 +10,21 @@ import dataclasses
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from rich.markup import escape
-from rich.table import Table
-
-from build import attention, views
+from build import attention, gates, views
 from build.compress.command import staged_weights
 from build.console import console, muffled
 from build.errors import UserError
 from build.files import locked, make_folder, sha256, write_zip
+from build.gpu_troubles import troubles_told
 from build.member_shares import shares_of
 from build.members import known_of, open_members
 from build.recipe import Recipe
 from build.runs import Run, provenance
 from build.score import held_out
-from build.score.judge import Verdict
 from build.score.rehearsal import DEFAULT_SUITES, Rehearsal, rehearse
+from build.score.sandbox import check_platform
 from build.score.suites import CACHE, load, materialise
 from build.scratch import scratch_folder
 from build.standing import RUNNING
@@ -57,18 +54,6 @@ SHIPPED = (
 WEIGHTS = "weights.npz"
 ATTENTION = 1000
 """Images of each set, at most, whose class activation maps are measured: half a minute."""
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A condition that a zip must meet before it takes its final name."""
-
-    name: str
-    wanted: str
-    came: str
-    passed: bool
-    remedy: str
-    """What to do where it is missed."""
 
 
 def copy_code(folder: Path) -> None:
@@ -108,49 +93,6 @@ def stage(
     assert staged == {*SHIPPED, WEIGHTS}, staged
 
 
-def gates(verdict: Verdict, card: dict, recipe: Recipe, zip_bytes: int) -> list[Gate]:
-    """The recipe's gates against what the judge found; a gate without a figure is missed."""
-
-    def gate(name: str, came: float | None, limit: float, form: tuple[int, str], least: bool, remedy: str) -> Gate:
-        digits, unit = form
-        # As many digits as the limit has, and as tell the two apart.
-        told = (
-            d
-            for d in range(digits, 10)
-            if round(limit, d) == limit and (came in (None, limit) or round(came, d) != limit)
-        )
-        digits = next(told, digits)
-        wanted = f"at {'least' if least else 'most'} {limit:.{digits}f}{unit}"
-        passed = came is not None and (came >= limit if least else came <= limit)
-        return Gate(name, wanted, "nothing" if came is None else f"{came:.{digits}f}{unit}", passed, remedy)
-
-    timing, rate = verdict.timing, (1, " s per 1,000 images")
-    fast = "train a smaller size, or with fewer views (`nox -s train -- --data D --set views=1`)"
-    lasts = gate("time", card["seconds_per_1000"], recipe.maximum_seconds_per_1000, rate, False, fast)
-    if lasts.passed and not timing.get("hidden_fits", True):
-        came = f"{timing['hidden_seconds']:,.0f} s for {timing['hidden_images']:,} images"
-        lasts = Gate("time", f"at most {verdict.outcome.time_limit:,.0f} s", came, False, fast)
-    reason = "a score" if not verdict.exit_code else verdict.outcome.reason
-    called = "a record of them" if verdict.probed else "no record"
-    clean = card["held_out"]["accuracy"] if card["held_out"] else None
-    learn = "train longer, on more cells or by another recipe"
-    small = f"store it smaller (`nox -s compress -- --size-limit {recipe.maximum_zip_mb:g}`) or train a smaller size"
-    return [
-        Gate("runs as the worker would run it", "a score", reason, not verdict.exit_code, "mend what the judge names"),
-        Gate(
-            "calls in other ways (order, batches, dtypes)",
-            "a record of them",
-            called,
-            verdict.probed,
-            "see what the judge found",
-        ),
-        gate("held-out accuracy", clean, recipe.minimum_held_out, (3, ""), True, learn),
-        gate("perturbed accuracy", card["perturbed_accuracy"], recipe.minimum_perturbed, (3, ""), True, learn),
-        gate("zip size", zip_bytes / 1e6, recipe.maximum_zip_mb, (1, " MB"), False, small),
-        lasts,
-    ]
-
-
 def package(
     *names: str,
     force: bool = False,
@@ -177,6 +119,7 @@ def package(
     asked = tuple(dict.fromkeys((*(suites or DEFAULT_SUITES), "held-out", "basic")))
     for name in asked:
         load(name)  # before a minute of measuring views
+    check_platform()
     held = held_out.of_run(run)
     for member in (run, *others):
         if member.facts.get("status") == RUNNING:
@@ -217,12 +160,11 @@ def package(
         )
         if sentence := views.lowered(rehearsal.verdict, recipe):
             console.print(sentence, style="yellow", markup=False)
-        found = gates(rehearsal.verdict, rehearsal.card, recipe, candidate.stat().st_size)
+        found = gates.of(rehearsal.verdict, rehearsal.card, recipe, candidate.stat().st_size)
         rehearsal.card["gates"] = [dataclasses.asdict(gate) for gate in found]
         passed = all(gate.passed for gate in found)
         # Before the zip takes its name: what fails or is stopped here leaves the earlier zip beside its own scorecard.
-        explain = _explainer(run)
-        rehearsal.card["attention"] = _attention(explain, held, rehearsal.card, rows, run, bool(others))
+        explain, rehearsal.card["attention"] = _attention(held, rehearsal.card, rows, run, bool(others))
         rehearsal.card["submission"]["file"] = "submission.zip" if passed or force else "rejected-submission.zip"
         written = work / "scorecard"
         written.mkdir()
@@ -232,7 +174,7 @@ def package(
             for path in written.iterdir():
                 path.replace(dist / path.name)
     rehearsal.show()
-    console.print(_table(found))
+    console.print(gates.table(found))
     return _say(rehearsal, found, dist, force, [member.id for member in (run, *others)])
 
 
@@ -253,7 +195,7 @@ def _commit() -> str | None:
     return code["commit"] and code["commit"] + ("+changes" if code["dirty"] else "")
 
 
-def _say(rehearsal: Rehearsal, found: list[Gate], dist: Path, force: bool, runs: list[str]) -> int:
+def _say(rehearsal: Rehearsal, found: list[gates.Gate], dist: Path, force: bool, runs: list[str]) -> int:
     """The last lines, and the exit code; runs: what was packaged."""
     missed = [gate for gate in found if not gate.passed]
     console.print(f"Scorecard: {dist / 'scorecard.html'}, leaderboard entry {rehearsal.entry}.", markup=False)
@@ -279,43 +221,35 @@ def _say(rehearsal: Rehearsal, found: list[Gate], dist: Path, force: bool, runs:
     console.print(
         f"There is no {dist / 'submission.zip'}: {len(missed)} gate(s) missed. {reasons}. "
         f"The zip is {dist / 'rejected-submission.zip'}; {remedies}, or name this one submission.zip as it is: "
-        f"`nox -s package -- {' '.join(runs)} --force`.",
+        f"`nox -s package -- {' '.join(runs)} --force`, with the other options of this call.",
         style="bold red",
         markup=False,
     )
     return 1
 
 
-def _explainer(run: Run):
-    """A Grad-CAM of the run's network for the scorecard's worst images; None where there can be none, which says nothing of the zip."""
+def _attention(held: held_out.HeldOut, card: dict, rows: int, run: Run, among_others: bool) -> tuple:
+    """A Grad-CAM of the run's network for the scorecard's worst images, and where it looks on the sets that the zip was judged on.
+
+    Each is None where there can be none (another backend, a GPU whose memory is taken): that says nothing of the zip.
+    """
     from build.gradcam import explainer, possible
 
-    try:
-        with muffled():  # imports the framework: only after the zip was judged without it
-            return explainer(run.weights_path) if possible() else None
-    except UserError as error:
-        console.print(str(error), style="yellow", markup=False)
-        return None
-
-
-def _attention(explain, held: held_out.HeldOut, card: dict, rows: int, run: Run, among_others: bool) -> dict | None:
-    """Where the network looks, on the sets that the zip was judged on; None where nothing says so, or it gave no answers."""
     suites = [name for name in attention.SUITES if name in card.get("suites", ())]
-    if explain is None or not suites:
-        return None
-    conditions = materialise(suites, held.images, held.labels, seed=held.seed, rows_per_condition=rows, cache=CACHE)
-    found = attention.measure(explain.look, conditions, seed=held.seed, limit=ATTENTION)
+    try:
+        with troubles_told():
+            with muffled():  # imports the framework: only after the zip was judged without it
+                explain = explainer(run.weights_path) if possible() else None
+            if explain is None or not suites:
+                return explain, None
+            conditions = materialise(
+                suites, held.images, held.labels, seed=held.seed, rows_per_condition=rows, cache=CACHE
+            )
+            found = attention.measure(explain.look, conditions, seed=held.seed, limit=ATTENTION)
+    except UserError as error:
+        console.print(f"No class activation maps: {error}", style="yellow", markup=False)
+        return None, None
     alone = ", the first of the zip's networks," if among_others else ""
-    return found | {
+    return explain, found | {
         "network": f"run {run.id}{alone} as it was trained and with one view, so its answers may differ from the zip's"
     }
-
-
-def _table(found: list[Gate]) -> Table:
-    table = Table(title="Gates", title_justify="left")
-    for column in ("gate", "wanted", "got", ""):
-        table.add_column(column)
-    for gate in found:
-        mark = "[green]passed[/]" if gate.passed else "[bold red]MISSED[/]"
-        table.add_row(gate.name, gate.wanted, escape(gate.came), mark)
-    return table

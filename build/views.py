@@ -87,5 +87,6 @@ def lowered(verdict: Verdict, recipe: Recipe) -> str:
         return ""
     return (
         f"A job of the rehearsal predicted for {spent:.0f} s, longer than the {DEADLINE * recipe.time_limit:.0f} s in which all "
-        f"{recipe.views} views are made: its last images had fewer, as they would have on a server of this speed. Take fewer views."
+        f"{recipe.views} views are made: its last images had fewer, as they would have on a server of this speed. Package with a "
+        "smaller --time-limit or a larger --hidden, or train with --set views=N."
     )

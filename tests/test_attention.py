@@ -105,6 +105,7 @@ def looked(tmp_path, rng):
     wrong = np.arange(80) % 5 == 0
     images[:, 0, 0, 0] = np.where(wrong, 1 - labels, labels)
     images[:, 0, 1, 0] = wrong  # at the edge, where it is wrong
+    images[:, 0, 2, 0] = np.arange(80)
     path = tmp_path / "images.npy"
     np.save(path, images)
 
@@ -141,7 +142,15 @@ def test_wrong_answers_that_look_at_the_edge_are_found_out(looked, capsys):
 
 def test_a_limit_takes_images_evenly_from_every_condition(looked):
     look, conditions = looked
-    found = measure(look, conditions, seed=0, limit=20, classes=CLASSES)
+    seen = []
+
+    def noted(images):
+        seen.append(images[:, 0, 2, 0])
+        return look(images)
+
+    found = measure(noted, conditions, seed=0, limit=20, classes=CLASSES)
+    assert seen[0].tolist() == np.linspace(0, 79, 20).round().tolist()
+    assert found["sets"]["held-out"]["all"]["right"]["share"] == 0  # each answer is held against its own label
     assert found["sets"]["held-out"]["answers"] == 20
     assert found["sets"]["stacked"]["answers"] == 20
     assert found["sets"]["stacked"]["images"] == 10

@@ -131,6 +131,8 @@ def test_several_subjects_have_a_process_each(monkeypatch):
     assert [arguments[-3:] for arguments in ran] == [
         ["-m", "build.bench", name] for name in ("augment", "cost", "judge")
     ]
+    monkeypatch.setattr(command.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=-9))
+    assert command.main(["augment", "judge"]) == 1
 
 
 def test_the_named_subject_is_run(monkeypatch):

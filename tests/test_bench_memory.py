@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from build.bench.memory import MOST, growth, stage
+from build.errors import UserError
 
 NETWORK = {"network": "custom-cnn", "depth": 3, "filters": 4}
 IMAGES = 20_000  # 527 MiB
@@ -18,6 +19,11 @@ def test_predicting_many_images_takes_little_memory_more(tmp_path, views):
     found = growth(tmp_path, IMAGES)
     assert 100 < found["loaded_mib"] < 3000
     assert found["growth_mib"] < MOST
+
+
+def test_what_does_not_predict_is_one_sentence(tmp_path):
+    with pytest.raises(UserError, match=r"does not predict: ModuleNotFoundError: .*'model'; repair it"):
+        growth(tmp_path, 1)
 
 
 @pytest.mark.slow

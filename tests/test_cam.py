@@ -12,6 +12,7 @@ from untrained import make_run
 from build import attention, cli
 from build.data.read import read
 from build.errors import UserError
+from build.gradcam import explainer
 from build.recipes import find
 from build.run_cells import split_of
 from build.runs import Run
@@ -84,6 +85,13 @@ def test_mistakes_are_one_sentence(here, capsys, monkeypatch):
     run = Run.create(here / "other", RECIPE)
     assert cli.main(["cam", str(run.folder)]) == 2
     assert "has no weights yet" in capsys.readouterr().err
+    known = Run.open("latest").weights_path
+    kept = known.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("submission.contract.CLASSES", ("round", "square"))
+        with pytest.raises(UserError, match="classes"):
+            explainer(known)
+    assert known.read_bytes() == kept
     monkeypatch.setattr("build.gradcam.possible", lambda: False)
     assert cli.main(["cam"]) == 2
     assert "are made with TensorFlow" in capsys.readouterr().err

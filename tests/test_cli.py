@@ -1,17 +1,12 @@
 """The command line: help everywhere, one sentence and exit code 2 for a user's mistake, the exit codes of the judge."""
 
-import contextlib
-import errno
 import io
 import json
-import os
-import pty
-import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -186,85 +181,39 @@ def test_the_seed_of_the_leaderboard_promises_no_split(capsys):
     assert "Seed of the random numbers behind chances and intervals" in " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.parametrize(("number", "full"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False)])
-def test_a_full_disk_is_one_sentence_whoever_met_it(monkeypatch, capsys, number, full):
-    def failing(*_, **__):
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr("build.data.prepare.prepare", failing)
-    if not full:
-        with pytest.raises(OSError, match="Input/output"):
-            cli.main(["train"])
-        return
-    assert cli.main(["train"]) == 2
-    assert "make room on it" in " ".join(capsys.readouterr().err.split())
-
-
-def test_a_scheduler_s_sigterm_ends_a_command_as_ctrl_c_does(monkeypatch):
-    undone = []
-
-    def work(**_):
-        try:
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(5)
-        finally:
-            undone.append(True)
-
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(cli.app, "main", work)
-    assert cli.main([]) == 130
-    assert undone
-    assert signal.getsignal(signal.SIGTERM) is before
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--phase", "1"], "--phase is of a competition bundle"),
+        (["--bundle", "b", "--hidden", "9", "--no-probes"], "leave out --hidden, --probes with --bundle"),
+        (["--bundle", "b", "--data", "synthetic"], "leave out --data with --bundle"),
+    ],
+)
+def test_options_of_score_that_would_have_no_effect_are_refused(capsys, arguments, named):
+    Path("a.zip").touch()
+    assert cli.main(["score", "a.zip", *arguments]) == 2
+    assert named in " ".join(capsys.readouterr().err.split())
 
 
-IN_A_TERMINAL = """
-import os, sys, time
-from pathlib import Path
-from build import cli
-from build.console import console
-from build.scratch import scratch_folder
-
-def work(**_):
-    with scratch_folder(Path("."), ".making-"):
-        print("begun", flush=True)
-        time.sleep(60)
-
-cli.app.main = work
-code = cli.main([])
-Path("ended").write_text(str(code))
-"""
+@pytest.mark.parametrize(("chosen", "code"), [(None, 1), (object(), 0)])
+def test_compress_ends_with_0_where_one_is_chosen_and_takes_what_is_given(monkeypatch, chosen, code):
+    given = {}
+    monkeypatch.setattr("build.compress.command.compress", lambda run, **more: given.update(more, run=run) or chosen)
+    assert cli.main(["compress", "r", "--methods", "int8,,tfmot", "--size-limit", "0", "--steps", "7"]) == code
+    assert given.pop("rows") > 0
+    assert given == {"run": "r", "methods": ("int8", "tfmot"), "size_limit_mb": 0, "budget": None, "steps": 7}
 
 
-@pytest.mark.parametrize("ignored", [False, True])
-def test_a_closed_terminal_ends_a_command_as_ctrl_c_does_unless_nohup_was_asked(tmp_path, ignored):
-    process, terminal = pty.fork()
-    if process == 0:
-        # The tests themselves may run under nohup.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
-        os.execve(sys.executable, [sys.executable, "-c", IN_A_TERMINAL], os.environ | {"PYTHONPATH": str(ROOT)})
-    try:
-        said = b""
-        while b"begun\r\n" not in said:
-            said += os.read(terminal, 1000)
-        os.close(terminal)
-        if ignored:
-            time.sleep(0.5)
-            assert os.waitpid(process, os.WNOHANG) == (0, 0)
-            assert list(tmp_path.glob(".making-*"))
-        else:
-            assert os.waitpid(process, 0)[1] == 0
-            assert [path.name for path in tmp_path.iterdir()] == ["ended"]
-            assert Path("ended").read_text() == "130"
-    finally:
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            os.kill(process, signal.SIGKILL)
-            os.waitpid(process, 0)
-
-
-def test_ctrl_c_is_exit_code_130(monkeypatch, capsys):
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt("Interrupted; go on with: nox -s train -- --resume x")
-
-    monkeypatch.setattr("build.data.prepare.prepare", interrupted)
-    assert cli.main(["inspect"]) == 130
-    assert "--resume x" in capsys.readouterr().err
+def test_soup_and_pretrain_take_what_is_given(monkeypatch, capsys):
+    given = []
+    monkeypatch.setattr(
+        "build.train.soup.soup", lambda runs, **more: given.append((runs, more)) or SimpleNamespace(folder="runs/s")
+    )
+    assert cli.main(["soup", "a", "b", "--greedy"]) == 0
+    assert capsys.readouterr().out.strip() == "runs/s"
+    monkeypatch.setattr("build.pretrain.distill.pretrain", lambda **more: given.append(more))
+    assert cli.main(["pretrain", "--size", "nano", "--images", "9", "--batch", "8", "--seed", "3"]) == 0
+    assert given == [
+        (("a", "b"), {"greedy": True}),
+        {"size": "nano", "images": 9, "batch": 8, "seed": 3, "weights": "none"},
+    ]

@@ -270,7 +270,15 @@ def test_an_environment_is_made_once_and_anew_for_other_requirements(monkeypatch
     assert len(installer.calls) == 2
     provide(dataclasses.replace(old, requirements=("tensorflow==2.17.1",)), tmp_path)
     assert len(installer.calls) == 4
+    provide(dataclasses.replace(old, requirements=("tensorflow==2.17.1",), python=(3, 12)), tmp_path)
+    assert len(installer.calls) == 6
     assert provide(version_sets()[-1], tmp_path).python == Path(sys.executable)
+
+
+def test_the_table_counts_the_labels_that_are_equal():
+    answers = {"2.17": answer(), NEWEST: answer(labels={"a": np.array([7, 0])})}
+    rows = command.compare(sets(*answers), answers)
+    assert [row.cells()[command.COLUMNS.index("labels")] for row in rows] == ["2 of 2", "1 of 2"]
 
 
 def test_what_cannot_be_installed_is_a_sentence_and_leaves_nothing(monkeypatch, tmp_path):

@@ -72,6 +72,18 @@ def test_the_smallest_candidate_within_the_budget_is_chosen_and_packaged(here, t
     assert sha256(here.folder / "compressed.npz") == before
 
 
+def test_the_recipe_s_limits_hold_where_none_is_given(here, monkeypatch):
+    monkeypatch.setattr("build.compress.measure.SUITES", ("held-out",))
+    recipe, seen = dataclasses.replace(RECIPE, size_limit_mb=3.0, accuracy_budget=0.7), []
+    monkeypatch.setattr(Run, "recipe", recipe)
+    monkeypatch.setattr(command, "choose", lambda rows, **limits: seen.append(limits))
+    assert compress(here.id, methods=("float16",), rows=8) is None
+    assert seen == [{"size_limit_mb": 3.0, "budget": 0.7}]
+    monkeypatch.setattr(command, "compress", lambda folder: None)
+    with pytest.raises(UserError, match=r"meets its recipe: a zip of at most 3 MB that loses at most 0\.7 points"):
+        command.staged_weights(here)
+
+
 def test_weights_that_belong_to_other_weights_are_refused(here, monkeypatch):
     monkeypatch.setattr("build.compress.measure.SUITES", ("held-out",))
     assert command.staged_weights(here) is None

@@ -21,6 +21,16 @@ def test_muffled_hides_what_is_written_to_standard_error_and_gives_it_back(capfd
         _ = 1 / 0
 
 
+def test_where_nothing_temporary_can_be_written_nothing_is_held_back(capfd, monkeypatch):
+    def full():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(console.tempfile, "TemporaryFile", full)
+    with console.muffled():
+        os.write(2, b"noise\n")
+    assert capfd.readouterr().err == "noise\n"
+
+
 def fail(words: bytes) -> None:
     os.write(2, words)
     raise ZeroDivisionError

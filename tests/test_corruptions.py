@@ -22,6 +22,7 @@ from build.score.corruptions import (
     laboratory,
     microscopy,
     noise,
+    overlays,
     photometric,
     stacked,
 )
@@ -124,6 +125,38 @@ def test_every_stacked_operation_takes_strength_zero_to_one(rng):
             out = operation(CELLS[3], strength, rng=rng)
             assert out.shape == CELLS[3].shape, name
             assert out.dtype == np.uint8, name
+
+
+def test_stacked_operations_are_as_many_and_in_the_order_that_is_said(rng, monkeypatch):
+    called = []
+    for name in list(stacked.OPERATIONS):
+        monkeypatch.setitem(
+            stacked.OPERATIONS, name, lambda image, s, *, rng, name=name: called.append((name, s)) or image
+        )
+    stacked.Draws(stacked.RANDAUGMENT)(CELLS[0], (5, 0.4), rng=rng)
+    assert len(called) == 5
+    assert {strength for _, strength in called} == {0.4}
+    pools = (stacked.GEOMETRIC, stacked.COLOUR, stacked.HOLES)
+    for _ in range(30):
+        called.clear()
+        stacked.Layers(pools)(CELLS[0], (2, 0.3), rng=rng)
+        places = [next(place for place, pool in enumerate(pools) if name in pool) for name, _ in called]
+        assert len(places) == 2
+        assert places == sorted(set(places))
+
+
+def test_brightness_and_contrast_go_both_ways_and_holes_have_the_stated_area():
+    flat, seeds = np.full((96, 96, 3), 128, np.uint8), range(40)
+    lit = {int(photometric.add_brightness(flat, 0.2, rng=np.random.default_rng(s))[0, 0, 0]) for s in seeds}
+    assert lit == {77, 179}
+    spread = CELLS[0].std()
+    assert {basic.change_contrast(CELLS[0], 0.5, rng=np.random.default_rng(s)).std() > spread for s in seeds} == {
+        True,
+        False,
+    }
+    for cover in (overlays.occlude, overlays.mask_grid):
+        areas = [(cover(flat, 0.18, rng=np.random.default_rng(s)) != 128).mean() for s in seeds]
+        assert np.mean(areas) == pytest.approx(0.18, rel=0.2)
 
 
 def test_enhancements_and_jpeg_agree_with_pillow(rng):

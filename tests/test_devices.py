@@ -143,6 +143,37 @@ def test_moving_statistics_of_several_gpus_become_their_mean():
     assert united == [2, 2]
 
 
+DROPPED = """
+import keras, tensorflow as tf
+
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+from build.train.classifier import part_dropouts
+from submission.convnext import StochasticDepth
+
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    network = keras.Sequential([keras.Input((1, 1, 1)), StochasticDepth(0.5, 0, "drop")])
+
+@tf.function
+def step():
+    return strategy.run(lambda: network(tf.ones((64, 1, 1, 1)), training=True))
+
+for call in (lambda *_: None, part_dropouts, part_dropouts):
+    call(strategy, network)
+    first, second = strategy.experimental_local_results(step())
+    print(int(tf.reduce_sum(tf.abs(first - second))))
+"""
+
+
+@pytest.mark.slow
+def test_several_gpus_drop_other_branches():
+    (alike,), (apart,), (later,) = printed(DROPPED)
+    assert alike == 0
+    assert apart > 0 < later
+
+
 CONVNEXT = {"network": "convnext", "size": "atto", "layer_scale": 0.1, "batch": 16, "epochs": 2, "learning_rate": 2e-3}
 
 

@@ -1,9 +1,11 @@
 """Several runs in one zip: their mean, who may go together, and the way through the judge."""
 
 import dataclasses
+import io
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +188,23 @@ def test_members_share_cells_and_split_and_are_named_once(here, tmp_path):
     other.split_path.write_bytes(b"")
     with pytest.raises(UserError, match="cannot be read"):
         open_members(["m0", other.folder])
+
+
+def test_the_zip_whose_views_are_timed_holds_every_member(here, monkeypatch):
+    seen = []
+
+    def measured(zip_path, *_, **__):
+        with zipfile.ZipFile(zip_path) as archive:
+            _, meta = weights.load(io.BytesIO(archive.read("weights.npz")))
+        seen.append(len(meta["members"]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "recipe", dataclasses.replace(RECIPE, views=0))
+    monkeypatch.setattr(packaging, "shares_of", lambda _: [0.5, 0.5])
+    monkeypatch.setattr(packaging.views, "measured", measured)
+    with pytest.raises(KeyboardInterrupt):
+        packaging.package("m0", "m1", rows=16, team="us")
+    assert seen == [2]
 
 
 def test_the_judge_hears_of_all_members(here, monkeypatch):

@@ -37,11 +37,13 @@ def test_the_recipe_s_augmentation_and_loss_reach_the_training(cells, tmp_path, 
     assert counts[0] < counts[1:].min()
     uneven = dataclasses.replace(cells, split=dataclasses.replace(cells.split, train=few))
     recipe = dataclasses.replace(RECIPE, epochs=1, balance="weights", label_smoothing=0.1, jsd_weight=12.0)
+    recipe = dataclasses.replace(recipe, teacher_weight=0.25, teacher_temperature=3.0)
     train(recipe, uneven, seed=0, root=tmp_path)
     assert [one.recipe for one in fed] == [recipe]
     (loss,) = losses
     assert list(loss["class_weight"]) == pytest.approx(list(len(few) / 8 / counts))
     assert (loss["label_smoothing"], loss["jsd_weight"]) == (0.1, 12.0)
+    assert (loss["teacher_weight"], loss["temperature"]) == (0.25, 3.0)
 
 
 def test_a_curriculum_weakens_all_but_the_flips_for_its_share_of_the_epochs(cells, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from build.errors import UserError
+from build.gpu_troubles import troubles_told
 from build.recipes import find
 from build.train import hardware
 from build.train.hardware import Machine, decide, describe
@@ -142,13 +143,13 @@ def test_several_gpus_take_one_step_a_call():
     ],
 )
 def test_what_a_gpu_refuses_is_a_sentence_wherever_it_comes_up(error, says):
-    with pytest.raises(UserError, match=says), hardware.troubles_told():
+    with pytest.raises(UserError, match=says), troubles_told():
         raise error
 
 
 def test_other_errors_stay_what_they_are():
     for error in (UserError("DNN library"), ValueError("a fault of ours")):
-        with pytest.raises(type(error), match=str(error)), hardware.troubles_told():
+        with pytest.raises(type(error), match=str(error)), troubles_told():
             raise error
 
 

@@ -133,8 +133,12 @@ def test_hosts_share_whole_validation_batches(cells):
 
 
 def test_hosts_that_cannot_share_a_batch_are_told(cells):
-    with pytest.raises(UserError, match="4 parts of 32, which 3 hosts cannot share"):
+    with pytest.raises(
+        UserError, match="4 parts of 32, which 3 hosts cannot share evenly; take a power of two of hosts"
+    ):
         batches_of(cells, 3)
+    with pytest.raises(UserError, match="a recipe with a batch of 256 or a multiple of it, or fewer hosts"):
+        batches_of(cells, 8)
 
 
 def test_the_sentence_names_the_worker_where_it_can():

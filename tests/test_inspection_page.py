@@ -44,6 +44,15 @@ def messy() -> Prepared:
     return Prepared(cells, curation, split(cells, curation, validation_share=0.1, test_share=0.1, seed=0))
 
 
+def test_labels_of_other_images_are_told(messy, rng, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images, labels = messy.cells.images[:COUNT], messy.cells.labels[:COUNT]
+    for name, held, told in (("own", labels, False), ("others", rng.permutation(labels), True)):
+        np.savez(f"{name}.npz", images=images, labels=held)
+        assert cli.main(["inspect", "--data", f"{name}.npz"]) == 0
+        assert ("may belong to other" in " ".join(capsys.readouterr().err.split())) == told
+
+
 def written(prepared: Prepared, folder, *, network: bool = True) -> str:
     left_out = "" if network else "--quick was given."
     found = inspect(prepared, cache=folder / "data", network=network, left_out=left_out)

@@ -7,7 +7,7 @@ import pytest
 
 from build.data import near
 from build.inspection import similarity
-from build.inspection.similarity import cosines, hash_pairs, unit
+from build.inspection.similarity import closeness_of, cosines, hash_pairs, unit
 
 
 @pytest.fixture(params=[1 << 23, 1000])
@@ -33,6 +33,24 @@ def test_pairs_and_neighbours_are_those_of_the_whole_table(rng, block):
     np.testing.assert_allclose(found.counts, np.histogram(upper, similarity.BINS, (-1, 1))[0], atol=2)
     assert found.counts.sum() == 150 * 149 // 2
     assert sum(done) == 150
+
+
+def test_the_fifth_nearest_of_others_is_that_of_the_whole_table(rng, block):
+    units, others = (unit(rng.normal(size=(count, 6)).astype(np.float32)) for count in (150, 40))
+    table = np.sort(others @ units.T, axis=1)
+    for rank, place in ((5, -5), (1, -1), (999, 0)):
+        np.testing.assert_allclose(closeness_of(others, units, rank=rank), table[:, place], atol=1e-6)
+    assert closeness_of(others[:0], units, rank=5).shape == (0,)
+
+
+def test_other_vectors_are_compared_in_blocks(rng, monkeypatch):
+    monkeypatch.setattr(near, "BLOCK_ELEMENTS", 1 << 16)
+    units, others = (unit(rng.normal(size=(count, 4)).astype(np.float32)) for count in (3000, 1000))
+    tracemalloc.start()
+    closeness_of(others, units, rank=5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2e6  # the whole table has 12 MB
 
 
 def test_equal_vectors_are_pairs_and_never_their_own_neighbours(block):

@@ -116,6 +116,7 @@ def test_thumbnails_that_are_all_alike_while_textures_differ_say_nothing(rng, mo
     monkeypatch.setattr(near, "MOST_CHECKS", 2)
     ramp = np.linspace(0, 200, 96)[:, None, None]
     flat = np.stack([np.clip(ramp + rng.normal(0, 12, (96, 96, 3)), 0, 255).astype(np.uint8) for _ in range(20)])
+    assert found(flat[:3]) == []
     with pytest.raises(near.AlikeByNature):
         found(flat)
 

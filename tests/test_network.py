@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from submission.applications import APPLICATIONS
+from submission.convnext import StochasticDepth
 from submission.network import NETWORKS, build, complete, kernels, variables
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,6 +44,24 @@ def test_a_spec_is_completed_with_its_own_settings_only():
     }
     assert complete(spec) == spec
     assert json.loads(json.dumps(spec)) == spec
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_head_drops_as_many_features_as_the_spec_says(name):
+    assert build(SPECS[name] | {"dropout": 0.3}, initialize=False).get_layer("head_dropout").rate == 0.3
+
+
+def test_efficientnet_lite_drops_branches_the_more_the_deeper_they_are():
+    network = build(SPECS["efficientnet-lite"] | {"stochastic_depth": 0.2}, initialize=False)
+    rates = [layer.rate for layer in network.layers if isinstance(layer, StochasticDepth)]
+    assert rates == sorted(rates)
+    assert 0.15 < rates[-1] <= 0.2
+
+
+def test_the_custom_cnn_has_the_kernel_and_the_padding_of_the_spec():
+    spec = SPECS["custom-cnn"] | {"kernel": 5, "padding": "valid", "image_shape": [96, 96, 3]}
+    convolution = build(spec, initialize=False).get_layer("block_0_conv")
+    assert (convolution.kernel_size, convolution.padding) == ((5, 5), "valid")
 
 
 @pytest.mark.parametrize(

@@ -173,3 +173,31 @@ def test_asking_for_help_is_no_training_whose_run_is_packaged(noxfile, monkeypat
         noxfile.train(session)
         noxfile.package(session)
     assert given == [("train", "--help"), ("package", "--help"), ("train", "--data", "d.npz"), ("package",)]
+
+
+def test_an_environment_is_brought_up_to_date_where_its_requirements_change(noxfile, monkeypatch):
+    monkeypatch.setattr(noxfile.shutil, "which", lambda _: None)
+    session = Session(noxfile)
+    for wanted in (("a",), ("a",), ("a", "b")):
+        monkeypatch.setattr(noxfile.nox.project, "dependency_groups", lambda _, group, wanted=wanted: wanted)
+        noxfile.prepare(session, "run")
+    assert session.commands == ["virtualenv", "pip", "pip"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "groups"),
+    [
+        ("sweep", [], ["run"]),
+        ("sweep", ["--ray", "auto"], ["run", "sweep"]),
+        ("sweep", ["--search=a", "--ray=local"], ["run", "search", "sweep"]),
+        ("reproduce", ["--ray", "auto"], ["run", "sweep"]),
+    ],
+)
+def test_options_that_need_further_packages_bring_them(noxfile, monkeypatch, name, arguments, groups):
+    prepared = []
+    monkeypatch.setattr(noxfile, "prepare", lambda _, *groups: prepared.append(list(groups)))
+    monkeypatch.setattr(noxfile, "podium", lambda *_: None)
+    session = Session(noxfile)
+    session.posargs = arguments
+    getattr(noxfile, name)(session)
+    assert prepared == [groups]

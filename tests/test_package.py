@@ -95,7 +95,7 @@ def test_what_fails_after_the_judge_leaves_the_earlier_zip_beside_its_scorecard(
     judged(monkeypatch, card())
     make()
     before = {path.name: path.read_bytes() for path in Path("dist").iterdir()}
-    monkeypatch.setattr(packaging, "_explainer", lambda run: 1 / 0)
+    monkeypatch.setattr(packaging, "_attention", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         make(force=True)
     assert {path.name: path.read_bytes() for path in Path("dist").iterdir()} == before
@@ -116,6 +116,24 @@ def test_on_another_backend_than_tensorflow_the_zip_is_made_without_maps(here, m
     judged(monkeypatch, card())
     assert make() == 0
     assert json.loads(Path("dist/scorecard.json").read_text())["attention"] is None
+
+
+def test_where_a_gpu_refuses_the_maps_the_judged_zip_is_made_without_them(here, monkeypatch, capsys):
+    def look(*_, **__):
+        raise RuntimeError("CUDNN_STATUS_NOT_INITIALIZED")
+
+    monkeypatch.setattr("build.gradcam.explainer", look)
+    judged(monkeypatch, card())
+    assert make() == 0
+    assert json.loads(Path("dist/scorecard.json").read_text())["attention"] is None
+    assert "No class activation maps: cuDNN does not start" in " ".join(capsys.readouterr().err.split())
+
+
+def test_where_nothing_can_be_judged_that_is_said_before_the_work(here, monkeypatch, tmp_path):
+    monkeypatch.setattr("build.score.sandbox.PROC", tmp_path / "none")
+    judged(monkeypatch, card())
+    with pytest.raises(UserError, match="The judge needs Linux"):
+        make()
 
 
 def test_the_commit_is_that_of_the_code_in_the_zip(here, monkeypatch):

@@ -38,7 +38,12 @@ def test_a_hidden_set_that_a_job_has_no_time_for_misses_the_gate_of_time(here, m
         (card(clean=0.49996), "held-out accuracy", "0.49996", "train longer"),
         (card(perturbed=0.29), "perturbed accuracy", "0.290", "train longer"),
         (card(perturbed=None), "perturbed accuracy", "nothing", "train longer"),
-        (card(seconds=61.0), "time", "61.0 s per 1,000 images", "`nox -s train -- --data D --set views=1`"),
+        (
+            card(seconds=61.0),
+            "time",
+            "61.0 s per 1,000 images",
+            "`nox -s train -- --data D --recipe smoke --set views=1`",
+        ),
     ],
 )
 def test_a_missed_gate_leaves_no_submission_and_says_which(here, monkeypatch, capsys, facts, gate, came, remedy):
@@ -53,7 +58,7 @@ def test_a_missed_gate_leaves_no_submission_and_says_which(here, monkeypatch, ca
     assert f"1 gate(s) missed. {gate}: wanted" in said
     assert f"got {came}" in said
     assert remedy in said
-    assert f"`nox -s package -- {Run.open('latest').id} --force`." in said
+    assert f"`nox -s package -- {Run.open('latest').id} --force`, with the other options of this call." in said
 
 
 def test_a_zip_that_would_fail_on_the_server_is_rejected(here, monkeypatch, capsys):
@@ -78,7 +83,7 @@ def test_a_zip_too_large_is_rejected(here, monkeypatch, capsys):
     judged(monkeypatch, card())
     monkeypatch.setattr(Run, "recipe", dataclasses.replace(RECIPE, maximum_zip_mb=0.001))
     assert make() == 1
-    assert "`nox -s compress -- --size-limit 0.001`" in " ".join(capsys.readouterr().err.split())
+    assert "`nox -s compress -- RUN --size-limit 0.001`" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_zip_that_knows_drawn_cells_alone_is_not_called_ready(here, monkeypatch, capsys):

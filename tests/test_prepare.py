@@ -262,7 +262,7 @@ def test_a_recipe_s_fold_and_validation_share_decide_about_the_split(source, tmp
     assert len(more.validation) > 2 * len(made(source, tmp_path).split.validation)
 
 
-def test_a_class_that_lost_its_cells_says_to_what_and_can_be_looked_at(tmp_path):
+def test_a_class_that_lost_its_cells_says_to_what_and_can_be_looked_at(tmp_path, monkeypatch, capsys):
     images = np.stack([np.asarray(smooth((96, 96), seed)) for seed in range(ROWS)])
     labels = some_labels(ROWS)
     rows = np.flatnonzero(labels == 0)
@@ -278,3 +278,6 @@ def test_a_class_that_lost_its_cells_says_to_what_and_can_be_looked_at(tmp_path)
     )
     prepared = prepare(str(both), RECIPE, seed=0, cache=tmp_path / "cache", whole=True)
     assert len(prepared.split.train) == len(prepared.curation.kept) == ROWS - len(rows)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["inspect", "--data", str(both), "--quick"]) == 0
+    assert "These cells cannot be trained on yet" in " ".join(capsys.readouterr().err.split())

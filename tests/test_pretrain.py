@@ -1,7 +1,6 @@
 """Pretraining: it learns the teacher's features, resumes bit-exactly, and its weights are what a training begins with."""
 
 import dataclasses
-import json
 
 import keras
 import numpy as np
@@ -79,6 +78,10 @@ def test_it_learns_and_an_interrupted_one_ends_with_the_same_bytes(small, monkey
     assert pretrained.load(network, complete(ATTO), straight) == []
     with pytest.raises(UserError, match="other settings"):
         distill.pretrain(images=128, **small)
+    state = small["root"] / "atto-3" / "state.npz"
+    state.write_bytes(state.read_bytes()[:999])
+    with pytest.raises(UserError, match=r"state.npz is damaged, .*; remove it to begin anew, or choose another seed"):
+        distill.pretrain(images=64, **small)
     monkeypatch.setattr(distill, "recipe", lambda: dataclasses.replace(find("podium"), degrade_strength=0.1))
     with pytest.raises(UserError, match="other settings"):
         distill.pretrain(images=64, **small)
@@ -99,6 +102,16 @@ def test_it_does_not_go_on_from_what_may_have_seen_cells(small, tmp_path):
     weights.save(start, {"kernel": np.zeros((1, 8), np.float32)}, {"spec": complete(ATTO)}, storage="float32")
     with pytest.raises(UserError, match="was not made by pretrain, so it may have learned from cells"):
         distill.pretrain(images=16, weights=str(start), **small)
+
+
+@needs_teacher
+def test_of_what_predicts_the_features_only_the_kernels_decay():
+    decision = hardware.decide(dataclasses.replace(distill.recipe(), size="atto"), hardware.Machine("tensorflow", 2))
+    model, *_ = distill._build(dataclasses.replace(distill.recipe(), size="atto"), decision, 96, 0, 1)
+    own = [variable for layer in (*model.norms, *model.predictions) for variable in layer.trainable_variables]
+    assert len(own) == 8
+    decay = {variable.path: model.optimizer._use_weight_decay(variable) for variable in own}
+    assert {path.rpartition("/")[2] for path, decays in decay.items() if decays} == {"kernel"}
 
 
 @needs_teacher
@@ -161,6 +174,31 @@ def test_the_loss_compares_standardised_features():
     )  # ((5 - 1) / 2)^2 and 2^2
 
 
+def test_the_teacher_s_features_are_standardised_over_all_batches(rng):
+    drawn = [rng.normal(3, 2, (4, 2, 2, 5)).astype(np.float32) for _ in range(3)]
+    drawn[2] += 5  # another batch than the others
+
+    class Fake:
+        widths = (5, 2)
+
+        def __call__(self, features):
+            return [features, features[..., :2] * 0 + np.float32([4, 7])]
+
+    class Batches:
+        def __len__(self):
+            return len(drawn)
+
+        def draw(self, index):
+            return drawn[index]
+
+    model = distill.Pretrainer(build(ATTO), Fake(), ("stage_2_block_5_add", "stage_3_block_1_add"))
+    model.standardise(Fake(), Batches())
+    values = np.concatenate(drawn).reshape(-1, 5)
+    np.testing.assert_allclose(np.array(model.means[0]), values.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(np.array(model.deviations[0]), values.std(0), rtol=1e-4)
+    np.testing.assert_allclose(np.array(model.means[1]), [4, 7])
+
+
 # --- the weights that ship ------------------------------------------------------------------------------------------
 
 
@@ -168,7 +206,7 @@ def test_the_shipped_weights_are_whole_and_a_training_on_a_cpu_begins_with_them(
     assert shipped.sizes() == ["atto"]
     arrays, meta = weights.load(shipped.find("atto"))
     assert meta["spec"]["network"] == "convnext"
-    assert json.dumps(meta["pretraining"])  # how they were made
+    assert {"images", "seed", "batch", "cells"} <= meta["pretraining"].keys()  # how they were made
     assert all(np.isfinite(array).all() for array in arrays.values())
     decision = hardware.decide(find("podium"), hardware.Machine("tensorflow", 2))
     assert (decision.size, decision.weights) == ("atto", "drawn")

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from cell_files import ABBREVIATED, K, folder_of, sentence, smooth
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from build.data import folders
 from build.data.read import read
@@ -160,6 +160,13 @@ def truncated_jpeg(path: Path) -> None:
     path.write_bytes(data[: len(data) * 2 // 3])
 
 
+def truncated_tiff(path: Path) -> None:
+    pages = [smooth((96, 96), seed) for seed in range(3)]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
 TWELVE_BITS = np.full((96, 96, 3), 3000, np.uint16)
 
 BAD_FILES = {
@@ -167,6 +174,7 @@ BAD_FILES = {
     "a truncated PNG": ("bad.png", lambda p: p.write_bytes(png()[:-40]), "no whole image"),
     "text": ("bad.jpeg", lambda p: p.write_text("<html>"), "no whole image"),
     "an empty file": ("bad.bmp", lambda p: p.write_bytes(b""), "no whole image"),
+    "a TIFF cut off before its second page": ("bad.tif", truncated_tiff, "no whole image"),
     "12 bits a channel in a PNG": ("bad.png", lambda p: cv2.imwrite(str(p), TWELVE_BITS), "16-bit RGB pixels"),
     "12 bits a channel in a TIFF": ("bad.tif", lambda p: cv2.imwrite(str(p), TWELVE_BITS), "16-bit RGB pixels"),
     "12 bits and transparency": (
@@ -204,6 +212,17 @@ def test_a_picture_with_an_odd_exif_tag_is_turned_all_the_same(tmp_path):
     exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + tags + bytes(4)
     Image.fromarray(np.zeros((8, 12, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
     assert folders.decode(tmp_path / "a.jpg").shape == (12, 8, 3)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_picture_is_turned_upright_as_pillow_turns_it(tmp_path, turn):
+    image = smooth((12, 8), 3)
+    tags = image.getexif()
+    tags[0x112] = turn
+    image.save(tmp_path / "a.png", exif=tags)
+    with Image.open(tmp_path / "a.png") as stored:
+        upright = np.asarray(ImageOps.exif_transpose(stored).convert("RGB"))
+    np.testing.assert_array_equal(folders.decode(tmp_path / "a.png"), upright)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])

@@ -65,6 +65,17 @@ def test_medmnist_is_downloaded_joined_resized_and_mapped_by_name(tmp_path, medm
     assert read("medmnist:bloodmnist@64", seed=0, cache=tmp_path / "cache").sha256 == cells.sha256
 
 
+def test_the_file_in_medmnist_s_own_folder_is_taken_where_it_is_whole(tmp_path, medmnist):
+    medmnist(url_64="file:///nowhere.npz")
+    own = tmp_path / "home" / ".medmnist" / "bloodmnist_64.npz"
+    own.parent.mkdir(parents=True)
+    own.write_bytes((tmp_path / "served.npz").read_bytes())
+    assert len(read("medmnist:bloodmnist@64", seed=0, cache=tmp_path / "one").labels) == 48
+    own.write_bytes(b"another")
+    with pytest.raises(UserError, match="cannot be downloaded"):
+        read("medmnist:bloodmnist@64", seed=0, cache=tmp_path / "two")
+
+
 def test_a_medmnist_file_can_be_given_by_its_path(tmp_path, medmnist):
     cells = read(tmp_path / "served.npz", seed=0, cache=tmp_path / "cache")
     assert cells.labels[:8].tolist() == list(range(8))

@@ -112,6 +112,18 @@ def test_a_damaged_npz_is_refused_with_one_sentence(tmp_path, damage, save):
     assert str(path) in sentence(caught)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("IMAGE_SHAPE", (96, 96, 1)), ("IMAGE_SHAPE", (96, 96)), ("CLASSES", ("a", "b", "a")), ("CLASSES", ())],
+)
+def test_a_contract_that_the_kit_cannot_keep_is_refused_before_the_data_is_read(tmp_path, monkeypatch, name, value):
+    monkeypatch.setattr(contract, name, value)
+    with pytest.raises(UserError) as caught:
+        read(npz(tmp_path), seed=0, cache=tmp_path / "cache")
+    assert f"{name} in submission/contract.py must be" in sentence(caught)
+    assert not (tmp_path / "cache").exists()
+
+
 def test_an_array_that_promises_more_rows_than_it_has_is_refused(tmp_path):
     whole, head = io.BytesIO(), io.BytesIO()
     np.save(whole, some_images(16))

@@ -62,6 +62,21 @@ def arrays_of(run: Run) -> dict:
     return weights.load(run.weights_path)[0]
 
 
+def test_batch_statistics_of_a_soup_are_measured_anew(root, cells):
+    spec = complete({"network": "mobilenet-v3-large", "width": 0.05, "classes": CLASSES, "image_shape": [96, 96, 3]})
+    for number, name in enumerate(("good", "near")):
+        network = build({**spec, "seed": number})
+        arrays = {key: np.asarray(variable) for key, variable in variables(network).items()}
+        for key in [key for key in arrays if key.endswith("/moving_mean")]:
+            arrays[key] = arrays[key] + number
+        weights.save(root / name / "weights.npz", arrays, {"spec": spec}, storage="float32")
+    found = arrays_of(soup(["good", "near"], greedy=False, root=root))
+    plain = mean(root / name / "weights.npz" for name in ("good", "near"))
+    moving = [name for name in plain if name.endswith("/moving_mean")]
+    assert all(np.abs(found[name] - plain[name]).max() > 0.1 for name in moving)
+    np.testing.assert_allclose(found["logits/kernel"], plain["logits/kernel"], rtol=1e-6)
+
+
 @pytest.mark.parametrize("greedy", [False, True])
 def test_a_soup_of_one_run_is_the_run(root, greedy):
     run = soup(["good"], greedy=greedy, root=root)

@@ -127,9 +127,10 @@ def test_other_rows_or_other_weights_are_judged_again_but_not_trained(place, fin
     facts["asked"]["weights_sha256"] = "0" * 64
     measures.write_text(json.dumps(facts))
     assert made(nine, place, finished).measures["asked"]["weights_sha256"] != "0" * 64
-    measures.write_text("{")
-    assert made(nine, place, finished).measures is not None
-    assert (len(judged), trained) == (3, [])
+    for damaged in ("{", "[]"):
+        measures.write_text(damaged)
+        assert made(nine, place, finished).measures is not None
+    assert (len(judged), trained) == (4, [])
 
 
 def test_what_somebody_compressed_counts_only_where_the_recipe_has_a_size_limit(place, finished, monkeypatch):
@@ -331,4 +332,4 @@ def test_a_row_end_to_end_with_the_real_judge(place, finished):
     result = made(dataclasses.replace(TASK, suites=("held-out", "stacked")), place, finished)
     assert result.failure == ""
     assert 0 <= result.measures["suites"]["stacked"]["accuracy"] <= 1
-    assert not list((finished / "runs").glob(".staged-*"))
+    assert not list((finished / "runs").glob(".*-*"))

@@ -65,6 +65,13 @@ def test_every_row_is_performed_for_a_seed_before_the_next_seed():
     assert {path.suffix for path in Path("dist/studies").iterdir()} == {".json", ".md", ".html", ".png"}
 
 
+def test_a_file_where_the_tables_go_is_told_before_any_training(monkeypatch):
+    monkeypatch.setattr(module, "read", lambda *_, **__: pytest.fail("it began"))
+    Path("dist").touch()
+    with pytest.raises(UserError, match="a file is where a folder should be"):
+        run(Worker())
+
+
 def test_where_several_rows_are_under_way_each_has_its_own_time(monkeypatch, capsys):
     now, worker = [0.0], Worker()
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from build.errors import UserError
-from build.score import suites
+from build.score import suite_checksums, suites
+from build.score.corruptions import stacked
 from build.score.corruptions.definition import SEVERITIES
 from build.score.suite_checksums import content, definition
 from build.score.suites import SUITES, choose_rows, load, materialise
@@ -135,7 +136,14 @@ def test_the_definition_of_a_suite_follows_its_source(tmp_path, monkeypatch):
     names = ["basic", "microscopy", "imagenet-c", "geometry", "laboratory", "stacked"]
     assert len({definition(SUITES[name]) for name in names}) == len(names)
     before = definition(SUITES["basic"])
-    monkeypatch.setattr("cv2.__version__", "0.0")
+    with monkeypatch.context() as patch:
+        patch.setattr("cv2.__version__", "0.0")
+        assert definition(SUITES["basic"]) != before
+    # Every module that the suites are made of counts.
+    modules = {path.stem for path in Path(stacked.__file__).parent.glob("*.py")}
+    suites = {name.replace("-", "_") for name in SUITES}
+    assert set(suite_checksums.PRIMITIVES) == modules - suites - {"__init__", "keras_cv_randaugment"}
+    monkeypatch.setattr(suite_checksums, "PRIMITIVES", ("definition",))
     assert definition(SUITES["basic"]) != before
 
 

@@ -11,7 +11,7 @@ import pytest
 from build.data.prepare import prepare
 from build.recipes import find
 from build.runs import Run
-from build.study.execute import Result, Task
+from build.study.execute import ENTRIES, Result, Task
 from build.sweep import depot as depot_module
 from build.sweep import worker
 from build.sweep.depot import Depot, Facts, Parcel, place
@@ -81,6 +81,8 @@ def test_a_run_goes_home_after_an_epoch_and_comes_back_for_the_next_attempt(depo
         run.checkpoint_path.parent.mkdir()
         run.checkpoint_path.write_bytes(bytes(250_000))
         (run.checkpoint_path.parent / "lock").touch()
+        (here.root / ENTRIES).mkdir(parents=True)
+        (here.root / ENTRIES / "entries.jsonl").write_text("of this task alone")
         here.push()
         local = here.root
     assert not local.exists()
@@ -88,6 +90,7 @@ def test_a_run_goes_home_after_an_epoch_and_comes_back_for_the_next_attempt(depo
     assert home.checkpoint_path.read_bytes() == bytes(250_000)
     assert not (home.checkpoint_path.parent / "lock").exists()
     assert not list(depot.bases["root"].glob("latest"))
+    assert not (depot.bases["root"] / ENTRIES).exists()
 
     with place(reached(depot), elsewhere(depot)) as here:
         here.fetch_run(TASK, prepared.cells.sha256)

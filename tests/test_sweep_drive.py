@@ -196,6 +196,22 @@ def test_more_trials_go_on_from_what_is_known_of_the_first_ones(tmp_path, cache)
     assert engine.epochs + again.epochs == straight.epochs  # nothing of the first twelve was trained anew
 
 
+def test_a_history_that_a_spreadsheet_saved_stops_no_search(tmp_path, cache, capsys):
+    pytest.importorskip("optuna")
+
+    class Spreadsheet(Bench):
+        def perform(self, *given):
+            position, result = super().perform(*given)
+            path = Run(tmp_path / "runs" / result.run).history_path
+            path.write_text(path.read_text().replace(",", ";"))
+            return position, result
+
+    driven = sweep_of(dataclasses.replace(SEARCH, trials=3), tmp_path, cache)
+    assert driven.run(Spreadsheet(tmp_path / "runs", good)) == 0
+    assert all(trial.over for trial in driven.state.trials["tiny"])
+    assert "history.csv is not as the trainer wrote it" in " ".join(capsys.readouterr().err.split())
+
+
 def test_an_engine_may_have_several_under_way_and_end_them_in_any_order(tmp_path, cache):
     pytest.importorskip("optuna")
     engine = Bench(tmp_path / "runs", good, size=4)

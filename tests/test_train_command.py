@@ -65,9 +65,16 @@ def test_its_own_settings_may_be_named_again_and_its_data_elsewhere(run, capsys)
 
 
 @pytest.mark.parametrize(
-    ("data", "name"), [("synthetic", "smoke"), ("synthetic:160", "smoke"), ("synthetic_cells.npz", "podium")]
+    ("data", "gpu", "name"),
+    [
+        ("synthetic", True, "smoke"),
+        ("synthetic:160", False, "smoke"),
+        ("synthetic_cells.npz", False, "podium"),
+        ("synthetic_cells.npz", True, "podium-gpu"),
+    ],
 )
-def test_only_drawn_cells_are_trained_by_smoke(monkeypatch, data, name):
+def test_the_recipe_follows_from_the_data_and_the_machine(monkeypatch, data, gpu, name):
+    monkeypatch.setattr("build.cli.training._gpu", lambda: gpu)
     asked = []
     monkeypatch.setattr("build.data.prepare.prepare", lambda data, recipe, seed: asked.append(recipe.name) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -117,5 +124,8 @@ def test_a_backend_that_cannot_train_is_one_sentence_before_any_work(monkeypatch
     said = " ".join(capsys.readouterr().err.split())
     assert says in said
     assert "Traceback" not in said
+    for command in (["soup", "a"], ["compress"], ["package"], ["cam"], ["sweep"], ["reproduce"], ["pretrain"]):
+        assert cli.main(command) == 2
+        assert says in " ".join(capsys.readouterr().err.split())
     assert cli.main(["leaderboard", "--rule", "none"]) == 2
     assert says not in capsys.readouterr().err  # which needs no keras

@@ -1,5 +1,7 @@
 """What an epoch is judged by: the validation cells, clean and perturbed, under the averaged weights."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import toy_cells
@@ -44,3 +46,17 @@ def test_it_shows_the_validation_cells_clean_and_perturbed():
     clean = cells.cells.images[cells.split.validation]
     np.testing.assert_array_equal(shown[""], clean)
     assert (shown["perturbed_"] != clean).any((1, 2, 3)).mean() > 0.5
+
+
+@pytest.mark.parametrize(
+    "changes", [{"mixup_alpha": 0.4, "mix_probability": 1.0}, {"jsd_weight": 12.0}, {"augmenter": "none"}]
+)
+def test_the_perturbed_cells_are_perturbed_one_by_one_however_the_recipe_trains(changes):
+    cells = toy_cells.prepared()
+    validation = Validation(cells, dataclasses.replace(RECIPE, **changes), seed=0, workers=1)
+    with validation.batches(validation.kinds["perturbed_"]) as batches:
+        pixels, wanted = batches.make(0)
+    clean = cells.cells.images[cells.split.validation]
+    assert pixels.shape == clean.shape
+    assert (pixels != clean).any((1, 2, 3)).mean() > 0.5
+    np.testing.assert_array_equal(wanted, np.eye(8)[cells.cells.labels[cells.split.validation]])

@@ -19,6 +19,7 @@ from build.bench import turns
 from build.console import console
 from build.errors import UserError
 from build.package import copy_code
+from build.processes import last_line
 from submission import contract
 
 CASES = ((100_000, 1), (10_000, 8))
@@ -85,7 +86,5 @@ def growth(folder: Path, count: int) -> dict[str, float]:
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, cwd=folder)
     if done.returncode:
-        raise UserError(
-            f"The submission in {folder} does not predict: {done.stderr.strip().splitlines()[-1:]}; repair it."
-        )
+        raise UserError(f"The submission in {folder} does not predict: {last_line(done.stderr)}; repair it.")
     return json.loads(done.stdout)

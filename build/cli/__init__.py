@@ -17,7 +17,8 @@ from build.cli.sweeping import sweep
 from build.cli.training import package, train
 from build.console import console
 from build.errors import UserError
-from build.files import FULL
+from build.files import refused
+from build.gpu_troubles import troubles_told
 from build.machine import check_backend
 from build.signals import ending, interrupt
 
@@ -64,21 +65,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(arguments: list[str] | None) -> int:
     try:
-        result = app.main(args=arguments, prog_name="python -m build", standalone_mode=False)
+        with troubles_told():
+            result = app.main(args=arguments, prog_name="python -m build", standalone_mode=False)
     except UserError as error:
         console.print("[bold red]error:[/]", escape(str(error)))
         return 2
     except OSError as error:
-        if error.errno not in FULL:
+        # Most readers and writers say it themselves, and what to do; what asks for a file in passing does not.
+        if not (sentence := refused(error)):
             raise
-        # Most writers say which file it was; what writes without build.files (submission/ may not import it) does not.
-        console.print(
-            "[bold red]error:[/]", f"A disk is full ({error.strerror}); make room on it and repeat the command."
-        )
+        console.print("[bold red]error:[/]", escape(sentence))
         return 2
     except (click.Abort, KeyboardInterrupt) as interruption:
         # build.errors.Interrupted says how to go on, and click wraps it; a bare Ctrl-C has nothing to say.
-        console.print(str(interruption.__cause__ or interruption) or "Interrupted.")
+        console.print(str(interruption.__cause__ or interruption) or "Interrupted.", markup=False)
         return 130
     except click.ClickException as error:
         error.show()

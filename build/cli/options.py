@@ -30,7 +30,7 @@ seed_option = click.option(
     type=click.IntRange(min=0, max=99_999_999),
     default=0,
     show_default=True,
-    help="Same seed: same random draws, so the same result.",
+    help="Same seed: same random draws, so the same result; but how many epochs a time limit holds depends on the machine.",
 )
 engine_option = click.option(
     "--engine",

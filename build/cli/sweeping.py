@@ -88,6 +88,7 @@ def sweep(
 
     from build.data.read import is_synthetic
     from build.errors import UserError
+    from build.files import make_folder
     from build.recipes import default, find
     from build.sweep.drive import Sweep
     from build.sweep.plan import Asked
@@ -110,6 +111,10 @@ def sweep(
         raise UserError(
             f"--pack {pack} needs {pack} runs of one split, and this sweep has {on_one_split} of each; give more --members or recipes."
         )
+    if pack:
+        from build.package import DIST
+
+        make_folder(DIST)  # what cannot be written is known before the runs
     driven = Sweep(Asked(chosen, judge=not options["search"] if judge is None else judge, **options))
     if address:
         from build.sweep.ray_engine import Cluster

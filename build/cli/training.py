@@ -21,7 +21,7 @@ from build.console import console, muffled
 from build.machine import nvidia_smi
 
 SYNTHETIC_NOTICE = (
-    "No --data given: training on synthetic cells drawn by this kit. They show that everything works; "
+    "Training on synthetic cells, which this kit draws itself (--data takes yours). They show that everything works; "
     "their scores say nothing about real cells."
 )
 
@@ -126,7 +126,7 @@ def train(
         synthetic = is_synthetic(data)
         chosen = find(recipe or default(synthetic=synthetic, gpu=not synthetic and _gpu()))
         chosen = dataclasses.replace(chosen, **changes)
-    if data == "synthetic":
+    if is_synthetic(data):
         console.print(SYNTHETIC_NOTICE)
     prepared = prepare(data, chosen, seed=seed)
     show_data(prepared)
@@ -160,7 +160,10 @@ def train(
     "--hidden", metavar="N", type=click.IntRange(min=1), help="Images of the hidden set; default: the recipe's."
 )
 @click.option(
-    "--time-limit", metavar="S", type=FiniteRange(min=1), help="Seconds that a job may take; default: the recipe's."
+    "--time-limit",
+    metavar="S",
+    type=FiniteRange(min=1, max=10**7),
+    help="Seconds that a job may take; default: the recipe's.",
 )
 def package(runs: tuple[str, ...], **options) -> int:
     """Compress, zip and judge RUN (default: the last); dist/submission.zip appears only if every gate is passed.

@@ -227,7 +227,7 @@ def _write(run: Run, rows: list[Row], best: Row | None, *, size_limit_mb: float,
     console.print(table)
     limit = f"a zip of at most {size_limit_mb:g} MB and " if size_limit_mb else ""
     if best:
-        console.print(f"{best.name} is chosen: nox -s package -- {run.id} takes it.", style="bold green")
+        console.print(f"{best.name} is chosen: nox -s package -- {run.id} takes it.", style="bold green", markup=False)
     else:
         console.print(
             f"No candidate meets {limit}a loss of at most {budget:g} points on each suite; raise a limit or try more methods.",

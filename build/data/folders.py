@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import BITSPERSAMPLE
 
 from build.data import cache as store
@@ -154,8 +154,11 @@ def decode(path: Path) -> np.ndarray:
                 image = _upright(image).convert("RGBA")
                 return np.asarray(Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB"))
             return np.asarray(_upright(image).convert("RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        # Pillow's decoders raise all of these on damaged files (SyntaxError: a broken PNG chunk).
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        # Pillow's decoders raise what they meet on damaged files: SyntaxError of a broken PNG chunk, TypeError of a TIFF cut off before its
+        # second page, KeyError, struct.error, DecompressionBombError.
         raise UserError(f"{path} is no whole image ({error}); replace or remove it.") from error
 
 

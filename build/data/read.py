@@ -17,6 +17,7 @@ from build.data import folders, medmnist, npz, synthetic
 from build.data.cells import Cells
 from build.errors import UserError
 from build.files import explained
+from submission import contract
 
 
 def read(source: str, *, seed: int, cache: Path = Path("data")) -> Cells:
@@ -25,6 +26,7 @@ def read(source: str, *, seed: int, cache: Path = Path("data")) -> Cells:
     What the reader decided on its own (a mapping of names, resized images) is printed and kept in `Cells.notes`.
     """
     source, cache = str(source), Path(cache)
+    _check_contract()
     cells = _read(source, seed, cache)
     for note in cells.notes:
         console.print(f"Note: {note}.", markup=False)
@@ -34,6 +36,17 @@ def read(source: str, *, seed: int, cache: Path = Path("data")) -> Cells:
 def is_synthetic(source: str) -> bool:
     """Whether a source is the kit's own synthetic cells, "synthetic" or "synthetic:N", and no file whose name begins so."""
     return source.partition(":")[0] == "synthetic"
+
+
+def _check_contract() -> None:
+    """UserError where the contract asks for what the kit cannot make; it is the file that another competition changes."""
+    shape, classes = contract.IMAGE_SHAPE, contract.CLASSES
+    if len(shape) != 3 or shape[2] != 3:
+        raise UserError(
+            f"IMAGE_SHAPE in submission/contract.py must be (height, width, 3), got {shape}; store grey images as RGB."
+        )
+    if len(set(classes)) < max(1, len(classes)):
+        raise UserError(f"CLASSES in submission/contract.py must be different names, got {classes}.")
 
 
 def _read(source: str, seed: int, cache: Path) -> Cells:

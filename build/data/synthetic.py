@@ -69,7 +69,8 @@ def kinds_of_classes() -> list[str]:
         return named
     if len(named) > len(kinds):
         raise UserError(
-            f"Synthetic cells know {len(kinds)} kinds, but submission/contract.py asks for {len(named)}; give --data."
+            f"Synthetic cells know {len(kinds)} kinds, but submission/contract.py asks for {len(named)}; "
+            "take cells of your own (--data), which pretraining does not: begin from other weights or from scratch."
         )
     return kinds[: len(named)]
 

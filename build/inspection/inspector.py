@@ -146,9 +146,9 @@ class Inspector:
             searches.append(self.search(f"network without the mean, at least {least:g}", *pairs))
         labels = self.labels[self.kept]
         others = np.setdiff1d(np.arange(len(rows)), self.kept_positions)
-        apart = np.sort(similarity.unit(vectors[others].astype(np.float32) - mean) @ units.T, axis=1)[:, -FIFTH:][:, :1]
+        apart = similarity.closeness_of(similarity.unit(vectors[others].astype(np.float32) - mean), units, rank=FIFTH)
         fifth = centred.closeness[:, min(FIFTH, centred.closeness.shape[1]) - 1]
-        distance = np.concatenate([1 - fifth, 1 - apart[:, 0]])
+        distance = np.concatenate([1 - fifth, 1 - apart])
         rows = np.concatenate([self.kept, rows[others]])
         far = np.lexsort((rows, -distance))[:12]
         suspects = resemblance.suspects(labels, centred.neighbours, len(contract.CLASSES))

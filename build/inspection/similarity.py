@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from build.data import near
 from build.data.near import blocks
 
 MOST_PAIRS = 1_000_000
@@ -72,6 +73,17 @@ def cosines(units: np.ndarray, *, neighbours: int, least: float, advance: Callab
     first, second, cosine = pairs[0]
     order = np.lexsort((second, first, -cosine))
     return Cosines(nearest, closeness, counts // 2, first[order], second[order], cosine[order], least)
+
+
+def closeness_of(others: np.ndarray, units: np.ndarray, *, rank: int) -> np.ndarray:
+    """(m,) float32: of each of `others` (m, d) the cosine of the `rank`-th nearest of `units` (n, d), of the last where n < rank."""
+    found = [np.zeros(0, np.float32)]
+    step = max(1, near.BLOCK_ELEMENTS // max(1, len(units)))
+    for start in range(0, len(others), step):
+        products = others[start : start + step] @ units.T
+        place = max(0, len(units) - rank)
+        found.append(np.partition(products, place, axis=1)[:, place].copy())  # a view would keep the whole block
+    return np.concatenate(found)
 
 
 def hash_pairs(hashes: np.ndarray, *, at_most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:

@@ -165,8 +165,13 @@ def _train(model: Pretrainer, decision: hardware.Decision, settings: dict, folde
     state, done = folder / "state.npz", 0
     draw = {"cells": painted, "augmentation": augmentation(len(contract.CLASSES)), "batch": batch, "seed": seed}
     if state.is_file():
-        checkpoint.load_variables(state, model.variables, model.optimizer.variables)
-        done = checkpoint.load_facts(state)["done"]
+        try:
+            checkpoint.load_variables(state, model.variables, model.optimizer.variables)
+            done = checkpoint.load_facts(state)["done"]
+        except UserError as error:
+            raise UserError(
+                f"{state} is damaged, or of other settings or another version of the code; remove it to begin anew, or choose another seed."
+            ) from error
         console.print(f"Going on with {folder} after epoch {done} of {epochs}.")
     else:
         with DrawnBatches(**draw, steps=STATISTICS_STEPS, epoch=STATISTICS_EPOCH) as batches:
@@ -225,7 +230,9 @@ def _build(plan: Recipe, decision: hardware.Decision, side: int, seed: int, epoc
     model = Pretrainer(network, teacher, last_blocks, seed)
     model(np.zeros((1, side, side, 3), np.float32))  # builds every layer
     phase = schedule.Phase(schedule.ALL, 0, epochs, plan.learning_rate, min(2.0, 0.05 * epochs))
-    optimizer = build_optimizer(plan, phase, steps_per_epoch=STEPS, undecayed=undecayed(network))
+    own = (variable for layer in (*model.norms, *model.predictions) for variable in layer.trainable_variables)
+    plain = [variable for variable in own if variable.name != "kernel"]
+    optimizer = build_optimizer(plan, phase, steps_per_epoch=STEPS, undecayed=[*undecayed(network), *plain])
     model.compile(optimizer=scaled(optimizer, decision.policy), jit_compile=decision.xla)
     model.optimizer.build(model.trainable_variables)
     return model, network, spec

@@ -27,12 +27,14 @@ from build.data.prepare import prepare
 from build.data.split import Split
 from build.errors import UserError
 from build.files import sha256, write_text, write_zip
+from build.gpu_troubles import is_trouble
 from build.recipe import Recipe
 from build.run_cells import split_of
 from build.runs import Run
 from build.score import held_out
 from build.score.leaderboard.store import Store
 from build.score.rehearsal import rehearse
+from build.score.reports import read_json
 from build.scratch import scratch_folder
 from build.standing import ENDED, FAILED, PRUNED
 
@@ -43,6 +45,8 @@ RANDAUGMENT = "keras-cv-randaugment"
 """The corruption of the stacked suite whose accuracy lay closest to the server's."""
 FORMAT = 1
 MEASURES = "measures.json"
+ENTRIES = Path("studies/entries")
+"""Below the runs: the judge's entries of the studies' zips, which are no candidates for an upload."""
 
 
 @dataclass(frozen=True)
@@ -170,8 +174,14 @@ def find(task: Task, data_sha256: str, root: Path, split: Split | None = None) -
 
 
 def epochs_of(run: Run) -> list[dict]:
-    """Epoch (from 1 on) and score of a run's history, as the trainer tells them after every epoch."""
-    return [{"epoch": int(row["epoch"]), "score": float(row["score"])} for row in run.history]
+    """Epoch (from 1 on) and score of a run's history, as the trainer tells them after every epoch; UserError where it was changed."""
+    try:
+        return [{"epoch": int(row["epoch"]), "score": float(row["score"])} for row in run.history]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{run.folder / 'history.csv'} is not as the trainer wrote it ({error}); a spreadsheet may have saved it. Put it back, or "
+            "remove the run's folder."
+        ) from error
 
 
 def ended(run: Run) -> bool:
@@ -191,7 +201,7 @@ def _train(task: Task, prepared, run: Run | None, root: Path, watch: Watch | Non
     except UserError as error:
         broken = find(task, prepared.cells.sha256, root, prepared.split)
         # A full disk, or a GPU that another program filled, is none of the training's faults.
-        ours = not isinstance(error.__cause__, OSError) and not hardware.is_trouble(error.__cause__)
+        ours = not isinstance(error.__cause__, OSError) and not is_trouble(error.__cause__)
         if ours and broken is not None and broken.facts.get("status") == FAILED:
             broken.update(failure=str(error))
         raise
@@ -223,8 +233,7 @@ def measure(run: Run, task: Task, *, cache: Path = Path("data"), cells: Cells | 
             rows=task.rows,
             submission={"file": "submission.zip", "run": run.id, "commit": run.facts.get("commit")},
             recipe=dataclasses.asdict(recipe),
-            # Entries of their own: rows of a study are no candidates for an upload.
-            store=Store(root / "studies" / "entries"),
+            store=Store(root / ENTRIES),
             cache=cache / "suites",
             scratch=cache / "judge",
             engine=task.engine,
@@ -262,10 +271,7 @@ def _asked(run: Run, task: Task) -> dict:
 
 def _known_measures(run: Run, task: Task) -> dict | None:
     """The measures of an earlier call, where they are of these weights, suites and rows."""
-    try:
-        measures = json.loads((run.folder / MEASURES).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    measures = read_json(run.folder / MEASURES)
     same = measures.get("format") == FORMAT and measures.get("asked") == _asked(run, task)
     return measures if same else None
 

@@ -14,7 +14,7 @@ from rich.markup import escape
 from build.console import clock, console, muffled
 from build.data.read import is_synthetic, read
 from build.errors import Interrupted, UserError
-from build.files import write_text
+from build.files import make_folder, write_text
 from build.machine import machine
 from build.study import page, protocol, results
 from build.study.catalogue import STUDIES, Study, find
@@ -56,6 +56,7 @@ def reproduce(
     if is_synthetic(data):
         told += " The cells are synthetic: figures show that everything works and say nothing about real cells."
     console.print(told)
+    make_folder(Path(dist) / "studies")
     cells = read(data, seed=0)  # bad data is refused here and not once a row
     facts = {
         "scale": chosen,

@@ -27,7 +27,7 @@ from build.data.cells import Cells
 from build.data.prepare import curation_path
 from build.files import locked
 from build.scratch import scratch_folder
-from build.study.execute import Task, find
+from build.study.execute import ENTRIES, Task, find
 
 PIECE = 8 << 20
 """Bytes of a message."""
@@ -183,17 +183,20 @@ class Place:
                     file.write(data)
 
     def push(self) -> None:
-        """Send the files of runs/ that are new or changed."""
+        """Send the files of runs/ that are new or changed, but not the studies' leaderboard: the driver has one of its own."""
         for path in [] if self.shared else _files(self.root):
             stamp = _stamp(path)
+            name = path.relative_to(self.root)
+            if name.is_relative_to(ENTRIES):
+                continue
             if path.is_symlink() or self.known.get(path) == stamp or path.parent.is_symlink():
                 continue
-            name, offset = path.relative_to(self.root).as_posix(), 0
+            offset = 0
             with path.open("rb") as file:
                 while True:
                     data = file.read(PIECE)
                     last = offset + len(data) >= stamp[0]
-                    self.call("put", name, offset, data, last, self.root.name)
+                    self.call("put", name.as_posix(), offset, data, last, self.root.name)
                     offset += len(data)
                     if last:
                         break

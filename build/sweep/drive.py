@@ -209,8 +209,10 @@ class Sweep:
 
     def _recall_epochs(self, trial: Trial, run: str) -> None:
         """Tell the search what nobody told in this process: the epochs of a run that was found again or broke off before."""
-        if run:
-            trial.values |= {row["epoch"]: row["score"] for row in epochs_of(Run(self.root / run))}
+        try:
+            trial.values |= {row["epoch"]: row["score"] for row in epochs_of(Run(self.root / run))} if run else {}
+        except UserError as error:  # the others go on; the search knows less
+            console.print(str(error), style="yellow", markup=False)
         for epoch in sorted(trial.values):
             self.searches[trial.recipe].report(trial.number, epoch, trial.values[epoch])
 

@@ -109,9 +109,11 @@ class Batches(ReadAhead):
         hosts = hosts or Hosts()
         self.parts = parts_of(self.batch) if shuffle else 1
         if shuffle and self.parts % hosts.count:
+            power = hosts.count & (hosts.count - 1) == 0 and hosts.count <= MOST_PARTS
+            larger = f"a recipe with a batch of {PART_IMAGES * hosts.count} or a multiple of it, or fewer hosts"
             raise UserError(
                 f"A batch of {self.batch} images has {self.parts} parts of {self.batch // self.parts}, which {hosts.count} hosts cannot "
-                f"share evenly; take a recipe with a batch of {PART_IMAGES * hosts.count} or a multiple of it, or fewer hosts."
+                f"share evenly; take {larger if power else f'a power of two of hosts, at most {MOST_PARTS}'}."
             )
         order = generator(seed, SHUFFLE, epoch).permutation(len(rows)) if shuffle else np.arange(len(rows))
         self.count = len(rows) // self.batch if shuffle else -(-len(rows) // self.batch)

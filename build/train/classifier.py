@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 import keras
+import numpy as np
 from keras import ops
 
 from build.errors import UserError
@@ -129,6 +130,19 @@ def unite_statistics(strategy, network: keras.Model) -> None:
         if variable.name in ("moving_mean", "moving_variance"):
             parts = [part.numpy() for part in strategy.experimental_local_results(variable.value)]
             variable.assign(sum(parts) / len(parts))
+
+
+def part_dropouts(strategy, network: keras.Model) -> None:
+    """Give every GPU random numbers of its own to drop features and branches by; nothing without a strategy.
+
+    A generator's copies all begin alike, so every GPU would drop the same of its part of a batch. They follow from the first one's, which
+    is what a checkpoint keeps.
+    """
+    for variable in network.non_trainable_variables if strategy else ():
+        if variable.name == "seed_generator_state":
+            first, *others = strategy.experimental_local_results(variable.value)
+            for number, other in enumerate(others, 1):
+                other.assign(first + np.array([0, number << 24], variable.dtype))
 
 
 def set_learning(network: keras.Model, phase: str, fine_tune_layers: int) -> None:

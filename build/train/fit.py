@@ -20,6 +20,7 @@ import keras
 from build import standing
 from build.console import console
 from build.errors import UserError
+from build.gpu_troubles import troubles_told
 from build.recipe import IMAGE_SIDE, Recipe
 from build.runs import Run, RunInterrupted
 from build.standing import surpasses
@@ -87,10 +88,10 @@ def train(
     if told := hardware.other_machine(decision, here):
         console.print(told, style="yellow")
     hardware.prepare(machine, decision, deterministic=recipe.deterministic)
-    console.print(hardware.describe(recipe, machine, decision))
+    console.print(hardware.describe(recipe, machine, decision), markup=False)
     if teachers:
         console.print(distillation.describe(recipe), markup=False)
-    with hardware.troubles_told(), contextlib.ExitStack() as held:
+    with troubles_told(), contextlib.ExitStack() as held:
         stop = held.enter_context(StopSignal("step" if hosts.count == 1 else "epoch"))
         if resume and hosts.chief:
             held.enter_context(resume.locked())
@@ -136,7 +137,7 @@ class Training:
             goes_on = done < total and self.timetable.kind(done, total)[0] == phase
             going_on = self.timetable.phase(done, total, self.state.history) if goes_on else None
             self.learner.resume(run.checkpoint_path, going_on)
-            console.print(f"Going on with run {run.id} after epoch {done} of {total}.")
+            console.print(f"Going on with run {run.id} after epoch {done} of {total}.", markup=False)
 
     def begin(self, root: Path, machine: hardware.Machine) -> Run:
         """Make the run folder and say what will be trained."""
@@ -161,7 +162,8 @@ class Training:
         console.print(learner.plan.table(contract.CLASSES))
         console.print(
             f"Run {self.run.folder}: {learner.steps_per_epoch} steps of {learner.batch} images an epoch, "
-            f"at most {self.state.total} epochs."
+            f"at most {self.state.total} epochs.",
+            markup=False,
         )
         return self.run
 

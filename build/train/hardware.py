@@ -7,13 +7,14 @@ console.print(describe(recipe, machine, decision))
 
 import contextlib
 import subprocess
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import keras
 
 from build.errors import UserError
-from build.machine import check_backend, cores, multiplies_bfloat16, nvidia_smi, pip_install
+from build.gpu_troubles import JAX_FOR_GPUS
+from build.machine import check_backend, cores, multiplies_bfloat16, nvidia_smi
 from build.pretrain import shipped
 from build.recipe import Recipe
 from submission.applications import APPLICATIONS
@@ -83,28 +84,6 @@ class Decision:
         return "float32" if self.precision == BFLOAT16_PRODUCTS else self.precision
 
 
-OUT_OF_MEMORY = ("ResourceExhaustedError", "RESOURCE_EXHAUSTED")
-"""TensorFlow has a class of its own for it, JAX a word in the message."""
-ON_CPU = "on the CPU with CUDA_VISIBLE_DEVICES=-1"
-JAX_FOR_GPUS = pip_install("jax[cuda12]")
-TROUBLES = (
-    (
-        (*OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY"),
-        "The device's memory does not suffice; close other programs on it (nvidia-smi lists them), or take --set batch=32 or --size tiny.",
-    ),
-    (
-        ("CUDNN_STATUS", "DNN library"),
-        "cuDNN does not start on this GPU: its memory is taken (nvidia-smi tells), or LD_LIBRARY_PATH names another cuDNN; correct that, "
-        f"or train {ON_CPU}.",
-    ),
-    (
-        ("CUDA_ERROR_INVALID", "no kernel image"),
-        f"This TensorFlow has no kernels for this GPU; train under JAX ({JAX_FOR_GPUS}, then KERAS_BACKEND=jax) or {ON_CPU}.",
-    ),
-)
-"""Words of an error, its class among them -> what to do."""
-
-
 def find() -> Machine:
     """Look at the machine through the backend in use."""
     backend = keras.backend.backend()
@@ -148,34 +127,6 @@ def _gpu_gib(names: Collection[str]) -> float:
         seen = [memory for name, _, memory in cards if name.strip() in names] or [memory for _, _, memory in cards]
         return min(map(float, seen)) / 1024
     return 0.0
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether a GPU's memory did not suffice."""
-    return any(word in _named(error) for word in OUT_OF_MEMORY)
-
-
-def is_trouble(error: BaseException | None) -> bool:
-    """Whether `troubles_told` has a sentence for it: then the machine, or what else runs on it, is at fault and not the training."""
-    return error is not None and any(word in _named(error) for words, _ in TROUBLES for word in words)
-
-
-def _named(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
-@contextlib.contextmanager
-def troubles_told() -> Iterator[None]:
-    """What a GPU and its libraries can refuse, wherever they are first used, is a UserError with one sentence."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:  # the backends' own classes have nothing in common
-        for words, sentence in TROUBLES:
-            if any(word in _named(error) for word in words):
-                raise UserError(sentence) from error
-        raise
 
 
 def decide(recipe: Recipe, machine: Machine) -> Decision:

@@ -15,11 +15,13 @@ from build.augment.balance import Plan, plan
 from build.augment.pipeline import Augmentation
 from build.augment.settings import weakened
 from build.errors import UserError
+from build.gpu_troubles import is_out_of_memory
 from build.recipe import IMAGE_SIDE, Recipe
 from build.train import checkpoint, schedule
 from build.train.batches import Batches
 from build.train.classifier import (
     Classifier,
+    part_dropouts,
     parts_of,
     precision,
     set_learning,
@@ -30,7 +32,7 @@ from build.train.classifier import (
 )
 from build.train.distillation import Teacher
 from build.train.feed import feed
-from build.train.hardware import Decision, is_out_of_memory
+from build.train.hardware import Decision
 from build.train.hosts import Hosts, distribution
 from build.train.losses import Objective, accuracy
 from build.train.optimizers import build_optimizer, check_optimizer, scaled
@@ -207,6 +209,7 @@ class Learner:
             # One graph a side, traced with its exact shapes: a resumed run then computes by the same graph as a straight one.
             self.graphs[self.side] = self.model.train_function
             self.model.train_function, self.side = self.graphs.get(side), side
+        part_dropouts(self.strategy, self.network)
         with (
             Batches(
                 cells.images,

@@ -222,5 +222,6 @@ def finish(run: Run, state: State, status: str, *, minutes: float) -> None:
     elif status != FAILED:
         console.print(
             f"Run {run.id} {status} after {state.done} epochs and {minutes:.1f} minutes: best epoch {best['epoch']}, "
-            f"validation {best['validation_accuracy']:.3f}, perturbed {best['perturbed_accuracy']:.3f}."
+            f"validation {best['validation_accuracy']:.3f}, perturbed {best['perturbed_accuracy']:.3f}.",
+            markup=False,
         )

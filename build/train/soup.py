@@ -16,6 +16,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from rich.markup import escape
 from rich.table import Table
 
 from build.augment.balance import plan
@@ -236,12 +237,12 @@ def _write(
 
 
 def _show(run: Run, ingredients: list[dict], measured: dict) -> None:
-    table = Table("run", title=f"Soup {run.id}")
+    table = Table("run", title=escape(f"Soup {run.id}"))
     for head in ("validation", "perturbed", "score", "used"):
         table.add_column(head, justify="right")
     for row in (*ingredients, measured | {"run": "soup", "used": None}):
         figures = (f"{row[key]:.3f}" for key in ("validation_accuracy", "perturbed_accuracy", "score"))
-        table.add_row(row["run"], *figures, {True: "yes", False: "no", None: ""}[row["used"]])
+        table.add_row(escape(row["run"]), *figures, {True: "yes", False: "no", None: ""}[row["used"]])
     console.print(table)
     if measured["score"] < max(row["score"] for row in ingredients):
         console.print(

@@ -1,0 +1,62 @@
+"""What a GPU and its libraries refuse, in one sentence each: asked by the trainer, by studies and by the command line.
+
+    with troubles_told():
+        model.fit(...)
+
+No framework is imported here.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+from build.errors import UserError
+from build.machine import pip_install
+
+OUT_OF_MEMORY = ("ResourceExhaustedError", "RESOURCE_EXHAUSTED")
+"""TensorFlow has a class of its own for it, JAX a word in the message."""
+ON_CPU = "on the CPU with CUDA_VISIBLE_DEVICES=-1"
+JAX_FOR_GPUS = pip_install("jax[cuda12]")
+TROUBLES = (
+    (
+        (*OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY"),
+        "The device's memory does not suffice; close other programs on it (nvidia-smi lists them), or take --set batch=32 or --size tiny.",
+    ),
+    (
+        ("CUDNN_STATUS", "DNN library"),
+        "cuDNN does not start on this GPU: its memory is taken (nvidia-smi tells), or LD_LIBRARY_PATH names another cuDNN; correct that, "
+        f"or work {ON_CPU}.",
+    ),
+    (
+        ("CUDA_ERROR_INVALID", "no kernel image"),
+        f"This TensorFlow has no kernels for this GPU; train under JAX ({JAX_FOR_GPUS}, then KERAS_BACKEND=jax) or work {ON_CPU}.",
+    ),
+)
+"""Words of an error, its class among them -> what to do."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a GPU's memory did not suffice."""
+    return any(word in _named(error) for word in OUT_OF_MEMORY)
+
+
+def is_trouble(error: BaseException | None) -> bool:
+    """Whether `troubles_told` has a sentence for it: then the machine, or what else runs on it, is at fault and not the training."""
+    return error is not None and any(word in _named(error) for words, _ in TROUBLES for word in words)
+
+
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+@contextlib.contextmanager
+def troubles_told() -> Iterator[None]:
+    """What a GPU and its libraries can refuse, wherever they are first used, is a UserError with one sentence."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # the backends' own classes have nothing in common
+        for words, sentence in TROUBLES:
+            if any(word in _named(error) for word in words):
+                raise UserError(sentence) from error
+        raise
