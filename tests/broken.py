@@ -191,7 +191,8 @@ MAKING = {
     "writes outside": Broken(
         source(model(init="open('/etc/cache.txt', 'w')")),
         "prediction",
-        "model.py, line 4, writes '/etc/cache.txt'; the judge lets a submission write beside its own files and to the temporary folder only.",
+        "model.py, line 4, writes '/etc/cache.txt'; the judge lets a submission write beside its own files and to the temporary folder "
+        "only.",
         engine=ISOLATED,
     ),
     "ends the process": Broken(
