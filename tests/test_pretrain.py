@@ -106,8 +106,8 @@ def test_it_does_not_go_on_from_what_may_have_seen_cells(small, tmp_path):
 
 @needs_teacher
 def test_of_what_predicts_the_features_only_the_kernels_decay():
-    decision = hardware.decide(dataclasses.replace(distill.recipe(), size="atto"), hardware.Machine("tensorflow", 2))
-    model, *_ = distill._build(dataclasses.replace(distill.recipe(), size="atto"), decision, 96, 0, 1)
+    plan = dataclasses.replace(distill.recipe(), size="atto", weights="none", weight_decay=0.05)
+    model, *_ = distill._build(plan, hardware.decide(plan, hardware.Machine("tensorflow", 2)), 96, 0, 1)
     own = [variable for layer in (*model.norms, *model.predictions) for variable in layer.trainable_variables]
     assert len(own) == 8
     decay = {variable.path: model.optimizer._use_weight_decay(variable) for variable in own}
