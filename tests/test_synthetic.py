@@ -127,7 +127,7 @@ def test_more_classes_than_kinds_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(contract, "CLASSES", tuple(f"class {index}" for index in range(9)))
     with pytest.raises(UserError) as caught:
         read("synthetic", seed=0, cache=tmp_path)
-    assert "give --data" in sentence(caught)
+    assert "take cells of your own (--data)" in sentence(caught)
 
 
 # --- what they look like --------------------------------------------------------------------------------------------
