@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from build.cli.options import (
     FiniteRange,
     data_option,
     engine_option,
+    explicitly_given,
     rows_option,
     seed_option,
     suites_option,
@@ -97,8 +97,7 @@ OF_A_BUNDLE = ("phase",)
 
 
 def _refuse_what_has_no_effect(context: click.Context, bundle: Path | None) -> None:
-    given = {name for name in context.params if context.get_parameter_source(name) != ParameterSource.DEFAULT}
-    idle = [f"--{name}" for name in (OF_TEST_CELLS if bundle else OF_A_BUNDLE) if name in given]
+    idle = [f"--{name}" for name in (OF_TEST_CELLS if bundle else OF_A_BUNDLE) if name in explicitly_given(context)]
     if idle and bundle:
         raise UserError(
             f"A bundle brings its own images and asks about them itself: leave out {', '.join(idle)} with --bundle."

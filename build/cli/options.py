@@ -3,6 +3,7 @@
 import math
 
 import click
+from click.core import ParameterSource
 
 
 class FiniteRange(click.FloatRange):
@@ -24,6 +25,13 @@ data_option = click.option(
     help="An .npz with images and labels, a folder with one folder of images for each class, medmnist:bloodmnist[@64|@128|@224], "
     "or synthetic[:N].",
 )
+
+
+def explicitly_given(context: click.Context) -> set[str]:
+    """Names of the parameters that the command line gives, and not a default."""
+    return {name for name in context.params if context.get_parameter_source(name) != ParameterSource.DEFAULT}
+
+
 seed_option = click.option(
     "--seed",
     # With 4,000 members' strides (build/train/fit.py) still below keras' 2**32.

@@ -5,12 +5,12 @@ from collections.abc import Collection
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from build.cli.options import (
     FiniteRange,
     data_option,
     engine_option,
+    explicitly_given,
     rows_option,
     seed_option,
     suites_option,
@@ -115,7 +115,7 @@ def train(
         changes["teachers"] = tuple(
             Run.open(name).id if name == LATEST else _without_latest(name) for name in changes["teachers"]
         )
-    explicit = {name for name in context.params if context.get_parameter_source(name) != ParameterSource.DEFAULT}
+    explicit = explicitly_given(context)
     if run:
         own = {name: value for name, value in (("recipe", recipe), ("seed", seed)) if name in explicit}
         _refuse_others(run, changes | own, set_fields)

@@ -112,13 +112,10 @@ def check(bundle: Path, scratch: Path) -> list[Finding]:
 def docker_image(bundle: Path) -> str:
     """The image that the bundle (folder or zip) names, by its competition.yaml alone; Codabench's default where it names none."""
     bundle = Path(bundle)
-    values: object = None
-    with contextlib.suppress(yaml.YAMLError, *DAMAGED):  # `load` says it
-        if bundle.is_dir():
-            values = yaml.safe_load((bundle / "competition.yaml").read_text(encoding="utf-8"))
-        else:
-            with zipfile.ZipFile(bundle) as archive:
-                values = yaml.safe_load(archive.read("competition.yaml").decode())
+    values: object = _values(bundle) if bundle.is_dir() else None
+    if bundle.is_file():
+        with contextlib.suppress(yaml.YAMLError, *DAMAGED), zipfile.ZipFile(bundle) as archive:  # `load` says it
+            values = yaml.safe_load(archive.read("competition.yaml").decode())
     return str(values.get("docker_image", DEFAULT_IMAGE)) if isinstance(values, dict) else DEFAULT_IMAGE
 
 

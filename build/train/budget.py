@@ -92,7 +92,7 @@ class Timetable:
         """The first epoch of the last stage: of the kind that the last one has, under the last strength of the curriculum."""
         last = self.kind(total - 1, total)
         first = next(epoch for epoch in range(total) if self.kind(epoch, total) == last)
-        return max(first, *schedule.ends_of_stages(total, self.recipe.curriculum)[:-1], 0)
+        return max([first, *schedule.ends_of_stages(total, self.recipe.curriculum)[:-1]])
 
     def remaining(self, done: int, total: int, costs: Costs | None = None) -> float:
         """Estimated seconds of the epochs after the first `done`, by other costs than the timetable's if they are given."""

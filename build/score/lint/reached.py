@@ -47,14 +47,16 @@ def guarded(tree: ast.Module) -> set[ast.AST]:
     return {inner for body in bodies for inner in ast.walk(body)}
 
 
+def catches(handler: ast.ExceptHandler, errors: Set[str]) -> bool:
+    """Whether the handler names one of these errors, or is for all."""
+    if handler.type is None:
+        return True
+    return any(getattr(inner, "id", getattr(inner, "attr", "")) in errors for inner in ast.walk(handler.type))
+
+
 def _forgives(handler: ast.ExceptHandler) -> bool:
     """Whether the handler catches what a missing name, module or file raises, and does not raise it again."""
-    if isinstance(handler.body[-1], ast.Raise):
-        return False
-    caught = (
-        [getattr(inner, "id", getattr(inner, "attr", "")) for inner in ast.walk(handler.type)] if handler.type else [""]
-    )
-    return handler.type is None or any(name in FORGIVEN for name in caught)
+    return catches(handler, FORGIVEN) and not isinstance(handler.body[-1], ast.Raise)
 
 
 def never_called(tree: ast.Module, used: Set[str]) -> set[ast.AST]:

@@ -19,6 +19,8 @@ from build.score.unpack import clean_parts, extracted
 MOST_BYTES = 2 * 2**20
 """A larger source file is not looked at."""
 OUR_PACKAGE = "build"
+IMPORT_ERRORS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+"""What a missing module raises, and what is above it."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def _imported(module: Module) -> list[tuple[ast.stmt, str, bool]]:
             if name:
                 found.append((node, name, guarded))
             found.extend((node, f"{name}.{alias.name}".lstrip("."), True) for alias in node.names if node.level)
-        if isinstance(node, ast.Try) and any(_catches_import(handler) for handler in node.handlers):
+        if isinstance(node, ast.Try) and any(reached.catches(handler, IMPORT_ERRORS) for handler in node.handlers):
             for child in node.body:
                 visit(child, True)
             for child in (*node.handlers, *node.orelse, *node.finalbody):
@@ -166,15 +168,6 @@ def _imported(module: Module) -> list[tuple[ast.stmt, str, bool]]:
 
     visit(module.tree, False)
     return found
-
-
-def _catches_import(handler: ast.ExceptHandler) -> bool:
-    if handler.type is None:
-        return True
-    return any(
-        f"'{name}'" in ast.dump(handler.type)
-        for name in ("ImportError", "ModuleNotFoundError", "Exception", "BaseException")
-    )
 
 
 def _files_of_imports(module: Module, members: dict) -> list[str]:
