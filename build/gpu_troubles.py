@@ -41,7 +41,11 @@ def is_out_of_memory(error: Exception) -> bool:
 
 def is_trouble(error: BaseException | None) -> bool:
     """Whether `troubles_told` has a sentence for it: then the machine, or what else runs on it, is at fault and not the training."""
-    return error is not None and any(word in _named(error) for words, _ in TROUBLES for word in words)
+    return error is not None and _sentence(error) is not None
+
+
+def _sentence(error: BaseException) -> str | None:
+    return next((sentence for words, sentence in TROUBLES if any(word in _named(error) for word in words)), None)
 
 
 def _named(error: BaseException) -> str:
@@ -56,7 +60,6 @@ def troubles_told() -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # the backends' own classes have nothing in common
-        for words, sentence in TROUBLES:
-            if any(word in _named(error) for word in words):
-                raise UserError(sentence) from error
+        if sentence := _sentence(error):
+            raise UserError(sentence) from error
         raise

@@ -118,10 +118,11 @@ def find(features: Features, image: Callable[[int], np.ndarray], advance: Callab
     return [pairs[pair] for pair in sorted(pairs)]
 
 
-def blocks(count: int) -> Iterator[slice]:
-    """Rows of a table of all pairs of `count` pictures, in parts of at most BLOCK_ELEMENTS numbers."""
+def blocks(count: int, rows: int | None = None) -> Iterator[slice]:
+    """Rows of a table of all pairs of `count` pictures, or of `rows` others with them, in parts of at most BLOCK_ELEMENTS numbers."""
+    rows = count if rows is None else rows
     step = max(1, BLOCK_ELEMENTS // max(1, count))
-    return (slice(start, min(start + step, count)) for start in range(0, count, step))
+    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
 def _same_frame(

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from build.data import near
 from build.data.near import blocks
 
 MOST_PAIRS = 1_000_000
@@ -77,13 +76,10 @@ def cosines(units: np.ndarray, *, neighbours: int, least: float, advance: Callab
 
 def closeness_of(others: np.ndarray, units: np.ndarray, *, rank: int) -> np.ndarray:
     """(m,) float32: of each of `others` (m, d) the cosine of the `rank`-th nearest of `units` (n, d), of the last where n < rank."""
-    found = [np.zeros(0, np.float32)]
-    step = max(1, near.BLOCK_ELEMENTS // max(1, len(units)))
-    for start in range(0, len(others), step):
-        products = others[start : start + step] @ units.T
-        place = max(0, len(units) - rank)
-        found.append(np.partition(products, place, axis=1)[:, place].copy())  # a view would keep the whole block
-    return np.concatenate(found)
+    found, place = np.empty(len(others), np.float32), max(0, len(units) - rank)
+    for block in blocks(len(units), len(others)):
+        found[block] = np.partition(others[block] @ units.T, place, axis=1)[:, place]
+    return found
 
 
 def hash_pairs(hashes: np.ndarray, *, at_most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
