@@ -49,7 +49,7 @@ def shares_of(runs: Sequence[Run]) -> list[float]:
         if done.returncode:
             raise UserError(
                 f"The members could not be asked on the validation cells of run {runs[0].id} (exit code {done.returncode}): "
-                f"{last_line(done.stderr)}"
+                f"{last_line(done.stderr) or 'no message'}"
             )
         held = arrays(out)
     labels, shares = held["labels"], fit(held["logits"], held["labels"])

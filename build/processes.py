@@ -4,9 +4,12 @@ subprocess.run([sys.executable, "-m", "build.MODULE"], env=environment(), ...)
 """
 
 import os
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+CHATTER = re.compile(r"[IWE]\d{4} |\d{4}-\d\d-\d\d .*: [IWE] |WARNING: All log")
+LONGEST_LINE = 300
 
 
 def environment() -> dict[str, str]:
@@ -14,6 +17,8 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
 
 
-def last_line(errors: str) -> str:
-    """What a process that failed said last."""
-    return (errors.strip().splitlines() or ["no message"])[-1]
+def last_line(log: str) -> str:
+    """The last line of a process' log that says something, without a framework's own chatter, 300 characters at most; or ""."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    lines = [line for line in lines if not CHATTER.match(line)]
+    return lines[-1][:LONGEST_LINE] if lines else ""

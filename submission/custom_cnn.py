@@ -59,11 +59,11 @@ def custom_cnn(
     x = inputs if entry is None else entry(inputs)
     x = PixelNormalization((127.5,) * 3, (127.5,) * 3, name="normalize")(x)
     for block, width in enumerate(widths):
-        x = layers.Conv2D(width, kernel, padding=padding, name=f"block_{block}_conv")(x)
+        x = layers.Conv2D(width, kernel, padding=padding, kernel_initializer="zeros", name=f"block_{block}_conv")(x)
         x = layers.Activation("relu", name=f"block_{block}_relu")(x)
         if block < depth - 1:
             x = layers.MaxPooling2D(2, padding="same", name=f"block_{block}_pool")(x)
     x = layers.GlobalAveragePooling2D(name="pool")(x) if pooling == "average" else layers.Flatten(name="pool")(x)
     x = layers.Dropout(dropout, seed=seed, name="head_dropout")(x)
-    logits = layers.Dense(classes, dtype="float32", name="logits")(x)
+    logits = layers.Dense(classes, kernel_initializer="zeros", dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name="custom_cnn")

@@ -102,7 +102,7 @@ def efficientnet_lite(
     x = inputs if entry is None else entry(inputs)
     x = Upsampling(upsample, name="upsample")(x)
     x = PixelNormalization(PIXEL_MEAN, PIXEL_DEVIATION, name="normalize")(x)
-    x = layers.Conv2D(STEM, 3, strides=2, padding="same", use_bias=False, name="stem")(x)
+    x = layers.Conv2D(STEM, 3, strides=2, padding="same", use_bias=False, kernel_initializer="zeros", name="stem")(x)
     x = _activated(x, "stem", parts)
     number = 0
     for stage, (depth, width) in enumerate(zip(shape.depths, shape.widths)):
@@ -125,7 +125,7 @@ def efficientnet_lite(
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dropout(dropout, seed=seed + number, name="head_dropout")(x)
     # float32 whatever the precision policy says: a softmax over bfloat16 logits has two significant digits.
-    logits = layers.Dense(classes, dtype="float32", name="logits")(x)
+    logits = layers.Dense(classes, kernel_initializer="zeros", dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name="efficientnet_lite")
 
 
@@ -135,7 +135,14 @@ def _block(x, width: int, expansion: int, kernel: int, strides: int, name: str, 
     branch = x
     if expansion > 1:
         branch = _activated(parts.pointwise(inner, f"{name}_expand")(x), f"{name}_expand", parts)
-    branch = parts.depthwise(kernel, strides=strides, padding="same", use_bias=False, name=f"{name}_depthwise")(branch)
+    branch = parts.depthwise(
+        kernel,
+        strides=strides,
+        padding="same",
+        use_bias=False,
+        depthwise_initializer="zeros",
+        name=f"{name}_depthwise",
+    )(branch)
     branch = parts.pointwise(width, f"{name}_project")(_activated(branch, f"{name}_depthwise", parts))
     branch = BatchNormalization(**NORM, name=f"{name}_project_norm")(branch)
     if strides > 1 or x.shape[-1] != width:

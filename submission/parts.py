@@ -2,6 +2,9 @@
 
 network = build(spec)                # Keras' own layers: any backend, any version
 network = build(spec, parts=FAST)    # build/train/fast_layers.py, on a CPU; or build/train/bfloat16_layers.py
+
+Kernels are zero until the network is initialised or loaded (network.py): drawing them here as well is lost work, and JAX compiles a
+program for every shape that it draws, two seconds each.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ def gelu(name: str) -> layers.Layer:
 
 
 def dense(units: int, name: str) -> layers.Layer:
-    """A product with a matrix and a bias; the kernel is zero until the network is initialised."""
+    """A product with a matrix and a bias."""
     return layers.Dense(units, kernel_initializer="zeros", name=name)
 
 
@@ -34,7 +37,7 @@ def expand(units: int, block: str, *, gelu: Callable[[str], layers.Layer] = gelu
 
 def pointwise(units: int, name: str) -> layers.Layer:
     """A convolution of 1x1 pixels without a bias."""
-    return layers.Conv2D(units, 1, use_bias=False, name=name)
+    return layers.Conv2D(units, 1, use_bias=False, kernel_initializer="zeros", name=name)
 
 
 def relu6(name: str) -> layers.Layer:

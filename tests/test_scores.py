@@ -114,9 +114,3 @@ def test_detailed_results_come_before_other_pages(tmp_path):
     assert scores.detailed_results(bundles.write(tmp_path / "o", pages)) == "first"
     del pages["a.html"]
     assert scores.detailed_results(bundles.write(tmp_path / "o", pages)) == ""
-
-
-def test_the_last_line_of_a_log_skips_a_frameworks_chatter():
-    log = "Traceback\nValueError: no\n2024-11-08 10:00:00.1: I tensorflow/core: hello\nI0000 00:00 cuda\n\n"
-    assert scores.last_line(log) == "ValueError: no"
-    assert scores.last_line(" \n") == ""

@@ -8,9 +8,9 @@ import bundles
 import pytest
 from test_worker import log, rehearse
 
+from build.processes import last_line
 from build.score.environment import ServerEnvironment
 from build.score.job import SHOWN_LOG
-from build.score.scores import last_line
 from build.score.worker import run
 
 ERAS = ("2024-11", "2026-03")

@@ -86,5 +86,7 @@ def growth(folder: Path, count: int) -> dict[str, float]:
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, cwd=folder)
     if done.returncode:
-        raise UserError(f"The submission in {folder} does not predict: {last_line(done.stderr)}; repair it.")
+        raise UserError(
+            f"The submission in {folder} does not predict: {last_line(done.stderr) or 'no message'}; repair it."
+        )
     return json.loads(done.stdout)

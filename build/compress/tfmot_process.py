@@ -52,6 +52,6 @@ def run(method, material) -> dict[str, np.ndarray]:
                 if line.startswith("step "):
                     advance()
         if process.returncode:
-            last = last_line(log.read_text(errors="replace"))
+            last = last_line(log.read_text(errors="replace")) or "no message"
             raise UserError(f"{method.name} failed in tfmot's process (exit code {process.returncode}): {last}")
         return weights.load(out)[0]

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from build.files import save_array
+from build.processes import last_line
 from build.score import diagnose, reports
 from build.score.bundle import write_program
 from build.score.competition import Task
 from build.score.job import Job, Settings, own_copy, run_job
 from build.score.outcome import Failure, Finding, Log
-from build.score.scores import last_line
 
 SAMPLE = 32
 """Images of the probes: enough to see a dependence, few enough to cost seconds."""

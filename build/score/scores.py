@@ -1,7 +1,6 @@
 """Scores and detailed results as the worker reads them and as the site would store them."""
 
 import json
-import re
 import stat
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -121,10 +120,3 @@ def detailed_results(output: Path) -> str:
         return ""
     with path.open("rb") as file:
         return file.read(10 * MOST_BYTES).decode(errors="replace")
-
-
-def last_line(log: str) -> str:
-    """The last line of a log that says something, without a framework's own chatter."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    lines = [line for line in lines if not re.match(r"([IWE]\d{4} |\d{4}-\d\d-\d\d .*: [IWE] |WARNING: All log)", line)]
-    return lines[-1][:300] if lines else ""

@@ -164,7 +164,7 @@ def run_process(corruption: Corruption, images, rows, folder: Path, targets: dic
         command = [sys.executable, "-m", corruption.process, json.dumps(jobs)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
-            return f"its process ended with code {done.returncode}: {last_line(done.stderr)}"
+            return f"its process ended with code {done.returncode}: {last_line(done.stderr) or 'no message'}"
         for severity, path in made.items():
             if not usable(path, shape):
                 return "its process wrote no images of the right shape"

@@ -178,7 +178,7 @@ class PointwiseConv2D(keras.layers.Conv2D):
     """(B, H, W, C) -> (B, H, W, units), without a bias."""
 
     def __init__(self, units: int, name: str, **kwargs):
-        super().__init__(units, 1, use_bias=False, name=name, **kwargs)
+        super().__init__(units, 1, use_bias=False, kernel_initializer="zeros", name=name, **kwargs)
 
     def call(self, x):
         """One product of all positions with the kernel."""

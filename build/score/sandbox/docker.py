@@ -10,6 +10,7 @@ import subprocess
 import uuid
 from functools import cached_property
 
+from build.processes import last_line
 from build.score.sandbox import Command, Limits
 from build.score.sandbox.launch import Supervised, launch, prepare
 
@@ -37,7 +38,7 @@ class Docker:
         except subprocess.TimeoutExpired:
             return f"{self.client} does not answer within 30 seconds."
         if done.returncode:
-            return (done.stderr.strip().splitlines() or [f"{self.client} version ended with {done.returncode}"])[-1]
+            return last_line(done.stderr) or f"{self.client} version ended with {done.returncode}"
         found = subprocess.run([self.client, "image", "inspect", self.image], capture_output=True, timeout=60)
         # Pulling is left to the user: it may take many minutes and needs the network.
         return f"the image {self.image} is not here; run: {self.client} pull {self.image}" if found.returncode else ""
