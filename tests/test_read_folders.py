@@ -10,7 +10,7 @@ import pytest
 from cell_files import ABBREVIATED, K, folder_of, sentence, smooth
 from PIL import Image, ImageOps, TiffImagePlugin
 
-from build.data import folders
+from build.data import pictures
 from build.data.read import read
 from build.data.resize import resize
 from build.errors import UserError
@@ -131,7 +131,7 @@ def test_what_lies_under_transparent_pixels_is_not_seen(tmp_path, rng):
     pixels[:10, :, 3], pixels[10:, :, 3] = 0, 255
     for suffix, options in ((".png", {}), (".webp", {"lossless": True, "exact": True})):
         Image.fromarray(pixels).save(tmp_path / f"x{suffix}", **options)
-        shown = folders.decode(tmp_path / f"x{suffix}")
+        shown = pictures.decode(tmp_path / f"x{suffix}")
         assert (shown[:10] == 255).all()
         np.testing.assert_array_equal(shown[10:], pixels[10:, :, :3])
 
@@ -144,12 +144,12 @@ def test_a_palette_a_grey_and_a_turned_picture_are_decoded_as_they_look(tmp_path
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by a quarter to look at it
     picture.save(tmp_path / "t.jpg", exif=exif, quality=95)
-    shown, index = folders.decode(tmp_path / "p.png").astype(int), np.asarray(palette)
+    shown, index = pictures.decode(tmp_path / "p.png").astype(int), np.asarray(palette)
     assert np.abs(shown - np.asarray(picture))[index > 1].mean() < 12
     assert (shown[index == 0] == 255).all()
-    grey = folders.decode(tmp_path / "l.png")
+    grey = pictures.decode(tmp_path / "l.png")
     assert (grey[..., 0] == grey[..., 2]).all()
-    turned = folders.decode(tmp_path / "t.jpg")
+    turned = pictures.decode(tmp_path / "t.jpg")
     assert turned.shape == (20, 40, 3)
     assert np.abs(turned.astype(int) - np.rot90(np.asarray(picture), -1)).mean() < 12
 
@@ -211,7 +211,7 @@ def test_a_picture_with_an_odd_exif_tag_is_turned_all_the_same(tmp_path):
     tags = entry(0x112, 3, 1, b"\6\0") + entry(0x11A, 2, 3, b"72\0")
     exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + tags + bytes(4)
     Image.fromarray(np.zeros((8, 12, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
-    assert folders.decode(tmp_path / "a.jpg").shape == (12, 8, 3)
+    assert pictures.decode(tmp_path / "a.jpg").shape == (12, 8, 3)
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
@@ -222,7 +222,7 @@ def test_a_picture_is_turned_upright_as_pillow_turns_it(tmp_path, turn):
     image.save(tmp_path / "a.png", exif=tags)
     with Image.open(tmp_path / "a.png") as stored:
         upright = np.asarray(ImageOps.exif_transpose(stored).convert("RGB"))
-    np.testing.assert_array_equal(folders.decode(tmp_path / "a.png"), upright)
+    np.testing.assert_array_equal(pictures.decode(tmp_path / "a.png"), upright)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
@@ -230,7 +230,7 @@ def test_a_picture_is_turned_upright_as_pillow_turns_it(tmp_path, turn):
 def test_a_picture_with_a_damaged_exif_block_is_whole(exif, suffix, tmp_path):
     path = tmp_path / f"a{suffix}"
     Image.fromarray(np.zeros((8, 12, 3), np.uint8)).save(path, exif=exif, dpi=(72, 72))
-    assert folders.decode(path).shape == (8, 12, 3)
+    assert pictures.decode(path).shape == (8, 12, 3)
 
 
 def test_a_file_of_several_pictures_is_refused_but_not_for_its_thumbnail(tmp_path):
@@ -238,15 +238,15 @@ def test_a_file_of_several_pictures_is_refused_but_not_for_its_thumbnail(tmp_pat
     for name in ("a.tif", "a.webp", "a.png"):
         pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
         with pytest.raises(UserError) as caught:
-            folders.decode(tmp_path / name)
+            pictures.decode(tmp_path / name)
         assert f"{name} holds 3 pictures; expected one a file" in sentence(caught)
     small = TiffImagePlugin.ImageFileDirectory_v2()
-    small[folders.SUBFILE_TYPE] = 1
+    small[pictures.SUBFILE_TYPE] = 1
     with TiffImagePlugin.AppendingTiffWriter(tmp_path / "c.tif") as file:
         for page, facts in ((pages[1], {}), (pages[2], {"tiffinfo": small})):
             page.save(file, format="TIFF", **facts)
             file.newFrame()
-    np.testing.assert_array_equal(folders.decode(tmp_path / "c.tif"), np.full((8, 8, 3), 60))
+    np.testing.assert_array_equal(pictures.decode(tmp_path / "c.tif"), np.full((8, 8, 3), 60))
 
 
 def test_rows_know_their_files_also_where_the_pixels_come_from_the_cache(tmp_path):
@@ -256,7 +256,7 @@ def test_rows_know_their_files_also_where_the_pixels_come_from_the_cache(tmp_pat
     assert set(first.files) == set(wanted)
     assert first.files == again.files
     for row, name in enumerate(first.files):
-        np.testing.assert_array_equal(first.images[row], folders.decode(tmp_path / "set" / name))
+        np.testing.assert_array_equal(first.images[row], pictures.decode(tmp_path / "set" / name))
 
 
 def test_empty_folders_are_refused(tmp_path):

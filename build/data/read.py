@@ -2,6 +2,7 @@
 
     read("training_set.npz", seed=0)      the competition's file
     read("cells/", seed=0)                a folder with one folder of images a class
+    read("labels.csv", seed=0)            a CSV of an image's file and its class a line
     read("medmnist:bloodmnist", seed=0)   BloodMNIST at 128 pixels (also @64, @224), downloaded once
     read("synthetic:2400", seed=0)        synthetic cells, the embedded default
 
@@ -13,7 +14,7 @@ import contextlib
 from pathlib import Path
 
 from build.console import console
-from build.data import folders, medmnist, npz, synthetic
+from build.data import csv_labels, folders, medmnist, npz, synthetic
 from build.data.cells import Cells
 from build.errors import UserError
 from build.files import explained
@@ -65,9 +66,11 @@ def _read(source: str, seed: int, cache: Path) -> Cells:
         folder, file = path.is_dir(), path.is_file()
     if folder:
         return folders.read(path, cache=cache)
+    if file and path.suffix.lower() == ".csv":
+        return csv_labels.read(path, cache=cache)
     if file:
         return npz.read(path, cache=cache)
     raise UserError(
-        f"{source} does not exist; expected an npz file, a folder with one folder of images a class, "
-        "medmnist:bloodmnist, or synthetic."
+        f"{source} does not exist; expected an npz file, a folder with one folder of images a class, a CSV of "
+        "files and classes, medmnist:bloodmnist, or synthetic."
     )

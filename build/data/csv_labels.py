@@ -1,0 +1,85 @@
+"""A CSV of an image's file and its class a line, the images beside it or in a folder beside it.
+
+file,label
+cells/0001.png,Basophil
+"""
+
+import csv
+import io
+from pathlib import Path
+
+from build.data import names, pictures
+from build.data.cells import Cells
+from build.errors import UserError
+from build.files import explained
+
+DELIMITERS = ",;\t"
+
+
+def read(path: Path, *, cache: Path) -> Cells:
+    """Read the images that the CSV names, in its order; those of another size are cut and resized (pictures.py).
+
+    Names of files are relative to the CSV or to one folder beside it, with or without a suffix. A first line that names no file is the
+    header. Raises UserError for a line without two columns, a file that is not there, labels that match no class, and files that
+    cannot be decoded whole.
+    """
+    lines = _lines(path)
+    root = _root(path, [name for _, name, _ in lines])
+    given = sorted({label for *_, label in lines})
+    classes, notes = names.match(given, str(path))
+    index = dict(zip(given, classes, strict=True))
+    files = [(_file(root, name), index[label]) for _, name, label in lines]
+    return pictures.keep(files, notes, source=str(path), root=path.parent, cache=cache)
+
+
+def _lines(path: Path) -> list[tuple[int, str, str]]:
+    """Number of the line, file and label of every line with labels."""
+    try:
+        with explained(path, "read"):
+            text = path.read_text(encoding="utf-8-sig")
+        first = text.partition("\n")[0]
+        delimiter = max(DELIMITERS, key=first.count)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} is no CSV in UTF-8 ({error}); save it again as one.") from error
+    for number, row in rows:
+        if len(row) != 2 or not all(row):
+            raise UserError(
+                f"Line {number} of {path} is {delimiter.join(row)!r}; expected two columns, an image's file and its class, like "
+                "cells/0001.png,Basophil; remove all others."
+            )
+    if rows and not any(_file(root, rows[0][1][0]) for root in _roots(path)):
+        rows = rows[1:]
+    if not rows:
+        raise UserError(
+            f"{path} names no images; expected lines of an image's file and its class, like cells/0001.png,Basophil."
+        )
+    return [(number, name, label) for number, (name, label) in rows]
+
+
+def _roots(path: Path) -> list[Path]:
+    """Where the files may be: beside the CSV, or in a folder beside it."""
+    with explained(path.parent, "read"):
+        beside = sorted(one for one in path.parent.iterdir() if one.is_dir() and not one.name.startswith("."))
+    return [path.parent, *beside]
+
+
+def _root(path: Path, files: list[str]) -> Path:
+    """The folder that the names are relative to: the first one that has the first file; UserError where it lacks another."""
+    root = next((root for root in _roots(path) if _file(root, files[0])), path.parent)
+    if missing := next((name for name in files if not _file(root, name)), None):
+        raise UserError(
+            f"{path} names {missing}, and {root} holds no image of that name; expected names relative to it, of files like "
+            f"{', '.join(sorted(pictures.SUFFIXES))}."
+        )
+    return root
+
+
+def _file(root: Path, name: str) -> Path | None:
+    """The picture that a name means: of that name, or with a suffix behind it (an identifier)."""
+    for suffix in ("", *sorted(pictures.SUFFIXES)):
+        path = root / f"{name}{suffix}"
+        if path.suffix.lower() in pictures.SUFFIXES and path.is_file():
+            return path
+    return None
