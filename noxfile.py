@@ -6,7 +6,6 @@ session:
 `nox -s train package -- --data training_set.npz` gives --data to the training and nothing to the packaging.
 """
 
-import fcntl
 import hashlib
 import platform
 import re
@@ -15,6 +14,11 @@ import sys
 from pathlib import Path
 
 import nox
+
+try:
+    import fcntl
+except ModuleNotFoundError:
+    raise SystemExit("Podium runs on Linux and macOS; on Windows, in WSL2 (README, Start).") from None
 from packaging.specifiers import SpecifierSet
 
 nox.needs_version = ">=2025.2.9"
@@ -190,6 +194,11 @@ def bundle(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
     """Measure speed side by side with the best peers (-- augment predict judge corruptions)."""
+    if (
+        CUDA
+    ):  # PyTorch's CUDA 13 would lie where TensorFlow's cuDNN and NCCL do (nvidia/cudnn, nvidia/nccl), in their place
+        session.env["UV_TORCH_BACKEND"] = "cpu"
+        session.env["PIP_EXTRA_INDEX_URL"] = "https://download.pytorch.org/whl/cpu"
     prepare(session, "run", "bench")
     session.run(str(PYTHON), "-m", "build.bench", *session.posargs, external=True)
 

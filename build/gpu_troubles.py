@@ -19,7 +19,13 @@ JAX_FOR_GPUS = pip_install("jax[cuda12]")
 TROUBLES = (
     (
         (*OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY"),
-        "The device's memory does not suffice; close other programs on it (nvidia-smi lists them), or take --set batch=32 or --size tiny.",
+        "The device's memory does not suffice; close other programs on it (nvidia-smi lists them), or take fewer images "
+        "a step or a smaller network (train --set batch=32 or --size tiny, pretrain --batch 32).",
+    ),
+    (
+        ("No valid config found", "Autotuning failed", "No algorithm worked", "best cudnn convolution"),
+        "cuDNN has no algorithm for one of the network's convolutions in this precision; take train --set xla=off, or --set "
+        "precision=float32.",
     ),
     (
         ("CUDNN_STATUS", "DNN library"),

@@ -1,16 +1,28 @@
 """Fixtures shared by all tests: the real cells where they are at hand, and one generator a test."""
 
+import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+# Tests are of a CPU: several processes would each take all of a GPU's memory, and decide otherwise. Those that they start inherit it.
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(7)
+
+
+@pytest.fixture(autouse=True)
+def no_curves(monkeypatch):
+    """Drawing curves takes half a second a training; runs that a module's tests share are trained before this and have theirs."""
+    if record := sys.modules.get("build.train.record"):
+        monkeypatch.setattr(record, "curves", SimpleNamespace(draw=lambda *_, **__: None))
 
 
 @pytest.fixture(scope="session")

@@ -95,6 +95,23 @@ def test_pruned_and_clustered_kernels_have_their_zeros_and_few_values(tmp_path, 
 
 
 @needs_tfmot
+def test_its_process_leaves_the_gpu_to_ours(tmp_path, monkeypatch):
+    given, said = {}, "import os; raise SystemExit(f'CUDA_VISIBLE_DEVICES is {os.environ[\"CUDA_VISIBLE_DEVICES\"]}')"
+    start = tfmot_process.subprocess.Popen
+
+    def popen(command, **options):
+        given.update(command=command)
+        return start([command[0], "-c", said], **options)
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(tfmot_process.subprocess, "Popen", popen)
+    run = run_without_weights(tmp_path, RECIPE, cells=240)
+    with pytest.raises(UserError, match="CUDA_VISIBLE_DEVICES is -1"):
+        make(METHODS["tfmot-cluster-16"], Material(run, steps=1), tmp_path / "w.npz")
+    assert "build.compress.tfmot_job" in given["command"]
+
+
+@needs_tfmot
 @pytest.mark.slow
 def test_a_job_that_fails_says_why(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

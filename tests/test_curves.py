@@ -1,10 +1,17 @@
 """Learning curves: a picture after any number of epochs."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
 from build.train import curves
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def history(count):
@@ -56,3 +63,13 @@ def test_the_epoch_marked_as_best_is_the_one_whose_weights_are_kept(tmp_path):
         curves.draw(history(6), tmp_path / "curves.png", "run", best=best)
         pictures.append(cv2.imread(str(tmp_path / "curves.png")))
     assert (pictures[0] != pictures[1]).any()
+
+
+def test_the_backend_that_a_notebook_names_stops_nothing(tmp_path):
+    where = f"Path({str(tmp_path / 'c.png')!r})"
+    code = (
+        f"from pathlib import Path; from build.train import curves; curves.draw({history(2)!r}, {where}, 'run', best=1)"
+    )
+    inline = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}  # as Jupyter's processes inherit it
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=os.environ | inline)
+    assert (tmp_path / "c.png").is_file()

@@ -47,9 +47,13 @@ def test_several_gpus_are_all_used_under_tensorflow_and_xla_is_off_there():
 def test_of_gpus_that_do_not_divide_the_batch_some_stay_out_and_that_is_said():
     seven = dataclasses.replace(TWO, gpus=("H100",) * 7)
     assert decide(AUTO, seven).replicas == 4
-    assert "on 4 of them, which divide the batch," in describe(AUTO, seven, decide(AUTO, seven))
-    assert decide(dataclasses.replace(AUTO, batch=63), seven).replicas == 7
-    assert "divide" not in describe(AUTO, TWO, decide(AUTO, TWO))
+    assert "on 4 of them, whose shares of a batch are worth it," in describe(AUTO, seven, decide(AUTO, seven))
+    assert decide(dataclasses.replace(AUTO, batch=63), seven).replicas == 3
+    # Shares of fewer than 16 images are not worth a GPU.
+    assert decide(AUTO, dataclasses.replace(TWO, gpus=("H100",) * 8)).replicas == 4
+    assert decide(dataclasses.replace(AUTO, batch=256), dataclasses.replace(TWO, gpus=("H100",) * 8)).replicas == 8
+    assert decide(dataclasses.replace(AUTO, batch=24), TWO).replicas == 1
+    assert "worth it" not in describe(AUTO, TWO, decide(AUTO, TWO))
 
 
 def test_jax_is_compiled_on_a_cpu_too():
@@ -136,6 +140,8 @@ def test_several_gpus_take_one_step_a_call():
         (RuntimeError("failed call: CUDA_ERROR_OUT_OF_MEMORY: out of memory"), "memory does not suffice"),
         (RuntimeError("RESOURCE_EXHAUSTED: no room"), "memory does not suffice"),
         (RuntimeError("DNN library initialization failed"), "cuDNN does not start"),
+        (RuntimeError("INTERNAL: Autotuning failed for HLO: %conv CUDNN_STATUS_NOT_SUPPORTED"), "xla=off"),
+        (RuntimeError("No algorithm worked!"), "precision=float32"),
         (
             RuntimeError("INTERNAL: 'cuLaunchKernel(...)' failed with 'CUDA_ERROR_INVALID_HANDLE'"),
             "has no kernels for this GPU",
@@ -145,6 +151,20 @@ def test_several_gpus_take_one_step_a_call():
 def test_what_a_gpu_refuses_is_a_sentence_wherever_it_comes_up(error, says):
     with pytest.raises(UserError, match=says), troubles_told():
         raise error
+
+
+def test_the_weakest_of_several_gpus_says_what_they_can(monkeypatch):
+    import tensorflow as tf
+
+    cards = {
+        "a": {"device_name": "A100", "compute_capability": (8, 0)},
+        "t": {"device_name": "T4", "compute_capability": (7, 5)},
+    }
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: list(cards))
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", cards.get)
+    monkeypatch.setattr(hardware, "_gpu_gib", lambda _: 15.0)
+    found = hardware.find()
+    assert (found.gpus, found.capability) == (("A100", "T4"), (7, 5))
 
 
 def test_other_errors_stay_what_they_are():

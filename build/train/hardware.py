@@ -30,6 +30,8 @@ BFLOAT16_CAPABILITY = (8, 0)
 FLOAT16_CAPABILITY = (7, 0)
 """CUDA compute capabilities from which tensor cores take these types."""
 GPU_STEPS_PER_EXECUTION = 16
+LEAST_SHARE = 16
+"""Images a step that are worth a GPU of their own: fewer are bound by kernel launches, and batch norms would take their statistics."""
 BFLOAT16_PRODUCTS = "bfloat16_products"
 """A precision: all float32 but the products of pointwise layers and what lies between them (build/train/bfloat16_layers.py)."""
 PRECISIONS = ("float32", BFLOAT16_PRODUCTS, "mixed_bfloat16", "mixed_float16")
@@ -46,7 +48,7 @@ class Machine:
     gpu_gib: float = 0.0
     """Memory of the smallest GPU; 0 where unknown."""
     capability: tuple[int, int] = (0, 0)
-    """CUDA compute capability of the first GPU; (0, 0) where unknown."""
+    """CUDA compute capability, the lowest of the GPUs; (0, 0) where unknown."""
     multiplies_bfloat16: bool = False
     """Whether the CPU has units for products of bfloat16 matrices."""
     unseen_gpu: bool = False
@@ -94,7 +96,7 @@ def find() -> Machine:
         devices = tf.config.list_physical_devices("GPU")
         details = [tf.config.experimental.get_device_details(device) for device in devices]
         names = tuple(str(detail.get("device_name", "GPU")) for detail in details)
-        capability = details[0].get("compute_capability") if details else None
+        capability = min((detail.get("compute_capability") or (0, 0) for detail in details), default=None)
     else:
         import jax
 
@@ -151,7 +153,8 @@ def decide(recipe: Recipe, machine: Machine) -> Decision:
     # MirroredStrategy makes its own all-reduce between replicas; XLA compiles it only as a whole, so it stays off there.
     # It shares a batch evenly, so with a number of GPUs that does not divide the batch some stay out.
     most = max(1, len(machine.gpus)) if machine.backend == "tensorflow" else 1
-    replicas = next(number for number in range(most, 0, -1) if recipe.batch % number == 0)
+    shared = (number for number in range(most, 1, -1) if recipe.batch % number == 0)
+    replicas = next((number for number in shared if recipe.batch // number >= LEAST_SHARE), 1)
     # JAX without its compiler would run operation by operation.
     xla = {"on": True, "off": False, "auto": machine.backend == "jax" or (gpu and replicas == 1)}[recipe.xla]
     fast_layers = machine.backend == "tensorflow" and not gpu and not xla
@@ -207,7 +210,7 @@ def describe(recipe: Recipe, machine: Machine, decision: Decision) -> str:
     chosen = " (chosen by hardware)" if sized or recipe.weights == "auto" else ""
     precision = PRECISION_IN_WORDS.get(decision.precision, decision.precision)
     some = machine.backend == "tensorflow" and decision.replicas < len(machine.gpus)
-    spared = f" on {decision.replicas} of them, which divide the batch," if some else ""
+    spared = f" on {decision.replicas} of them, whose shares of a batch are worth it," if some else ""
     # keras leaves a step of TensorFlow's deterministic kernels uncompiled; JAX has none.
     off = not decision.xla or (recipe.deterministic and machine.backend == "tensorflow")
     told = (
