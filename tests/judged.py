@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from build.score.leaderboard import board as door
+from build.score.leaderboard import command as door
 from build.score.leaderboard.store import Store
 from build.score.scorecard import assemble
 from build.score.suites import Condition

@@ -1,5 +1,7 @@
 """Two entries on the same images: McNemar, bootstrap, chances of ranking first, plain advice."""
 
+import dataclasses
+
 import judged
 import numpy as np
 import pytest
@@ -91,7 +93,12 @@ def test_a_gap_that_the_hidden_set_would_show_and_ours_cannot_is_told_so():
     assert advice.startswith(
         "The test images here are too few to tell: +0.6 points, which 5,000 images would show (from 0.2 on)"
     )
+    assert "judge both with more --rows" in advice
     assert module.advise(("a", "b"), suites, np.array([0.7, 0.3]), 500).startswith("No difference that 500 images")
+    clean = [dataclasses.replace(suites[0], name="held-out")]  # which has all of its images already
+    assert "judge both on perturbed suites too (--suites)" in module.advise(
+        ("a", "b"), clean, np.array([0.7, 0.3]), 5000
+    )
 
 
 def test_entries_with_the_same_answers_have_no_difference_at_all(stored, rng):

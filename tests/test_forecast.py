@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from scipy.special import expit, logit
+from scipy.stats import t
 
-from build.score.leaderboard.forecast import CONFIDENCE, OTHERS, Forecaster, log_odds, public_point, report
+from build.score.leaderboard.forecast import CONFIDENCE, OTHERS, WEIGHT, Forecaster, log_odds, public_point, report
 from build.score.leaderboard.reported import CLEAN, PAIRS, REPORTED, Pair
 
 
@@ -124,6 +125,14 @@ def test_records_say_which_suite_the_hidden_set_resembles(rng):
     sentence = report(Forecaster(own))[1]
     assert "From 25 recorded score(s) of your own" in sentence
     assert f"geometry {weights['geometry']['weight']:+.2f}" in sentence
+
+
+def test_intervals_of_weights_have_the_tails_of_few_pairs():
+    model = Forecaster([(suites(0.8, held_out=0.95), 0.7)])
+    for row in model.weights():
+        assert row["high"] - row["weight"] == pytest.approx(
+            t.ppf(0.9, len(model.points) - 3) * (1 - row["learned"]) * WEIGHT
+        )
 
 
 def test_without_records_nothing_is_said_about_the_hidden_sets_make():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from build.errors import UserError
-from build.score.leaderboard import board, ranking
+from build.score.leaderboard import command, ranking
 from build.score.leaderboard.page import tiles
 from build.score.leaderboard.ranking import build
 from build.score.leaderboard.store import Store
@@ -127,7 +127,7 @@ def test_entries_without_a_forecast_are_compared_by_their_answers(tmp_path):
         given = judged.answers(asked, share, seed=seed)
         store.add(judged.card(asked, given, run=run, zip_sha256=f"{seed}" * 64), asked, given)
     strong = store.entries()[1]
-    found = board.advice(ranking.build(store), store, rng=np.random.default_rng(0), folder=tmp_path)
+    found = command.advice(ranking.build(store), store, rng=np.random.default_rng(0), folder=tmp_path)
     assert found[-1].startswith(f"Submit {strong.id}: it ranks first")
     assert any(f"{strong.id} is podium strong, no zip in {tmp_path}" in sentence for sentence in found)
     assert any("`nox -s package -- strong` makes it again" in sentence for sentence in found)
@@ -140,7 +140,7 @@ def test_the_advice_names_the_file_of_an_entry(tmp_path):
         given = judged.answers(asked, share, seed=seed)
         facts = {"run": run, "zip_sha256": hashlib.sha256(run.encode()).hexdigest()}
         store.add(judged.card(asked, given, **facts), asked, given)
-    found = board.advice(ranking.build(store), store, rng=np.random.default_rng(0), folder=tmp_path)
+    found = command.advice(ranking.build(store), store, rng=np.random.default_rng(0), folder=tmp_path)
     assert any(f"is podium strong, the file {tmp_path / 'previous-submission.zip'}." in one for one in found)
 
 
@@ -154,6 +154,9 @@ def test_a_zip_that_was_judged_on_its_own_training_cells_is_passed_over(tmp_path
     assert "One entry to choose from, aaaaaaaa" in said
     store.record(name, 0.9)
     assert store.pairs() == []
+    said = judged.printed(store, tmp_path / "p.html")  # it was sent and leads, but says nothing of others
+    assert "One entry to choose from, aaaaaaaa" in said
+    assert "Save the slot" not in said
 
 
 def test_zips_of_other_seeds_are_not_sent_to_be_judged_on_their_training_cells(tmp_path):

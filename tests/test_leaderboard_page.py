@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from build.errors import UserError
-from build.score.leaderboard import board as door
+from build.score.leaderboard import command as door
 from build.score.leaderboard.page import embed, tiles, write
 from build.score.leaderboard.ranking import build
 from build.score.leaderboard.reported import REPORTED
@@ -177,6 +177,20 @@ def test_chromium_plots_every_entry_with_its_interval(page, tmp_path):
     assert 'aria-sort="ascending"' in html
     assert "Submit it." in html
     assert shown(html)[0].startswith("reported-")
+
+
+def test_chromium_marks_what_was_judged_on_its_own_training_cells_and_plots_it_nowhere(tmp_path):
+    store, asked = Store(tmp_path / "board"), judged.conditions()
+    given = judged.answers(asked, 0.97)
+    for letter, facts in (("a", {"seen": 1070}), ("b", {})):
+        store.record(store.add(judged.card(asked, given, zip_sha256=letter * 64, **facts), asked, given), 0.8)
+    write(build(store), tmp_path / "board.html", advice=[])
+    html = browser.dom(tmp_path, (tmp_path / "board.html").as_uri())
+    rows = {name: text for name, _, text in (part.partition('"') for part in html.split('data-id="')[1:])}
+    assert "own cells" in rows["aaaaaaaa"]
+    assert "own cells" not in rows["bbbbbbbb"].partition("</tr>")[0]
+    plot = html[html.index('<svg id="plot"') :]
+    assert plot[: plot.index("</svg>")].count('class="mine"') == 1
 
 
 def test_chromium_draws_the_page(page, tmp_path):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from build.errors import UserError
+from build.files import sha256
 from build.score.leaderboard import ranking
 from build.score.leaderboard.lines import decode, encode
 from build.score.leaderboard.store import Store
@@ -127,6 +128,10 @@ def test_entries_are_found_by_the_beginning_of_id_file_or_run(store):
         *(second, first),
     ]
     assert store.find("run-").id == second  # one zip, judged again
+    kept = store.path.parent / "previous-submission.zip"  # packaging calls each of them submission.zip first
+    kept.write_bytes(b"PK")
+    add(store, zip_sha256=sha256(kept), run="run-9")
+    assert store.find(str(kept)).facts["run"] == "run-9"
 
 
 @pytest.mark.parametrize("kind", ["cut", "turned", "garbage", "not an object", "NaN"])
@@ -186,7 +191,7 @@ def test_a_store_that_cannot_be_locked_is_one_sentence(tmp_path):
 
 
 def test_writers_at_the_same_time_lose_nothing(tmp_path):
-    folder, count = tmp_path / "board", 20
+    folder, count = tmp_path / "board", 10
     writers = [writer(folder, "a", count) for _ in range(3)]  # one zip: who looks for a free id must be alone
     for process in writers:
         go(process)
@@ -203,7 +208,7 @@ def test_writers_at_the_same_time_lose_nothing(tmp_path):
 def test_a_writer_killed_at_any_moment_loses_nothing_that_it_had_said(tmp_path):
     folder, chance = tmp_path / "board", random.Random(3)
     promised: list[str] = []
-    steady = writer(folder, "5", 40)
+    steady = writer(folder, "5", 15)
     victims = [writer(folder, letter, 10_000) for letter in "789"]
     go(steady)
     for process in victims:
@@ -291,6 +296,7 @@ def test_another_competition_has_no_forecast_and_none_of_the_public_scores(tmp_p
     monkeypatch.setattr(ranking, "COMPETITION", "leaves")
     board = ranking.build(store)
     assert {line.kind for line in board.lines} == {"none", "recorded", "failed"}
+    assert "forecast" not in {line.kind for line in ranking.build(store, phase="final").lines}
     asked = judged.conditions()
     given = judged.answers(asked, 0.9)
     about = {"classes": judged.CLASSES, "outcome": {}, "submission": {}, "seed": 0}

@@ -133,6 +133,15 @@ def test_other_rows_or_other_weights_are_judged_again_but_not_trained(place, fin
     assert (len(judged), trained) == (4, [])
 
 
+def test_suites_that_changed_since_are_judged_again(place, finished, judged, trained, monkeypatch):
+    made(TASK, place, finished)
+    before = len(judged)
+    monkeypatch.setattr(execute, "definition", lambda suite: f"{suite.name}, of other operations")
+    made(TASK, place, finished)
+    made(TASK, place, finished)
+    assert (len(judged), trained) == (before + 1, [])
+
+
 def test_what_somebody_compressed_counts_only_where_the_recipe_has_a_size_limit(place, finished, monkeypatch):
     staged = []
 

@@ -24,6 +24,7 @@ LABELS = [row.label for row in find("optimizer").rows]
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module.page, "plot", lambda _: b"picture")  # test_study_results.py has it drawn
 
 
 class Worker:

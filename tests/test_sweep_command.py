@@ -26,6 +26,21 @@ def test_recipes_without_a_name_are_not_taken_for_the_default(tmp_path, monkeypa
     assert "Expected names of recipes" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["sweep", "--cpus", "8", "--memory", "4"], "--cpus, --memory: of a Ray cluster; give --ray too"),
+        (["reproduce", "--gpus", "1"], "--gpus: of a Ray cluster; give --ray too"),
+        (["sweep", "--search-seed", "3"], "--search-seed is of a search: give --search and --trials"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(options, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([*options, "--data", "synthetic:160"]) == 2
+    assert told in " ".join(capsys.readouterr().err.split())
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.fixture
 def ray(monkeypatch) -> list[dict]:
     """Stands in for the package; returns what its `init` was given."""

@@ -11,8 +11,10 @@ from build.errors import Interrupted, UserError
 from build.recipes import find
 from build.runs import Run
 from build.study.execute import Result, Task
+from build.sweep.board import Board
 from build.sweep.drive import Sweep
 from build.sweep.plan import Asked, Spot
+from build.sweep.state import DONE, Entry
 
 TINY = dataclasses.replace(
     find("report-custom-cnn"), name="tiny", filters=2, epochs=2, batch=32, resolutions=((32, 1.0),)
@@ -100,6 +102,23 @@ def test_every_arm_is_tried_at_every_spot_and_the_same_question_does_nothing_aga
     again = Bench(tmp_path / "runs", lambda task: 0.0)
     assert sweep_of(asked, tmp_path, cache).run(again) == 0
     assert again.performed == []
+
+
+def test_what_another_driver_did_between_reading_and_beginning_is_known(tmp_path, cache):
+    asked = Asked((TINY,), "synthetic:160", seeds=2)
+    first, second = (sweep_of(asked, tmp_path, cache) for _ in range(2))
+    first.run(Bench(tmp_path / "runs", lambda task: 0.5))
+    late = Bench(tmp_path / "runs", lambda task: 0.5)
+    assert second.run(late) == 0
+    assert late.performed == []
+
+
+def test_the_table_counts_what_earlier_calls_finished():
+    board = Board(5)
+    board.begin(0, "podium", "seed 3", over=3)
+    board.over(0, Entry("podium", 3, 0, 0, DONE, "run", score=0.7), reused=False)
+    board.begin(1, "podium", "seed 4", over=4)
+    assert board.table().title.startswith("4 of 5 runs over, ETA ")
 
 
 def test_a_run_whose_folder_is_gone_is_asked_for_again(tmp_path, cache):

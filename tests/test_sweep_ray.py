@@ -93,7 +93,8 @@ def test_a_killed_worker_s_run_goes_on_and_cells_travel_once_to_a_machine_that_d
         assert joined.sent[f"{cells.name}/{path.name}"] == path.stat().st_size
 
     # The same weights as in this process, but for the order of sums: the threads are others.
-    here = Sweep(driven.asked, root=tmp_path / "here", cache=tmp_path / "data")
+    one = dataclasses.replace(driven.asked, members=1)
+    here = Sweep(one, root=tmp_path / "here", cache=tmp_path / "data")
     assert here.run() == 0
     for key, entry in here.state.entries.items():
         there = Run(tmp_path / "runs" / driven.state.entries[key].run)

@@ -21,6 +21,13 @@ def test_a_user_adds_a_suite_in_one_file(tmp_path):
     assert {tuple(np.flatnonzero(one.any(axis=(0, 1)))) for one in shift} == {(0,), (1,), (2,)}
 
 
+def test_a_file_may_have_dataclasses_whose_annotations_are_text(tmp_path):
+    path = tmp_path / "mine.py"
+    draws = "from dataclasses import dataclass\n@dataclass\nclass Draws:\n    shift: int = 3\n"
+    path.write_text(f"from __future__ import annotations\n{draws}{USER_SUITE}")
+    assert load(path).name == "tints"
+
+
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [

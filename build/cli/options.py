@@ -1,9 +1,13 @@
 """Options that several commands share, so that they mean the same everywhere."""
 
+import functools
 import math
+from collections.abc import Callable
 
 import click
 from click.core import ParameterSource
+
+from build.errors import UserError
 
 
 class FiniteRange(click.FloatRange):
@@ -22,8 +26,8 @@ data_option = click.option(
     metavar="SOURCE",
     default="synthetic",
     show_default=True,
-    help="An .npz with images and labels, a folder with one folder of images for each class, medmnist:bloodmnist[@64|@128|@224], "
-    "or synthetic[:N].",
+    help="An .npz with images and labels, a folder with one folder of images for each class, a .csv of files and classes, "
+    "medmnist:bloodmnist[@64|@128|@224], or synthetic[:N].",
 )
 
 
@@ -47,24 +51,6 @@ engine_option = click.option(
     show_default=True,
     help="How the zip is isolated while it runs; auto takes bwrap where it works, else plain.",
 )
-ray_option = click.option(
-    "--ray", "address", metavar="ADDRESS", help="Run on a Ray cluster: auto, HOST:PORT, or local to start one here."
-)
-cpus_option = click.option(
-    "--cpus", type=FiniteRange(min=0.1), default=2.0, show_default=True, help="With --ray: cores for each run."
-)
-gpus_option = click.option(
-    "--gpus", type=FiniteRange(min=0), help="With --ray: GPUs for each run; default: 1 where the cluster has any."
-)
-memory_option = click.option(
-    "--memory",
-    "memory_gib",
-    metavar="GIB",
-    type=FiniteRange(min=0),
-    default=2.0,
-    show_default=True,
-    help="With --ray: memory for each run.",
-)
 rows_option = click.option(
     "--rows",
     type=click.IntRange(min=8),
@@ -72,6 +58,44 @@ rows_option = click.option(
     show_default=True,
     help="Test images for each condition (a corruption at one severity); held-out takes all.",
 )
+CLUSTER = (
+    click.option(
+        "--ray", "address", metavar="ADDRESS", help="Run on a Ray cluster: auto, HOST:PORT, or local to start one here."
+    ),
+    click.option(
+        "--cpus", type=FiniteRange(min=0.1), default=2.0, show_default=True, help="With --ray: cores for each run."
+    ),
+    click.option(
+        "--gpus", type=FiniteRange(min=0), help="With --ray: GPUs for each run; default: 1 where the cluster has any."
+    ),
+    click.option(
+        "--memory",
+        "memory_gib",
+        metavar="GIB",
+        type=FiniteRange(min=0),
+        default=2.0,
+        show_default=True,
+        help="With --ray: memory for each run.",
+    ),
+)
+
+
+def cluster_options(command: Callable) -> Callable:
+    """Give a command the options of a Ray cluster: `address`, and in `needs` what each run asks of it."""
+
+    @functools.wraps(command)
+    def with_needs(*, address: str | None, cpus: float, gpus: float | None, memory_gib: float, **others):
+        idle = {"cpus": "--cpus", "gpus": "--gpus", "memory_gib": "--memory"}
+        given = explicitly_given(click.get_current_context())
+        if not address and (named := [option for name, option in idle.items() if name in given]):
+            raise UserError(f"{', '.join(named)}: of a Ray cluster; give --ray too, or leave it out.")
+        return command(address=address, needs={"cpus": cpus, "gpus": gpus, "memory_gib": memory_gib}, **others)
+
+    for option in reversed(CLUSTER):
+        with_needs = option(with_needs)
+    return with_needs
+
+
 suites_option = click.option(
     "--suites",
     metavar="A,B",

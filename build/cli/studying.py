@@ -3,12 +3,9 @@
 import click
 
 from build.cli.options import (
-    cpus_option,
+    cluster_options,
     data_option,
     engine_option,
-    gpus_option,
-    memory_option,
-    ray_option,
     rows_option,
 )
 
@@ -35,14 +32,9 @@ from build.cli.options import (
 @click.option("--epochs", type=click.IntRange(min=1), help="Overrides the number of epochs of every row.")
 @rows_option
 @click.option("--only", metavar="TEXT", default="", help="Train only the rows whose label contains this text.")
-@ray_option
-@cpus_option
-@gpus_option
-@memory_option
+@cluster_options
 @engine_option
-def reproduce(
-    study: str, data: str, address: str | None, cpus: float, gpus: float | None, memory_gib: float, **options
-) -> int:
+def reproduce(study: str, data: str, address: str | None, needs: dict, **options) -> int:
     """Train and judge what the report of team AwesomeChallengers tried, row by row, beside its figures.
 
     Leaves dist/studies/NAME.{html,md,json,png}.
@@ -57,6 +49,5 @@ def reproduce(
 
     from build.sweep.ray_engine import Cluster
 
-    needs = {"cpus": cpus, "gpus": gpus, "memory_gib": memory_gib}
     with Cluster(address, root=Path("runs"), cache=Path("data"), **needs) as cluster:
         return run(study, data=data, carry=cluster.execute, **options)

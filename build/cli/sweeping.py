@@ -4,12 +4,10 @@ import click
 
 from build.cli.options import (
     FiniteRange,
-    cpus_option,
+    cluster_options,
     data_option,
     engine_option,
-    gpus_option,
-    memory_option,
-    ray_option,
+    explicitly_given,
     rows_option,
     team_option,
 )
@@ -59,10 +57,7 @@ from build.cli.options import (
     "--pack", metavar="K", type=click.IntRange(min=1), help="Put the K best runs of one split into a zip and judge it."
 )
 @click.option("--soup", is_flag=True, help="With --pack: one network, a greedy soup of them, instead of an ensemble.")
-@ray_option
-@cpus_option
-@gpus_option
-@memory_option
+@cluster_options
 @rows_option
 @team_option
 @engine_option
@@ -74,9 +69,7 @@ def sweep(
     pack: int | None,
     soup: bool,
     address: str | None,
-    cpus: float,
-    gpus: float | None,
-    memory_gib: float,
+    needs: dict,
     team: str,
     **options,
 ) -> int:
@@ -94,6 +87,8 @@ def sweep(
     from build.sweep.plan import Asked
     from build.sweep.search import parse
 
+    if "search_seed" in explicitly_given(click.get_current_context()) and not options["search"]:
+        raise UserError("--search-seed is of a search: give --search and --trials, or leave it out.")
     if soup and not pack:
         raise UserError("--soup says how --pack K puts runs together; give both.")
     if options["search"]:
@@ -119,7 +114,6 @@ def sweep(
     if address:
         from build.sweep.ray_engine import Cluster
 
-        needs = {"cpus": cpus, "gpus": gpus, "memory_gib": memory_gib}
         with Cluster(address, root=driven.root, cache=driven.cache, **needs) as cluster:
             failed = driven.run(cluster.execute, live=True)
     else:

@@ -1,6 +1,7 @@
 """A suite in a Python file of the user's own (corruptions/definition.py shows one): whatever it does wrong becomes one sentence."""
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ def read(path: Path) -> Suite:
     """The SUITE that the Python file at `path` defines; UserError where it fails or defines none."""
     spec = importlib.util.spec_from_file_location(f"user_suite_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look up there what their annotations name
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # the user's code may fail in any way

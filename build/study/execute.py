@@ -35,6 +35,8 @@ from build.score import held_out
 from build.score.leaderboard.store import Store
 from build.score.rehearsal import rehearse
 from build.score.reports import read_json
+from build.score.suite_checksums import definition
+from build.score.suites import load
 from build.scratch import scratch_folder
 from build.standing import ENDED, FAILED, PRUNED
 
@@ -264,13 +266,14 @@ def measure(run: Run, task: Task, *, cache: Path = Path("data"), cells: Cells | 
 def _asked(run: Run, task: Task) -> dict:
     """What measures depend on, apart from the code."""
     asked = {"suites": list(task.suites), "rows": task.rows, "weights_sha256": sha256(run.weights_path)}
+    asked["definitions"] = {name: definition(load(name)) for name in task.suites}
     if run.recipe.size_limit_mb and compressed_path(run).is_file():
         asked["compressed_sha256"] = sha256(compressed_path(run))
     return asked
 
 
 def _known_measures(run: Run, task: Task) -> dict | None:
-    """The measures of an earlier call, where they are of these weights, suites and rows."""
+    """The measures of an earlier call, where they are of these weights, suites as they are now, and rows."""
     measures = read_json(run.folder / MEASURES)
     same = measures.get("format") == FORMAT and measures.get("asked") == _asked(run, task)
     return measures if same else None

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 
-from build.files import atomic, write_text
+from build.files import write_text
 from build.score.page import environment
 from build.study.results import FIGURES, percent, provenance, reported_text
 
@@ -103,9 +103,3 @@ def write_html(table: Mapping, path: Path, picture: bytes) -> None:
             picture="data:image/png;base64," + base64.b64encode(picture).decode("ascii"),
         ),
     )
-
-
-def write_png(picture: bytes, path: Path) -> None:
-    """Write the plot, atomically."""
-    with atomic(path) as file:
-        file.write(picture)

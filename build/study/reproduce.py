@@ -5,6 +5,7 @@ Table, plot and page are brought up to date after every row. Ctrl-C leaves all o
 
 import dataclasses
 import functools
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.markup import escape
 from build.console import clock, console, muffled
 from build.data.read import is_synthetic, read
 from build.errors import Interrupted, UserError
-from build.files import make_folder, write_text
+from build.files import atomic, make_folder, write_text
 from build.machine import machine
 from build.study import page, protocol, results
 from build.study.catalogue import STUDIES, Study, find
@@ -177,7 +178,8 @@ class UnderWay:
         """Bring the four files up to date."""
         table, path = self.table(), self.folder / self.study.name
         picture = page.plot(table)
-        results.write_json(table, path.with_suffix(".json"))
+        write_text(path.with_suffix(".json"), json.dumps(table, indent=1, allow_nan=False) + "\n")
         write_text(path.with_suffix(".md"), results.markdown(table))
-        page.write_png(picture, path.with_suffix(".png"))
+        with atomic(path.with_suffix(".png")) as file:
+            file.write(picture)
         page.write_html(table, path.with_suffix(".html"), picture)

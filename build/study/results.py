@@ -8,17 +8,14 @@ every row.
 """
 
 import dataclasses
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import NamedTuple
 
 from rich.table import Table
 
-from build.files import write_text
 from build.recipe import Recipe
 from build.score.leaderboard.reported import COMPETITION as REPORTED_COMPETITION
 from build.study.catalogue import Row, Study
@@ -235,8 +232,3 @@ def console_table(table: Mapping) -> Table:
 
 def _minutes(line: Mapping) -> str:
     return MISSING if line["minutes"] is None else f"{line['minutes']:.1f}"
-
-
-def write_json(table: Mapping, path: Path) -> None:
-    """Write the dict as indented JSON, atomically."""
-    write_text(path, json.dumps(table, indent=1, allow_nan=False) + "\n")

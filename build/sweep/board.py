@@ -32,6 +32,7 @@ class Board:
         """total: runs, where none is given up."""
         self.total, self.times = total, []
         self.running: dict[int, dict] = {}
+        self.before = 0
         self.finished: list[tuple[str, str]] = []
         self.live: Live | None = None
         self._elsewhere = False
@@ -50,6 +51,8 @@ class Board:
 
     def begin(self, position: int, arm: str, spot: str, *, over: int) -> None:
         """A run begins; `over` runs are, so far."""
+        if not (self.running or self.finished):
+            self.before = over
         self.running[position] = {"name": f"{arm}, {spot}", "began": time.monotonic(), "epoch": 0, "score": None}
         if self._elsewhere:
             return
@@ -89,9 +92,10 @@ class Board:
 
     def table(self) -> Table:
         """The runs under way and how many there are to come."""
-        title = f"{len(self.finished)} of {self.total} runs over in this call"
+        over = min(self.total, self.before + len(self.finished))
+        title = f"{over} of {self.total} runs over"
         if self.times:
-            title += f", ETA {clock(self.left(len(self.finished)))}"
+            title += f", ETA {clock(self.left(over))}"
         shown = Table(title=title, title_justify="left")
         for head, justify in (("run", "left"), ("epoch", "right"), ("score", "right"), ("seconds", "right")):
             shown.add_column(head, justify=justify)

@@ -60,6 +60,7 @@ class Sweep:
         """
         engine = engine or self._in_process
         with self.state.locked(), self.board.shown(live=live):
+            self.state = State.open(self.folder, self.asked, self.cells.sha256)  # another driver may have ended since
             self.state.write()
             try:
                 for position, result in engine(self._tasks(), begin=self._begin, heard=self._heard):

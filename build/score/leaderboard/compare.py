@@ -253,9 +253,10 @@ def advise(
             f"{names[better]} is ahead in {chances[better]:.0%} of the mixtures."
         )
     if abs(gap) >= visible:
+        more = "on perturbed suites too (--suites)" if perturbed[0].name == "held-out" else "with more --rows"
         return (
             f"The test images here are too few to tell: {100 * gap:+.1f} points, which {hidden:,} images would show (from "
-            f"{100 * visible:.1f} on), rest on a few of them; judge both with more --rows, or save the slot."
+            f"{100 * visible:.1f} on), rest on a few of them; judge both {more}, or save the slot."
         )
     told = (
         f"about {needed:,} images would be needed"

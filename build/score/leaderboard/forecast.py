@@ -18,7 +18,7 @@ from itertools import product
 
 import numpy as np
 from scipy.special import expit, logit
-from scipy.stats import norm, t
+from scipy.stats import t
 from sklearn.linear_model import Ridge
 
 from build.score.leaderboard.reported import CLEAN, COMPETITION, PAIRS, Pair
@@ -249,7 +249,7 @@ class Forecaster:
         for index, name in enumerate(OTHERS):
             mean = WEIGHT * float(self.ridge.coef_[first + index])
             deviation = WEIGHT * float(np.sqrt(self.covariance[first + index, first + index]))
-            reach = float(norm.ppf(0.5 + CONFIDENCE / 2)) * deviation
+            reach = float(t.ppf(0.5 + CONFIDENCE / 2, max(2, len(self.points) - 3))) * deviation
             rows.append(
                 {
                     "suite": name,

@@ -184,7 +184,7 @@ def build(
     ours = standing(history, rule=rule, columns=COLUMNS, actions=actions[PHASES[0]])
     if phase == "final":
         for entry in entries:
-            if (score := entry.server.get(PHASES[0])) is not None and not entry.misled:
+            if known_here and (score := entry.server.get(PHASES[0])) is not None and not entry.misled:
                 forecasts[entry.id] = between_phases(score)
         moved = migrate(ours, phase=phase, when=now or datetime.now(UTC))
         # What was sent in this phase itself has its score there, whether or not it stood on the first one's board.

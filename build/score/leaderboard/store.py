@@ -22,7 +22,7 @@ from pathlib import Path
 
 from build.console import console
 from build.errors import UserError
-from build.files import atomic, explained, locked
+from build.files import atomic, explained, locked, sha256
 from build.score.leaderboard.lines import decode, encode
 from build.score.leaderboard.predictions import Predictions, load_predictions, save_predictions
 from build.score.leaderboard.reported import COMPETITION as REPORTED_COMPETITION
@@ -248,7 +248,7 @@ class Store:
         ]
 
     def find(self, name: str) -> Entry:
-        """The entry of that id or of the only id, file or run that begins so; of one zip's entries the last.
+        """The entry of that id, of the zip at that path, or of the only id, file or run that begins so; of one zip's entries the last.
 
         UserError where there is none, or where several zips have it.
         """
@@ -256,6 +256,9 @@ class Store:
             raise UserError("Expected the id, file or run of an entry, got an empty one.")
         entries = self.entries()
         exact = [entry for entry in entries if entry.id == name]
+        if not exact and name.endswith(".zip") and Path(name).is_file():
+            digest = sha256(Path(name))  # packaging calls every zip submission.zip
+            exact = [entry for entry in entries if entry.facts.get("zip_sha256") == digest]
         found = exact or [
             entry
             for entry in entries

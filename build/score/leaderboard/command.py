@@ -2,7 +2,7 @@
 
 main()                                          # table, forecast, advice, dist/leaderboard.html
 main(record=("3f2a", 0.87))                     # what the server said about an entry, then the same
-main(compare=("3f2a", "previous-submission.zip"))
+main(compare=("3f2a", "dist/previous-submission.zip"))
 """
 
 import sys
@@ -54,7 +54,7 @@ def advice(
     fresh.sort(key=_best_first)
     sent = sorted((line for line in ours if line.kind == "recorded"), key=_best_first)
     passed_over = [f"{_trained_on(line)} and takes no part in the advice." for line in ours if line.facts.get("seen")]
-    best = next((line for line in sent if store.has_predictions(line.id)), None)
+    best = next((line for line in sent if not misled(line.facts) and store.has_predictions(line.id)), None)
     answered, zips = {}, set()
     for line in [*fresh, *([best] if best else [])]:
         zip_sha256 = line.facts.get("zip_sha256") or line.id
