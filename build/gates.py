@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from build.recipe import Recipe
-from build.score.judge import Verdict
+from build.score.outcome import Verdict
 
 
 @dataclass(frozen=True)

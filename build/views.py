@@ -13,7 +13,8 @@ import numpy as np
 from build.console import console
 from build.recipe import Recipe
 from build.score.held_out import HeldOut, Rows
-from build.score.judge import Verdict, judge
+from build.score.judge import judge
+from build.score.outcome import Verdict
 from build.score.suites import CACHE, choose_rows, materialise
 from submission.contract import IMAGE_SHAPE
 from submission.views import COUNTS, SYMMETRIES

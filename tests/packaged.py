@@ -9,8 +9,7 @@ from untrained import make_run
 
 from build import package as packaging
 from build.recipes import find
-from build.score.judge import Verdict
-from build.score.outcome import Outcome
+from build.score.outcome import Outcome, Verdict
 
 RECIPE = dataclasses.replace(
     find("smoke"),

@@ -1,5 +1,6 @@
 """The command line: help everywhere, one sentence and exit code 2 for a user's mistake, the exit codes of the judge."""
 
+import csv
 import io
 import json
 import subprocess
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 
 from build import cli
 from build.errors import UserError
@@ -145,21 +147,35 @@ def test_inspect_shows_what_was_found(capsys):
     assert "160" in said
 
 
-def test_a_competition_bundle_is_accepted_by_the_unpacker_s_rules(capsys, tmp_path):
+def test_a_competition_bundle_is_accepted_by_the_unpacker_s_rules(capsys, tmp_path, monkeypatch):
     from build.score.competition import check
 
-    assert (
-        cli.main(["bundle", "--data", "synthetic:320", "--rows", "8", "--out", "b.zip", "--start", "2026-01-05"]) == 0
-    )
-    assert capsys.readouterr().out.strip() == "b.zip"
+    monkeypatch.setattr("build.score.suites.run_process", lambda *_: "keras_cv's operations have tests of their own")
+    asked = ("--data", "synthetic:320", "--rows", "8", "--out", "b.zip", "--start", "2026-01-05")
+    more = ("--image", "lab/keras:3", "--time-limit", "90", "--per-day", "2", "--total", "9", "--rule", "Add")
+    assert cli.main(["bundle", *asked, *more, "--final-days", "1"]) == 0
+    out, said = capsys.readouterr()
+    assert out.strip() == "b.zip"
+    assert "publish none of the rows that b-split.csv calls test" in " ".join(said.split())
     assert [finding for finding in check(Path("b.zip"), tmp_path / "scratch") if finding.severity == "error"] == []
     with zipfile.ZipFile("b.zip") as archive:
         development, final = (
             {image.tobytes() for image in np.load(io.BytesIO(archive.read(f"input_data_{phase}/held-out.none.0.npy")))}
             for phase in ("development", "final")
         )
+        values = yaml.safe_load(archive.read("competition.yaml"))
     assert len(development) > 10 < len(final)
     assert not development & final
+    with Path("b-split.csv").open() as file:
+        hidden = [row for row in csv.DictReader(file) if row["side"] == "test"]
+    assert len(hidden) == len(development) + len(final)
+    assert values["docker_image"] == "lab/keras:3"
+    assert values["leaderboards"][0]["submission_rule"] == "Add"
+    for phase in values["phases"]:
+        quotas = ("max_submissions_per_day", "max_submissions", "execution_time_limit")
+        assert [phase[name] for name in quotas] == [2, 9, 90]
+    assert values["phases"][1]["start"] == "2026-01-19 00:00:01"
+    assert values["phases"][1]["end"] == "2026-01-20 00:00:00"
 
 
 def test_inspect_asks_for_a_backend_only_where_it_looks_with_a_network(monkeypatch, capsys):

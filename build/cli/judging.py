@@ -16,6 +16,7 @@ from build.cli.options import (
 )
 from build.errors import UserError
 from build.recipe import Recipe
+from build.score.unpacker.leaderboards import RULES
 from submission.contract import COMPETITION
 
 
@@ -30,6 +31,7 @@ from submission.contract import COMPETITION
     help="Judge on the test cells of this run; default: of the one that the zip was packaged from, else of the last, else synthetic cells.",
 )
 @click.option("--data", metavar="SOURCE", help="Judge on the test cells of this source (as for train) instead.")
+@click.option("--whole", is_flag=True, help="Judge on all cells of --data: give those that the zip never saw.")
 @click.option(
     "--time-limit",
     metavar="S",
@@ -91,7 +93,7 @@ def score(context: click.Context, zip: Path, bundle: Path | None, as_json: bool,
     return judge(zip, bundle=bundle, as_json=as_json, **options)
 
 
-OF_TEST_CELLS = ("run", "data", "suites", "baseline", "rows", "team", "hidden", "adapts", "probes")
+OF_TEST_CELLS = ("run", "data", "whole", "suites", "baseline", "rows", "team", "hidden", "adapts", "probes")
 """Options that say how test cells are made and asked about; a bundle brings its own images, and its programs ask."""
 OF_A_BUNDLE = ("phase",)
 
@@ -104,6 +106,8 @@ def _refuse_what_has_no_effect(context: click.Context, bundle: Path | None) -> N
         )
     if idle:
         raise UserError(f"{idle[0]} is of a competition bundle: give one by --bundle, or leave it out.")
+    if "image" in explicitly_given(context) and context.params["engine"] != "docker":
+        raise UserError("--image is of the engine docker: give --engine docker too, or leave it out.")
 
 
 @click.command(short_help="Ask a zip the same under several TensorFlows.")
@@ -181,7 +185,7 @@ def compat(zip: Path, **options) -> int:
 )
 def leaderboard(record: tuple[str, str] | None, **options) -> None:
     """Rank the judged zips beside the public scores, forecast their hidden scores, write dist/leaderboard.html."""
-    from build.score.leaderboard.board import main as show
+    from build.score.leaderboard.command import main as show
 
     try:
         recorded = (record[0], float(record[1])) if record else None
@@ -209,9 +213,36 @@ def leaderboard(record: tuple[str, str] | None, **options) -> None:
 @click.option(
     "--title", default=COMPETITION.replace("-", " ").capitalize(), show_default=True, help="Of the competition."
 )
+@click.option("--final-days", type=click.IntRange(min=1), default=2, show_default=True, help="Days of the final phase.")
+@click.option("--image", default="", help="Docker image of the workers; default: TensorFlow's of the server's version.")
+@click.option(
+    "--time-limit",
+    metavar="S",
+    type=click.IntRange(min=1),
+    default=600,
+    show_default=True,
+    help="Seconds a job may take.",
+)
+@click.option(
+    "--per-day", type=click.IntRange(min=1), default=5, show_default=True, help="Submissions allowed in a UTC day."
+)
+@click.option(
+    "--total", type=click.IntRange(min=1), default=100, show_default=True, help="Submissions allowed in a phase."
+)
+@click.option(
+    "--rule",
+    type=click.Choice(RULES),
+    default="Force_Best",
+    show_default=True,
+    help="Which entries stand on the board.",
+)
 @rows_option
-def bundle(data: str, seed: int, out: Path, start, days: int, title: str, rows: int) -> None:
-    """Write a competition bundle with a development and a final phase that Codabench's unpacker accepts."""
+def bundle(data: str, out: Path, start, per_day: int, total: int, rule: str, **options) -> None:
+    """Write a competition bundle with a development and a final phase that Codabench's unpacker accepts.
+
+    Hidden are the test cells of --data, half of them in each phase; what may be published is told.
+    """
     from build.score.command import bundle as write
 
-    click.echo(write(data, out, seed=seed, start=start.date() if start else None, days=days, title=title, rows=rows))
+    quotas = {"submissions_per_day": per_day, "submissions": total, "submission_rule": rule}
+    click.echo(write(data, out, start=start.date() if start else None, **quotas, **options))

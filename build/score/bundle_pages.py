@@ -28,7 +28,7 @@ Predict the class of each image. Upload a zip with `model.py` at its root (not i
 
 Classes: {classes}.
 
-No file is kept between two runs, and there is no network. A file called `metadata` (it may be empty) at the root of
+No file is kept between two runs; do not rely on a network. A file called `metadata` (it may be empty) at the root of
 the zip keeps the weights from being copied into the prediction output.
 """
 TERMS = "# Terms\n\nOne account a team. The test images and labels are not to be looked for.\n"

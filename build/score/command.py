@@ -12,7 +12,7 @@ from build.console import console
 from build.data.cells import class_counts
 from build.data.read import is_synthetic
 from build.errors import UserError
-from build.files import check_readable, check_writable, explained, sha256
+from build.files import check_writable, explained, sha256
 from build.members import known_of
 from build.run_cells import split_of
 from build.runs import Run
@@ -20,10 +20,14 @@ from build.score import held_out, scorecard, transcript
 from build.score.bundle import check_asked, write_competition
 from build.score.environment import ServerEnvironment
 from build.score.held_out import HeldOut, Rows
-from build.score.judge import Verdict, judge
+from build.score.judge import judge
 from build.score.leaderboard.store import Store
+from build.score.lint import lint
+from build.score.outcome import Verdict
 from build.score.rehearsal import DEFAULT_SUITES, rehearse
+from build.score.sandbox import check_platform
 from build.score.suites import CACHE, materialise
+from build.score.unpack import check_zip
 from submission.contract import CLASSES
 
 JUDGED = Path("dist/judged")
@@ -37,6 +41,7 @@ def score(
     bundle: Path | None,
     run: str | None,
     data: str | None,
+    whole: bool,
     rows: int,
     suites: tuple[str, ...] | None,
     team: str,
@@ -51,19 +56,25 @@ def score(
     On test cells it also writes dist/judged/NAME/scorecard.json and .html and adds a leaderboard entry. `memory_limit` is in GiB; the other
     options are those of build.score.judge.judge. UserError for a wrong call.
     """
-    if not zip_path.is_file():
-        raise UserError(f"There is no zip at {zip_path}; make one with `nox -s package`, or name another file.")
-    check_readable(zip_path)  # of a zip that only its owner may read, nothing is known
+    check_zip(zip_path)
     options["memory_limit"] = memory_limit * 1024 if memory_limit else None
     options["environment"] = ServerEnvironment.read(environment) if environment else None
+    try:
+        check_platform()  # before minutes of perturbed images
+    except UserError:
+        # What its source says is known without a rehearsal.
+        transcript.show_findings(lint(zip_path, options["environment"] or ServerEnvironment.read()), console)
+        raise
     if bundle is not None:
         verdict = judge(zip_path, bundle=bundle, **options)
         transcript.show(verdict, console)
         return _end(verdict, {}, as_json)
     if run and data:
         raise UserError("Test cells come from a run or from a data source: give one of --run and --data.")
+    if whole and not data:
+        raise UserError("--whole is of a data source: give images that the zip never saw by --data.")
     check_writable(JUDGED / zip_path.stem / "scorecard.json")  # before minutes of judging
-    held, seen, own = _held(zip_path, run, data)
+    held, seen, own = _held(zip_path, run, data, whole=whole)
     console.print(f"Judging {zip_path} on {held.source}.", markup=False)
     compared = scorecard.read_json(baseline) if baseline else None
     names = tuple(dict.fromkeys(("held-out", *(suites or DEFAULT_SUITES))))
@@ -93,8 +104,9 @@ def _recipe(title: str | None) -> dict | None:
         return None
 
 
-def _held(zip_path: Path, run: str | None, data: str | None) -> tuple[HeldOut, int, str | None]:
-    """The test cells that were asked for; without a wish those of the run that the zip was packaged from, where that is known.
+def _held(zip_path: Path, run: str | None, data: str | None, *, whole: bool = False) -> tuple[HeldOut, int, str | None]:
+    """The test cells that were asked for, with `whole` all of `data`; without a wish those of the run that the zip was packaged from,
+    where that is known.
 
     Says so where the zip may have been trained on some of them; returns how many for certain, too, and the runs that the zip was
     packaged from.
@@ -106,13 +118,13 @@ def _held(zip_path: Path, run: str | None, data: str | None) -> tuple[HeldOut, i
         with contextlib.suppress(UserError):  # it was removed since
             own = Run.open(title.partition(" + ")[0])
     if data:
-        held = held_out.of_data(data)
+        held = held_out.of_data(data, whole=whole)
     elif run or own:
         held = held_out.of_run(Run.open(run) if run else own)
     else:
         held = held_out.default()
     seen = _seen(held, own)
-    if warning := _warning(held, own, seen, named=bool(run)):
+    if warning := _warning(held, own, seen, named=bool(run) or whole):
         console.print(warning, style="yellow", markup=False)
     return held, seen, title
 
@@ -125,13 +137,17 @@ def _seen(held: HeldOut, own: Run | None) -> int:
 
 
 def _warning(held: HeldOut, own: Run | None, seen: int, *, named: bool) -> str:
-    """What there is to say about test cells that the zip may have been trained on; `named`: its user chose the run."""
+    """What there is to say about test cells that the zip may have been trained on; `named`: its user chose a run that goes with it, or
+    gave cells that it never saw.
+    """
     if own is None:
-        if held.synthetic or named:
+        if held.synthetic:
+            return "These cells are drawn by the kit: they show whether the zip runs, not how good it is. Give your images by --data."
+        if named:
             return ""
         return (
             f"Which cells this zip was trained on is not known here. If any of the {held.source} were among them, its accuracy comes "
-            "out too good; --run names its run."
+            "out too good; --run names its run, --data with --whole gives cells that it never saw."
         )
     if not seen:
         data = own.facts["data"]
@@ -160,13 +176,18 @@ def bundle(
     seed: int,
     start: datetime.date | None,
     days: int,
+    final_days: int,
     title: str,
     rows: int,
     cache: Path = CACHE,
+    **phases,
 ) -> Path:
-    """Write a competition bundle from the test cells of `data`: half for the development phase, half for the final one."""
+    """Write a competition bundle from the test cells of `data`, half for the development phase, half for the final one.
+
+    BUNDLE-split.npz and .csv beside it say which cells these are. `phases` are arguments of build.score.bundle.write_competition.
+    """
     start = start or datetime.datetime.now(datetime.UTC).date()
-    check_asked(out, title=title, start=start, days=days)
+    check_asked(out, title=title, start=start, days=days, final_days=final_days)
     check_writable(out if out.suffix == ".zip" else out / "competition.yaml")
     held = held_out.of_data(data, seed)
     counts = class_counts(held.labels)
@@ -181,4 +202,11 @@ def bundle(
     for name, chosen in (("development", np.sort(order[::2])), ("final", np.sort(order[1::2]))):
         images, labels = Rows(held.images, chosen), held.labels[chosen]
         conditions[name] = materialise(PHASES[name], images, labels, seed=seed, rows_per_condition=rows, cache=cache)
-    return write_competition(out, **conditions, start=start, days=days, title=title)
+    made = write_competition(out, **conditions, start=start, days=days, final_days=final_days, title=title, **phases)
+    sides = out.with_name(f"{out.stem}-split.npz")
+    held.split.save(sides, held.files)
+    console.print(
+        f"Hidden are {len(held.labels):,} cells: publish none of the rows that {sides.with_suffix('.csv')} calls test.",
+        markup=False,
+    )
+    return made

@@ -69,7 +69,8 @@ def stopped(job, settings) -> Failure | None:
                 step,
                 f"The {step} step took longer than its limit of {limits.seconds:g} s and was killed{progress}.",
                 f"Status Failed: 'Execution Time Limit exceeded. Limit was {limits.seconds:g} seconds'{late}.",
-                "Predict in batches, with fewer test-time views or a smaller network.",
+                "Predict in batches, with fewer test-time views or a smaller network; or, where the server has a GPU or is faster than "
+                "this machine's processor, on which the judge predicts, allow more by --time-limit.",
             )
         if execution.cause == "memory":
             return Failure(

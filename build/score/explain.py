@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from build.machine import pip_install
 from build.score.environment import ServerEnvironment, version
 
 NETWORK_ERRORS = (
@@ -88,7 +89,10 @@ def _module(seen: Seen) -> tuple[str, str] | None:
         return f"{imports}, which the server does not have ({seen.environment.name}).", seen.environment.absent[name]
     if name in seen.environment.present:
         sentence = f"{imports}, which the server is said to have, but which is not installed here."
-        return sentence, f"Install {name} here to rehearse with it, or do without it."
+        remedy = (
+            f"That says nothing of the server: install it here ({pip_install(name)}) and judge again, or do without it."
+        )
+        return sentence, remedy
     sentence = f"{imports}, which is neither in the zip nor known to be on the server ({seen.environment.name})."
     return sentence, "Put it into the zip, or add it to the description of the server's environment."
 

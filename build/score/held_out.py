@@ -6,6 +6,7 @@
 No network has been fitted to, or chosen by, the test side of its run.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,8 @@ class HeldOut:
     cells_sha256: str = ""
     """Of all cells that the split is of; empty where nobody asks."""
     split: Split | None = None
+    files: tuple[str, ...] = ()
+    """Of all cells, where the source is of image files (Cells.files)."""
 
 
 def of_run(run: Run, cache: Path = Path("data"), cells: Cells | None = None) -> HeldOut:
@@ -72,18 +75,24 @@ def of_run(run: Run, cache: Path = Path("data"), cells: Cells | None = None) -> 
     )
 
 
-def of_data(source: str, seed: int = 0, cache: Path = Path("data")) -> HeldOut:
-    """The test side of the default split of a data source. A zip that was trained elsewhere may have seen them."""
-    prepared = prepare(source, Recipe(name="judge"), seed=seed, cache=cache)
-    cells, test = prepared.cells, prepared.split.test
+def of_data(source: str, seed: int = 0, cache: Path = Path("data"), *, whole: bool = False) -> HeldOut:
+    """The test side of the default split of a data source, or with `whole` all that curation keeps of it.
+
+    A zip that was trained elsewhere may have seen them.
+    """
+    prepared = prepare(source, Recipe(name="judge"), seed=seed, cache=cache, whole=whole)
+    cells, parts = prepared.cells, prepared.split
+    if whole:
+        parts = dataclasses.replace(parts, train=parts.test, test=parts.train)
     return HeldOut(
-        Rows(cells.images, test),
-        cells.labels[test],
+        Rows(cells.images, parts.test),
+        cells.labels[parts.test],
         seed,
-        f"test cells of {source}",
+        f"{'all' if whole else 'test'} cells of {source}",
         is_synthetic(source),
         cells.sha256,
-        prepared.split,
+        parts,
+        tuple(cells.files),
     )
 
 

@@ -152,3 +152,48 @@ class Outcome:
         values["predictions"] = {key: str(path) for key, path in self.predictions.items()}
         values["not_isolated"] = list(self.not_isolated)
         return values
+
+
+@dataclass
+class Verdict:
+    """All that the judge found out about one zip."""
+
+    outcome: Outcome
+    findings: list[Finding] = field(default_factory=list)
+    """Of the lint, the run and the probes: errors first."""
+    timing: dict = field(default_factory=dict)
+    """seconds_per_1000, startup_seconds, largest_set, and of a hidden set of known size its seconds and MiB (probe.forecast)."""
+    probed: bool = False
+    """Whether the zip was also called in the unusual ways of build/score/probe.py and a record of it was left."""
+    growth_bytes_per_image: float | None = None
+    """Working memory of one more image within one call of predict; None where it was not measured."""
+    on_suites: bool = False
+    """Whether the scores are of our suites together, and not those of a bundle's own images."""
+
+    @property
+    def exit_code(self) -> int:
+        """0: it would score; 1: it would fail."""
+        return int(self.outcome.status != "scored")
+
+    @property
+    def sentence(self) -> str:
+        """One sentence: the score, or the reason why there is none and what to change."""
+        outcome = self.outcome
+        if outcome.status == "scored":
+            scores = ", ".join(f"{name} {value:.4f}" for name, value in outcome.scores.items())
+            if self.on_suites:
+                return f"It runs and would get a score; on this rehearsal's images, all suites together: {scores}."
+            return f"It would score: {scores}."
+        return " ".join(filter(None, ("It would fail:", outcome.reason, outcome.remedy)))
+
+    def to_dict(self) -> dict:
+        """JSON-able."""
+        values = self.outcome.to_dict()
+        values["findings"] = [vars(finding) for finding in self.findings]
+        return {
+            "exit_code": self.exit_code,
+            "sentence": self.sentence,
+            "timing": self.timing,
+            "growth_bytes_per_image": self.growth_bytes_per_image,
+            "outcome": values,
+        }

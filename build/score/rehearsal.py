@@ -16,8 +16,9 @@ from build.files import make_folder, sha256
 from build.machine import machine
 from build.score import scorecard, transcript
 from build.score.held_out import HeldOut
-from build.score.judge import SCRATCH, Verdict, judge
+from build.score.judge import SCRATCH, judge
 from build.score.leaderboard.store import Store
+from build.score.outcome import Verdict
 from build.score.suites import CACHE, ROWS_PER_CONDITION, materialise
 from submission.contract import CLASSES, COMPETITION
 
@@ -42,9 +43,11 @@ class Rehearsal:
 
     def write(self, folder: Path, explain: Callable | None = None) -> None:
         """Write scorecard.json and scorecard.html; `explain` gives heat maps for (images, labels)."""
+        from build.score import page  # Jinja only where a page is asked for
+
         make_folder(folder)
         scorecard.write_json(self.card, folder / "scorecard.json")
-        scorecard.write_html(self.card, folder / "scorecard.html", images=self.held.images, explain=explain)
+        page.write_html(self.card, folder / "scorecard.html", images=self.held.images, explain=explain)
 
 
 def rehearse(

@@ -295,10 +295,3 @@ def read_json(path: Path) -> dict:
     if not whole or card.get("format") != FORMAT:
         raise UserError(f"The file {path} is no scorecard of format {FORMAT}; judge the zip again.")
     return card
-
-
-def write_html(card: Mapping, path: Path, **pictures) -> None:
-    """Write the scorecard as one self-contained page; see `build.score.page.write_html` for `images` and `explain`."""
-    from build.score import page  # Jinja only where a page is asked for
-
-    page.write_html(card, path, **pictures)

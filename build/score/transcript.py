@@ -8,10 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from build.score.judge import Verdict
 from build.score.leaderboard.forecast import why_not
 from build.score.metrics import METRICS
-from build.score.outcome import Log, printable
+from build.score.outcome import Finding, Log, Verdict, printable
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 IGNORED = ("ignored-failure", "special-files", "left-processes")
@@ -30,10 +29,7 @@ def show(verdict: Verdict, console: Console, card: Mapping | None = None) -> Non
     )
     for sentence in outcome.not_isolated:
         console.print(f"Not isolated: {sentence}", style="yellow", markup=False)
-    for finding in verdict.findings:
-        line = Text(f"{finding.severity}: ", style=STYLES[finding.severity])
-        line.append(" ".join(filter(None, (finding.place, finding.message, finding.remedy))), style="none")
-        console.print(line)
+    show_findings(verdict.findings, console)
     if outcome.status != "scored" or any(finding.rule in IGNORED for finding in verdict.findings):
         for log in outcome.logs:
             if log.step == (outcome.step or "prediction") or outcome.step == "scores":
@@ -52,6 +48,14 @@ def show(verdict: Verdict, console: Console, card: Mapping | None = None) -> Non
         elif reason := why_not(card):
             console.print(f"No forecast of the server's score: {reason}", style="dim", markup=False)
     console.print(Text(verdict.sentence, style="bold green" if not verdict.exit_code else "bold red"))
+
+
+def show_findings(findings: Sequence[Finding], console: Console) -> None:
+    """A line for each, with its place and remedy."""
+    for finding in findings:
+        line = Text(f"{finding.severity}: ", style=STYLES[finding.severity])
+        line.append(" ".join(filter(None, (finding.place, finding.message, finding.remedy))), style="none")
+        console.print(line)
 
 
 def show_log(log: Log, console: Console) -> None:

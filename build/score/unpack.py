@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from build.errors import UserError
+from build.files import check_readable
 
 MOST_BYTES = 8 * 2**30
 """Unpacked size at which the judge stops; the server has no limit but its disk."""
@@ -51,6 +52,17 @@ class Refusal:
     """"failed" (the worker reports it), "stuck" (its exception is caught by nobody), "disk" (it would be unpacked), "scoring"
     (it is unpacked, and the scoring step fails) or "judge" (only the judge stops here)."""
     file: str = ""
+
+
+def check_zip(path: Path) -> None:
+    """UserError where there is no zip at `path`, or one that only its owner may read: nothing is known of it."""
+    if path.is_dir():
+        raise UserError(
+            f"{path} is a folder; zip what is in it, model.py at the zip's root: (cd {path} && python3 -m zipfile -c ../mine.zip *)."
+        )
+    if not path.is_file():
+        raise UserError(f"There is no zip at {path}; make one with `nox -s package`, or name another file.")
+    check_readable(path)
 
 
 def _make_again(sentence: str, rule: str, server: str = "failed", file: str = "") -> Refusal:

@@ -9,14 +9,14 @@ from rich import box
 from rich.table import Table
 
 from build.console import bar, console
-from build.errors import UserError
-from build.files import check_readable, check_writable, sha256, write_text
+from build.files import check_writable, sha256, write_text
 from build.machine import machine
 from build.score import held_out
 from build.score.compat.compare import TOLERANCE, Answer, Difference, ask, difference, fixture
 from build.score.compat.environments import NEWEST, VersionSet, choose, folder_of, provide, version_sets
 from build.score.held_out import HeldOut
 from build.score.suites import CACHE
+from build.score.unpack import check_zip
 
 ROWS, QUICK_ROWS = 128, 32
 NOT_INSTALLED, FAILS, DIFFERS, EQUAL, REFERENCE = "not installed", "fails", "differs", "equal", "reference"
@@ -93,9 +93,7 @@ def compat(
     UserError where there is no zip or a name is unknown.
 
     """
-    if not zip_path.is_file():
-        raise UserError(f"There is no zip at {zip_path}; make one with `nox -s package`, or name another file.")
-    check_readable(zip_path)
+    check_zip(zip_path)
     sets = choose(version_sets(), only, quick=quick)
     check_writable(dist / "compat.json")
     held = held_out.of_data(data) if data else held_out.default()

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from build.files import arrays, save_array
+from build.processes import last_line
 from build.score.environment import ServerEnvironment, version
 from build.score.explain import Seen, explain
 from build.score.held_out import HeldOut, Rows
@@ -122,8 +123,8 @@ def ask(zip_path: Path, python: Path, images: dict[str, Path], scratch: Path, *,
         except OSError as error:
             return Answer(problem=f"{python} cannot be run ({error.strerror}).")
         if not Path(request["report"]).is_file():
-            said = done.stderr.strip().splitlines() or ["it said nothing"]
-            return Answer(problem=f"Its process ended with code {done.returncode}: {one_line(said[-1])}")
+            said = one_line(last_line(done.stderr)) or "it said nothing"
+            return Answer(problem=f"Its process ended with code {done.returncode}: {said}")
         return _read(request, submission)
 
 

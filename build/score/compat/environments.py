@@ -18,6 +18,7 @@ from pathlib import Path
 
 from build.errors import UserError
 from build.files import locked, make_folder
+from build.processes import last_line
 from build.score.environment import ServerEnvironment, version
 
 NEWEST = "newest"
@@ -143,5 +144,5 @@ def _problem(command: list[str]) -> str:
         return f"{Path(command[0]).name} cannot be run ({error.strerror}); install uv or that Python"
     if not done.returncode:
         return ""
-    said = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
-    return f"{Path(command[0]).name} {command[1]} failed: {said[-1].strip()}"
+    said = last_line(done.stderr or done.stdout) or "it said nothing"
+    return f"{Path(command[0]).name} {command[1]} failed: {said}"

@@ -10,6 +10,7 @@ import subprocess
 from functools import cached_property
 from pathlib import Path
 
+from build.processes import last_line
 from build.score.sandbox import Command, Limits
 from build.score.sandbox.interpreter import REPOSITORY, Interpreter
 from build.score.sandbox.launch import Supervised, launch, prepare
@@ -82,8 +83,8 @@ class Bubblewrap:
         except subprocess.TimeoutExpired:
             return "bwrap does not answer within 30 seconds."
         if done.returncode:
-            words = done.stderr.strip().splitlines() or [f"bwrap ended with {done.returncode}"]
-            return f"{words[-1]} (does this machine allow user namespaces?)"
+            said = last_line(done.stderr) or f"bwrap ended with {done.returncode}"
+            return f"{said} (does this machine allow user namespaces?)"
         return ""
 
     def unavailable(self) -> str:

@@ -196,7 +196,7 @@ class Probes:
         return {"bytes_per_image": max(0, high - low) / (count - few), "images": count}
 
     def traces(self):
-        """Modules from elsewhere, files left behind, threads of memory."""
+        """Modules from elsewhere, files left behind, memory."""
         after = files_below(*self.watched)
         changed = sorted(path for path, state in after.items() if self.before.get(path) != state)
         changed = [path for path in changed if not os.path.basename(path).startswith(GENERATED)]
