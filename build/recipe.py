@@ -66,7 +66,8 @@ class Recipe:
     augmix_depth: int = 0
     """0 draws 1..3 operations a chain, as in the paper; n > 0 fixes the depth."""
     jsd_weight: float = 0.0
-    """Weight of the Jensen-Shannon consistency loss (AugMix paper: 12); 0 leaves it out. > 0 costs three forward passes."""
+    """Weight of the Jensen-Shannon consistency loss (AugMix paper: 12); 0 leaves it out. > 0 costs three forward passes, and both of its
+    views go through AugMix, whatever augmix_probability says."""
     randaugment_probability: float = 0.5
     randaugment_operations: int = 3
     randaugment_magnitude: float = 0.4

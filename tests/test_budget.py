@@ -65,6 +65,17 @@ def test_the_decision_is_made_at_once_however_many_epochs_the_recipe_has(monkeyp
         assert 1 <= len(asked) <= 4
 
 
+def test_no_total_is_asked_about_that_could_not_fit(monkeypatch):
+    table, asked = timetable(COSTS), []
+    remaining = table.remaining
+    monkeypatch.setattr(table, "remaining", lambda *given: asked.append(given) or remaining(*given))
+    table.recipe = dataclasses.replace(table.recipe, epochs=10**6)
+    found = table.decide(1, 10**6, 300.0, decided=False)
+    assert len(asked) < 1000
+    table.recipe = dataclasses.replace(table.recipe, epochs=500)
+    assert table.decide(1, 500, 300.0, decided=False) == found > 1
+
+
 def seconds_of(table, done, total):
     return table.remaining(done, total) / SHARE + 1e-6
 

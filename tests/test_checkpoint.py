@@ -48,6 +48,13 @@ def test_another_network_is_one_sentence(saved, rng, shapes):
         np.testing.assert_array_equal(np.array(variable), value)
 
 
+@pytest.mark.parametrize("arrays", [{"a": np.zeros(1)}, {"facts": np.zeros(3, np.uint8)}])
+def test_a_file_without_facts_is_one_sentence(tmp_path, arrays):
+    np.savez(tmp_path / "state.npz", **arrays)
+    with pytest.raises(UserError, match=r"state\.npz holds no facts; the run can be packaged but not resumed\."):
+        checkpoint.load_facts(tmp_path / "state.npz")
+
+
 def test_a_save_that_fails_leaves_the_checkpoint_before(saved, monkeypatch):
     path, network, optimizer = saved
     before = path.read_bytes()

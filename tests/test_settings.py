@@ -57,6 +57,11 @@ def test_quarter_turns_of_oblong_images_are_refused_before_the_training(monkeypa
         check(dataclasses.replace(PODIUM, views=8), 0)
 
 
+def test_a_pool_that_keras_cv_would_not_look_at_is_refused():
+    with pytest.raises(UserError, match="randaugment_pool is for augmenter podium, keras_cv has a list of its own"):
+        augmentation.check(dataclasses.replace(PODIUM, augmenter="keras_cv", randaugment_pool=("rotate",)))
+
+
 @pytest.mark.parametrize(("field", "value"), [("zoom", 25.0), ("translation", 20.0), ("stain", 30.0), ("zoom", 1e300)])
 def test_a_percentage_is_no_share(field, value):
     with pytest.raises(UserError, match=f"{field} must be from 0 to .* it is a share, not a percentage"):

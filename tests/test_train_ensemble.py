@@ -11,7 +11,7 @@ from build.errors import UserError
 from build.recipe import Recipe
 from build.recipes import find
 from build.runs import Run, RunInterrupted
-from build.train import fit, record
+from build.train import fit, pretrained, record
 from build.train.ensemble import parts, train
 from submission import ensemble as shipped
 from submission import weights
@@ -69,8 +69,16 @@ def test_minutes_are_shared_out_in_proportion_to_those_of_the_recipes(monkeypatc
     assert [part.minutes for part in parts(dataclasses.replace(TOY, minutes=6.0))] == [2.0, 2.0, 2.0]
 
 
-def test_it_trains_every_member_and_stands_for_them_where_one_packages(cells, tmp_path):
+def test_it_trains_every_member_and_stands_for_them_where_one_goes_on_or_packages(cells, tmp_path, monkeypatch):
+    step, seen = fit.Training._steps, set()
+
+    def steps(self, *given):
+        seen.add(Run.open("latest", tmp_path).recipe.name)
+        return step(self, *given)
+
+    monkeypatch.setattr(fit.Training, "_steps", steps)
     run = train(TOY, cells, seed=0, root=tmp_path)
+    assert seen == {"toys"}  # while a member trains, the ensemble is what one would go on with
     assert run.facts["status"] == "finished"
     assert Run.open("latest", tmp_path) == run
     opened = members.open_members(["latest"], tmp_path)
@@ -113,24 +121,24 @@ def test_a_member_stopped_in_its_first_epoch_is_begun_anew(cells, tmp_path, monk
     with monkeypatch.context() as patch:
         stopping_in(patch, member=1, epoch=0)
         with pytest.raises(RunInterrupted) as caught:
-            train(TOY, cells, seed=0, root=tmp_path)
+            train(dataclasses.replace(TOY, ensemble=("toy", "wide")), cells, seed=0, root=tmp_path)
     run = caught.value.run
     assert Run.open("latest", tmp_path) == run
     assert len(run.facts["members"]) == 1
     train(run.recipe, cells, seed=0, resume=run)
-    assert [one.recipe.name for one in members.open_members([run.id], tmp_path)] == ["toy", "wide", "toy"]
+    assert [one.recipe.name for one in members.open_members([run.id], tmp_path)] == ["toy", "wide"]
 
 
-def test_while_a_member_trains_the_ensemble_is_what_one_would_go_on_with(cells, tmp_path, monkeypatch):
-    step, seen = fit.Training._steps, []
+def test_weights_that_cannot_be_had_are_told_before_the_members_in_front_are_trained(cells, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise UserError("The ImageNet weights could not be downloaded.")
 
-    def steps(self, *given):
-        seen.append(Run.open("latest", tmp_path).recipe.name)
-        return step(self, *given)
-
-    monkeypatch.setattr(fit.Training, "_steps", steps)
-    train(TOY, cells, seed=0, root=tmp_path)
-    assert set(seen) == {"toys"}
+    monkeypatch.setattr(pretrained, "download", refuse)
+    resnet = dataclasses.replace(RECIPE, name="wide", network="resnet50", weights="imagenet")
+    monkeypatch.setitem(recipes.RECIPES, "wide", resnet)
+    with pytest.raises(UserError, match="could not be downloaded"):
+        train(TOY, cells, seed=0, root=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_failed_member_is_said_and_the_others_are_kept(cells, tmp_path, monkeypatch):

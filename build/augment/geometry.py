@@ -131,7 +131,7 @@ def copy(image: np.ndarray, out: np.ndarray | None) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Borders:
-    """What lies outside each image: .modes (n,) names of BORDERS, .fills (n, 3) uint8 colours for "constant"."""
+    """What lies outside each image: .modes are names of BORDERS, .fills colours 0..255 for "constant"."""
 
     modes: list[str]
     fills: list[tuple[int, int, int]]

@@ -85,6 +85,10 @@ def check(recipe: Recipe) -> None:
         raise UserError(f"Recipe field defects names {unknown[0]!r}; known are {', '.join(DEFECTS)}.")
     if unknown := [name for name in recipe.randaugment_pool if name not in randaugment.POOL]:
         raise UserError(f"Recipe field randaugment_pool names {unknown[0]!r}; known are {', '.join(randaugment.POOL)}.")
+    if recipe.randaugment_pool and recipe.augmenter == "keras_cv":
+        raise UserError(
+            "Recipe field randaugment_pool is for augmenter podium, keras_cv has a list of its own; leave one of them out."
+        )
     for prefix, depth in (("copies", 0), ("augmix", recipe.augmix_depth)):
         settings = {name: getattr(recipe, f"{prefix}_{name}") for name in ("severity", "alpha", "width")}
         augmix.check(**settings, depth=depth, prefix=prefix)

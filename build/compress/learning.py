@@ -32,7 +32,7 @@ class Lessons:
     rows: np.ndarray
     """(m,) rows of an epoch, balancing copies among them."""
     copy: np.ndarray
-    """(m,) bool, which of them are copies."""
+    """(m,) bool, which of them AugMix takes as copies (build/augment/balance.py)."""
     augmentation: Augmentation
     batch: int
     seed: int

@@ -84,11 +84,11 @@ def _network(shape: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
     with muffled():
         import keras
 
-        from build.train.efficientnet_lite_weights import load_into
+        from build.train.pretrained import IMAGENET, load
         from submission.efficientnet_lite import efficientnet_lite
 
         whole = efficientnet_lite(size=SIZE, classes=1, image_shape=shape, upsample=UPSAMPLE)
-        load_into(whole, SIZE)
+        load(whole, {"network": "efficientnet-lite", "size": SIZE}, IMAGENET)
         pooled = keras.Model(whole.input, whole.get_layer("pool").output)
         pooled.predict_on_batch(np.zeros((BATCH, *shape), np.float32))
 

@@ -44,6 +44,18 @@ class Plain:
         return images, np.eye(self.classes, dtype=np.float32)[labels]
 
 
+def check_shares(batch: int, hosts: Hosts) -> None:
+    """UserError where a batch does not have a whole number of parts for each host."""
+    parts = parts_of(batch)
+    if parts % hosts.count:
+        power = hosts.count & (hosts.count - 1) == 0 and hosts.count <= MOST_PARTS
+        larger = f"a recipe with a batch of {PART_IMAGES * hosts.count} or a multiple of it, or fewer hosts"
+        raise UserError(
+            f"A batch of {batch} images has {parts} parts of {batch // parts}, which {hosts.count} hosts cannot share evenly; "
+            f"take {larger if power else f'a power of two of hosts, at most {MOST_PARTS}'}."
+        )
+
+
 def parts_of(batch: int) -> int:
     """Number of parts of a training batch: 4 for 128 images, 1 below 64 or for an odd number."""
     parts = 1
@@ -107,14 +119,9 @@ class Batches(ReadAhead):
         self.seed, self.stream, self.epoch, self.side = seed, stream, epoch, side
         self.batch = min(batch, len(rows))
         hosts = hosts or Hosts()
+        if shuffle:
+            check_shares(self.batch, hosts)
         self.parts = parts_of(self.batch) if shuffle else 1
-        if shuffle and self.parts % hosts.count:
-            power = hosts.count & (hosts.count - 1) == 0 and hosts.count <= MOST_PARTS
-            larger = f"a recipe with a batch of {PART_IMAGES * hosts.count} or a multiple of it, or fewer hosts"
-            raise UserError(
-                f"A batch of {self.batch} images has {self.parts} parts of {self.batch // self.parts}, which {hosts.count} hosts cannot "
-                f"share evenly; take {larger if power else f'a power of two of hosts, at most {MOST_PARTS}'}."
-            )
         order = generator(seed, SHUFFLE, epoch).permutation(len(rows)) if shuffle else np.arange(len(rows))
         self.count = len(rows) // self.batch if shuffle else -(-len(rows) // self.batch)
         if limit is not None:

@@ -86,7 +86,7 @@ class Timetable:
 
     def kinds(self, total: int) -> list[Kind]:
         """The kinds of all epochs, each once, in order."""
-        return list(dict.fromkeys(self.kind(epoch, total) for epoch in range(total)))
+        return list(dict.fromkeys(kind for kind, _ in self._stretches(0, total)))
 
     def last_begins(self, total: int) -> int:
         """The first epoch of the last stage: of the kind that the last one has, under the last strength of the curriculum."""
@@ -116,6 +116,10 @@ class Timetable:
 
     def fitting(self, done: int, most: int, left: float, costs: Costs | None = None) -> int:
         """The largest total number of epochs, `done` to `most`, whose rest takes at most `left` seconds."""
+        known = costs or self.costs
+        cheapest = self.images * min(known.rates.values(), default=0.0) + known.fixed
+        if cheapest > 0:  # no epoch costs less, so a recipe of a million epochs is not asked about each
+            most = min(most, done + max(0, int(left / cheapest) + 1))
         return next((total for total in range(most, done, -1) if self.remaining(done, total, costs) <= left), done)
 
     def decide(self, done: int, total: int, left: float, *, decided: bool) -> int:

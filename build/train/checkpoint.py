@@ -53,7 +53,11 @@ def save(path: Path, network: Sequence[keras.Variable], optimizer: Sequence[kera
 
 def load_facts(path: Path) -> dict:
     """The facts of a checkpoint; UserError if the file is damaged."""
-    return json.loads(_read(path, FACTS)[FACTS].tobytes())
+    held = _read(path, FACTS)
+    try:
+        return json.loads(held[FACTS].tobytes())
+    except (KeyError, ValueError) as error:
+        raise UserError(f"The checkpoint {path} holds no facts; the run can be packaged but not resumed.") from error
 
 
 def load_variables(path: Path, network: Sequence[keras.Variable], optimizer: Sequence[keras.Variable] | None) -> None:

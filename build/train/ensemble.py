@@ -17,7 +17,7 @@ from build.errors import UserError
 from build.recipe import Recipe
 from build.recipes import find
 from build.runs import Run, RunInterrupted
-from build.train import fit, hardware, record, settings
+from build.train import fit, hardware, pretrained, record, settings
 from build.train.hosts import Hosts
 
 SPLIT = ("validation_share", "test_share", "folds", "fold")
@@ -64,9 +64,13 @@ def train(
 ) -> Run:
     """Train the members of `recipe` one after another and return the ensemble's run folder; arguments and errors as of fit.train."""
     recipe = settings.with_epochs(recipe, epochs, resume)
-    asked = parts(recipe)
-    for part in asked:
+    asked, machine = parts(recipe), hardware.find()
+    begun = len(resume.facts.get("members") or ()) if resume else 0
+    for number, part in enumerate(asked):
         settings.check(part, seed)
+        if number >= begun:  # what cannot be had is known before the members in front of it are trained
+            decision = hardware.decide(part, machine)
+            pretrained.fetch(part.network, decision.size, decision.weights)
     if hosts and hosts.count > 1:
         raise UserError(
             f"The members of {recipe.name} are trained on one host; train {', '.join(recipe.ensemble)} each by itself and name the "

@@ -18,7 +18,7 @@ from build.errors import UserError
 from build.gpu_troubles import is_out_of_memory
 from build.recipe import IMAGE_SIDE, Recipe
 from build.train import checkpoint, schedule
-from build.train.batches import Batches
+from build.train.batches import Batches, check_shares
 from build.train.classifier import (
     Classifier,
     part_dropouts,
@@ -68,6 +68,7 @@ class Learner:
         classes = len(contract.CLASSES)
         self.plan = self._plan(epoch=0)
         self.batch = min(recipe.batch, len(self.plan.rows))
+        check_shares(self.batch, self.hosts)
         self.steps_per_epoch = len(self.plan.rows) // self.batch
         self.augmentations = {
             factor: Augmentation(weakened(recipe, factor), classes=classes) for factor, _ in recipe.curriculum
@@ -241,8 +242,8 @@ class Learner:
             except Exception as error:  # the backends' own classes have nothing in common
                 if is_out_of_memory(error):
                     raise UserError(
-                        f"The device's memory does not hold a batch of {self.batch} images; halve it (--set batch=N), or take a smaller "
-                        "network (--set size=NAME)."
+                        f"The device's memory does not hold a batch of {self.batch} images; halve it, or take a smaller network "
+                        "(train --set batch=N, --set size=NAME; elsewhere in build/recipes.py)."
                     ) from error
                 raise
         unite_statistics(self.strategy, self.network)

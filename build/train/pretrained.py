@@ -86,7 +86,8 @@ def load(network: keras.Model, spec: dict, weights: str | Path) -> list[str]:
     if path and path.suffix == ".npz":
         return _assign(network, _own(path, spec), f"The weights file {path}")
     if name == "efficientnet-lite":
-        return efficientnet_lite_weights.load_into(network, size, path)
+        source = f"The weights file {path}" if path else "The published file of EfficientNet-Lite's weights"
+        return _assign(network, efficientnet_lite_weights.read(size, path), source)
     if path and path.suffix not in KERAS_SUFFIXES:
         raise UserError(
             f"Expected weights in a file of ours (.npz) or of keras.applications (.h5), got {path}; {INSTEAD}."
@@ -112,6 +113,15 @@ def hash_of(weights: str | Path, network: str, size: str | None) -> str | None:
     """SHA-256 of that file; None where there is none: published weights have a hash of their own (PUBLISHED)."""
     path = file_of(weights, network, size)
     return sha256(path) if path and path.is_file() else None
+
+
+def fetch(network: str, size: str, weights: str) -> None:
+    """Have published weights here, downloaded if need be; UserError where they cannot be had."""
+    key = network, size if network == "convnext" else None
+    if weights == IMAGENET and network == "efficientnet-lite":
+        efficientnet_lite_weights.read(size)
+    elif weights == IMAGENET and key in PUBLISHED:
+        download(*key)
 
 
 def download(network: str, size: str | None) -> Path:

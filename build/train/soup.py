@@ -50,7 +50,8 @@ def soup(names: Sequence[str | Path], *, greedy: bool, root: Path = Path("runs")
     """Average runs of one network and return the new run folder with its weights, not yet packaged.
 
     Args:
-        names: runs, by ID or folder; their order does not matter.
+        names: runs, by ID or folder. The first one's recipe is the soup's (views, storage, gates) and perturbs the validation cells; the
+            order of the others does not matter.
         greedy: take the runs from the best to the worst, and keep only those with which the score does not fall
             (Wortsman et al. 2022, recipe 1); else take all. The score is the training's: mean accuracy on clean and on
             perturbed validation cells.
@@ -62,7 +63,7 @@ def soup(names: Sequence[str | Path], *, greedy: bool, root: Path = Path("runs")
     """
     runs = open_members(names, root)
     pot = Pot(runs, cache)
-    with bar("scoring", len(runs) * (2 if greedy else 1) + 1, "networks") as advance:
+    with bar("scoring", 2 * len(runs) if greedy else len(runs) + 1, "networks") as advance:
         scores = []
         for run in runs:
             scores.append(pot.score([run])[1])
