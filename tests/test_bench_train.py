@@ -22,7 +22,7 @@ from submission import convnext, efficientnet_lite
 )
 def test_a_variant_s_steps_lower_the_loss(variant, monkeypatch):
     monkeypatch.setitem(convnext.SIZES, "atto", toy_cells.SHALLOW)
-    shallow = dataclasses.replace(efficientnet_lite.SIZES["lite2"], depths=(1,) * 7)
+    shallow = dataclasses.replace(efficientnet_lite.SIZES["lite2"], depths=(1, 0, 1, 0, 1, 0, 0))
     monkeypatch.setitem(efficientnet_lite.SIZES, "lite2", shallow)
     images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
     function = step(32, batch=8, **variant)

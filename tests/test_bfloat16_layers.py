@@ -62,9 +62,9 @@ def test_the_gradient_of_a_bias_adds_up_in_float32():
 def test_only_what_lies_between_a_block_s_products_is_bfloat16(rng, spec, bfloat16):
     network = build(spec, parts=bfloat16_layers.PARTS)
     pixels = rng.integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
-    for layer in network.layers:
+    every = keras.Model(network.input, [layer.output for layer in network.layers])(pixels)
+    for layer, outputs in zip(network.layers, every, strict=True):
         between = re.fullmatch(bfloat16, layer.name) is not None
-        outputs = keras.Model(network.input, layer.output)(pixels)
         assert outputs.dtype == (tf.bfloat16 if between else tf.float32), layer.name
         assert layer.output.dtype == ("bfloat16" if between else "float32"), layer.name
     assert {weight.dtype for weight in network.weights} <= {"float32", "uint32"}

@@ -21,9 +21,7 @@ SIDE = contract.IMAGE_SHAPE[0]
 @pytest.fixture(scope="module")
 def drawn() -> tuple[np.ndarray, np.ndarray]:
     """240 different synthetic cells and their labels."""
-    kinds = synthetic.kinds_of_classes()
-    cells = [synthetic.cell(index, seed=5, kinds=kinds) for index in range(240)]
-    return np.stack([image for image, _ in cells]), np.array([label for _, label in cells], np.int64)
+    return synthetic.cells(range(240), seed=5)
 
 
 def cells_of(images: np.ndarray, labels: np.ndarray) -> Cells:

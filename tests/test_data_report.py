@@ -24,9 +24,7 @@ def prepared(images: np.ndarray, labels: np.ndarray) -> Prepared:
 
 @pytest.fixture(scope="module")
 def drawn() -> tuple[np.ndarray, np.ndarray]:
-    kinds = synthetic.kinds_of_classes()
-    cells = [synthetic.cell(index, seed=2, kinds=kinds) for index in range(COUNT)]
-    return np.stack([image for image, _ in cells]), np.array([label for _, label in cells])
+    return synthetic.cells(range(COUNT), seed=2)
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 from untrained import run_without_weights
 
+from build import cli
 from build import package as packaging
 from build.compress.command import compressed_path
 from build.data.prepare import prepare
@@ -26,7 +25,6 @@ from submission.contract import CLASSES, IMAGE_SHAPE
 from submission.inference import Predictor
 from submission.network import build, complete, variables
 
-ROOT = Path(__file__).resolve().parent.parent
 RECIPE = dataclasses.replace(
     find("smoke"), network="custom-cnn", depth=3, filters=4, views=2, minimum_held_out=0.0, minimum_perturbed=0.0
 )
@@ -224,16 +222,7 @@ def test_the_judge_hears_of_all_members(here, monkeypatch):
 
 @pytest.mark.slow
 def test_a_zip_of_two_answers_on_the_worker_as_computed_by_hand(here):
-    command = [sys.executable, "-m", "build", "package", "m0", "m2", "--rows", "16", "--suites", "basic", "--force"]
-    done = subprocess.run(
-        command,
-        cwd=here,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
-    )
-    assert done.returncode == 0, done.stderr
+    assert cli.main(["package", "m0", "m2", "--rows", "16", "--suites", "basic", "--force"]) == 0
     card = json.loads(Path("dist/scorecard.json").read_text())
     assert card["outcome"]["status"] == "scored"
     assert card["submission"]["run"] == "m0 + m2"

@@ -65,6 +65,7 @@ def start(tmp_path):
                 "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
                 "KERAS_BACKEND": "jax",
                 "JAX_PLATFORMS": "cpu",
+                "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiles five times faster
             }
             errors = tmp_path / f"errors-{len(started)}"
             with errors.open("wb") as file:

@@ -82,10 +82,7 @@ def test_other_rows_and_other_cells_have_features_of_their_own(cells, asked, tmp
 def test_the_published_network_tells_kinds_of_cells_apart(tmp_path):
     if embedding.version() is None:
         pytest.skip("the package with the weights is not installed")
-    kinds = synthetic.kinds_of_classes()
-    drawn = [synthetic.cell(index, seed=0, kinds=kinds) for index in range(70)]
-    labels = np.array([label for _, label in drawn])
-    images = np.stack([image for image, _ in drawn])
+    images, labels = synthetic.cells(range(70), seed=0)
     vectors = embed(Cells(images, labels, "test", "drawn"), np.arange(70), cache=tmp_path)
     assert vectors.shape == (70, 1280)
     units = vectors.astype(np.float32)

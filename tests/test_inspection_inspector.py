@@ -40,10 +40,9 @@ def no_network(monkeypatch):
 @pytest.fixture(scope="module")
 def drawn() -> tuple[np.ndarray, np.ndarray]:
     """Cells whose background is the usual one: of drawn cells some two percent are bluish themselves."""
-    kinds = synthetic.kinds_of_classes()
-    cells = [synthetic.cell(index, seed=11, kinds=kinds) for index in range(COUNT + 40)]
-    cells = [(image, label) for image, label in cells if image[:8].mean((0, 1))[2] < image[:8].mean((0, 1))[0]][:COUNT]
-    return np.stack([image for image, _ in cells]), np.array([label for _, label in cells])
+    images, labels = synthetic.cells(range(COUNT + 40), seed=11)
+    usual = [image[:8].mean((0, 1))[2] < image[:8].mean((0, 1))[0] for image in images]
+    return images[usual][:COUNT], labels[usual][:COUNT]
 
 
 @pytest.fixture(scope="module")

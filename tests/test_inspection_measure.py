@@ -12,8 +12,7 @@ from build.inspection.measure import background, measure, perceptual_hash
 
 @pytest.fixture(scope="module")
 def drawn() -> np.ndarray:
-    kinds = synthetic.kinds_of_classes()
-    return np.stack([synthetic.cell(index, seed=4, kinds=kinds)[0] for index in range(40)])
+    return synthetic.cells(range(40), seed=4)[0]
 
 
 def cells_of(images: np.ndarray) -> Cells:

@@ -34,8 +34,7 @@ def means(monkeypatch):
 @pytest.fixture(scope="module")
 def messy() -> Prepared:
     """Drawn cells, then a copy of row 0, row 1 with another label, black twice, row 2 mirrored with another label."""
-    kinds = synthetic.kinds_of_classes()
-    images, labels = zip(*(synthetic.cell(index, seed=2, kinds=kinds) for index in range(COUNT)), strict=True)
+    images, labels = synthetic.cells(range(COUNT), seed=2)
     black = np.zeros_like(images[0])
     images = np.stack([*images, images[0], images[1], black, black, images[2][:, ::-1]])
     labels = np.array([*labels, labels[0], (labels[1] + 1) % 8, 0, 1, (labels[2] + 1) % 8])

@@ -12,8 +12,7 @@ from submission import contract
 @pytest.fixture(scope="module")
 def drawn() -> np.ndarray:
     """120 different synthetic cells."""
-    kinds = synthetic.kinds_of_classes()
-    return np.stack([synthetic.cell(index, seed=11, kinds=kinds)[0] for index in range(120)])
+    return synthetic.cells(range(120), seed=11)[0]
 
 
 def found(images: np.ndarray) -> list[Near]:

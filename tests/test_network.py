@@ -176,7 +176,8 @@ SMALL = [SPECS["convnext"] | {"layer_scale": 0.5}, SPECS["custom-cnn"], SPECS["e
 def test_jax_gives_the_same_logits(tmp_path, specs):
     pytest.importorskip("jax")
     out = tmp_path / "logits.npz"
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    flags = "--xla_backend_optimization_level=0"  # compiles five times faster
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
     command = [sys.executable, "-c", PROGRAM, json.dumps(specs), str(out)]
     subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=300)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.float32)

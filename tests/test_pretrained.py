@@ -135,7 +135,7 @@ DEEP = ("inception-v3", "efficientnet-b4")
     [
         *(pytest.param(name, False, marks=[pytest.mark.exhaustive] if name in DEEP else ()) for name in MODULES),
         ("mobilenet-v3-large", True),
-        ("resnet50", True),
+        pytest.param("resnet50", True, marks=pytest.mark.exhaustive),
     ],
 )
 def test_files_of_keras_applications_give_their_features_of_pixels(name, top, rng, tmp_path):

@@ -15,7 +15,9 @@ def test_json_objects_come_back(tmp_path):
     assert reports.read_json(tmp_path / "a.json") == {"key": [1]}
 
 
-@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b"\xff", b"[" * 100_000, b"1", b'{"a": ' * 50_000])
+@pytest.mark.parametrize(
+    "content", [b"", b"[1]", b"{", b"\xff", b"[" * 100_000, b"1", b"9" * 5000, b"\x00", b'{"a": ' * 50_000]
+)
 def test_what_is_no_json_object_is_empty(content, tmp_path):
     bundles.write(tmp_path / "o", {"a.json": content})
     assert reports.read_json(tmp_path / "o" / "a.json") == {}

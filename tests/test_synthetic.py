@@ -21,15 +21,9 @@ from submission import contract
 COUNT = 640
 
 
-def cells(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    kinds = synthetic.kinds_of_classes()
-    drawn = [synthetic.cell(index, seed=seed, kinds=kinds) for index in range(count)]
-    return np.stack([image for image, _ in drawn]), np.array([label for _, label in drawn])
-
-
 @pytest.fixture(scope="module")
 def drawn() -> tuple[np.ndarray, np.ndarray]:
-    return cells(COUNT, seed=0)
+    return synthetic.cells(range(COUNT), seed=0)
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -118,7 +112,7 @@ def test_the_kinds_are_those_of_the_contract_by_name():
 def test_another_contract_draws_its_classes_at_its_size(monkeypatch):
     monkeypatch.setattr(contract, "IMAGE_SHAPE", (32, 48, 3))
     monkeypatch.setattr(contract, "CLASSES", ("circle", "square", "triangle"))
-    images, labels = cells(30, seed=0)
+    images, labels = synthetic.cells(range(30), seed=0)
     assert images.shape == (30, 32, 48, 3)
     assert set(labels.tolist()) == {0, 1, 2}
 

@@ -64,7 +64,8 @@ def podium(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.slow
 def test_another_competition_needs_only_another_contract(toy):
-    trained = podium(toy, "train", "--data", "shapes", "--recipe", "smoke", "--epochs", "12", "--minutes", "0")
+    small = ("--set", "network=custom-cnn", "--set", "filters=16")
+    trained = podium(toy, "train", "--data", "shapes", "--recipe", "smoke", "--epochs", "24", "--minutes", "0", *small)
     assert trained.returncode == 0, trained.stderr
     packaged = podium(toy, "package", "--rows", "24", "--force", "--suites", "microscopy")
     assert packaged.returncode == 0, packaged.stderr

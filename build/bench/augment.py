@@ -51,8 +51,7 @@ def main() -> None:
 
 def cells(count: int) -> np.ndarray:
     """(count, 96, 96, 3) uint8 synthetic cells, always the same."""
-    kinds = synthetic.kinds_of_classes()
-    return np.stack([synthetic.cell(index, seed=0, kinds=kinds)[0] for index in range(count)])
+    return synthetic.cells(range(count), seed=0)[0]
 
 
 # --- AugMix side by side ----------------------------------------------------------------------------------------------

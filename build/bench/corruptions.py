@@ -46,8 +46,7 @@ def main() -> None:
     console.print(
         f"[bold]Corruptions[/] of {BATCH} images at 96x96, severities 1 to 5: {turns.machine()}", highlight=False
     )
-    kinds = synthetic.kinds_of_classes()
-    images = np.stack([synthetic.cell(index, seed=0, kinds=kinds)[0] for index in range(BATCH)])
+    images, _ = synthetic.cells(range(BATCH), seed=0)
     facts = {"machine": turns.machine(), "load": round(turns.load(), 2), **compare(images)}
     console.print(f"Written to {turns.save('corruptions', facts)}.")
 

@@ -12,7 +12,7 @@ Cell i of seed s depends on (s, i) and the contract only, not on how many are dr
 import hashlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -91,11 +91,17 @@ def cell(index: int, *, seed: int, kinds: list[str]) -> tuple[np.ndarray, int]:
     return painting.paint(kinds[chosen], contract.IMAGE_SHAPE[:2], rng=np.random.default_rng([seed, index])), chosen
 
 
+def cells(numbers: Iterable[int], *, seed: int, kinds: list[str] | None = None) -> store.Piece:
+    """Images and labels of the cells of these numbers; of the contract's classes unless `kinds` says otherwise."""
+    kinds = kinds or kinds_of_classes()
+    drawn = [cell(number, seed=seed, kinds=kinds) for number in numbers]
+    return np.stack([image for image, _ in drawn]), np.array([chosen for _, chosen in drawn], np.int64)
+
+
 def _pieces(count: int, seed: int, kinds: list[str]) -> Iterator[store.Piece]:
     step = 32
     for start in range(0, count, step):
-        drawn = [cell(index, seed=seed, kinds=kinds) for index in range(start, min(start + step, count))]
-        yield np.stack([image for image, _ in drawn]), np.array([chosen for _, chosen in drawn], np.int64)
+        yield cells(range(start, min(start + step, count)), seed=seed, kinds=kinds)
 
 
 def sheet(columns: int, *, seed: int) -> np.ndarray:
