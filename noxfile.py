@@ -194,9 +194,8 @@ def bundle(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
     """Measure speed side by side with the best peers (-- augment predict judge corruptions)."""
-    if (
-        CUDA
-    ):  # PyTorch's CUDA 13 would lie where TensorFlow's cuDNN and NCCL do (nvidia/cudnn, nvidia/nccl), in their place
+    # PyTorch's CUDA 13 would lie where TensorFlow's cuDNN and NCCL do (nvidia/cudnn, nvidia/nccl), in their place.
+    if CUDA:
         session.env["UV_TORCH_BACKEND"] = "cpu"
         session.env["PIP_EXTRA_INDEX_URL"] = "https://download.pytorch.org/whl/cpu"
     prepare(session, "run", "bench")

@@ -5,8 +5,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from submissions import GOOD, also, header_field, model, only, raw, source
+
 from tests import submissions as zips
-from tests.submissions import GOOD, also, header_field, model, only, raw, source
 
 SERVER = "TensorFlow 2.17.0 / Keras 3.4.1"
 ISOLATED = "bwrap"

@@ -2,9 +2,9 @@
 
 import zipfile
 
-import tests.submissions as zips
-from tests.broken import IMPORTING, MAKING, UPLOAD, Broken
-from tests.submissions import GOOD, LABELS, also, model, source
+import submissions as zips
+from broken import IMPORTING, MAKING, UPLOAD, Broken
+from submissions import GOOD, LABELS, also, model, source
 
 DAEMON = (
     "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(60)\n    os._exit(0)\nos.wait()"

@@ -187,3 +187,21 @@ def keras_file(version: str, config: object = None) -> bytes:
         archive.writestr("config.json", json.dumps(config or {"module": "keras"}))
         archive.writestr("model.weights.h5", b"\x89HDF\r\n\x1a\n")
     return file.getvalue()
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """Path -> contents of everything below `folder`; None for a folder."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+        if not path.is_symlink()
+    }
+
+
+def extracted(path: Path, folder: Path) -> dict[str, bytes | None]:
+    """What the worker's own call makes of the zip."""
+    folder.mkdir()
+    with zipfile.ZipFile(path) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.extractall(folder)
+    return tree(folder)

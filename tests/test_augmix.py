@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
+from pixels import difference
 
 from build.augment import augmix
 from build.augment.augmix import NAMES, NOTHING, Draws
@@ -34,10 +35,6 @@ def only(name: str, draws: Draws) -> Draws:
         draws.signs[:, :1, :1],
         np.tile(np.float32([0, 1]), (count, 1)),
     )
-
-
-def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.abs(a.astype(int) - b)
 
 
 def test_the_same_generator_state_gives_the_same_bytes_and_another_one_gives_others(rng):

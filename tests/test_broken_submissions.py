@@ -4,13 +4,13 @@ import time
 from pathlib import Path
 
 import pytest
+from broken import Broken
+from broken_predictions import KINDS
+from submissions import cells, model, source
 
 from build.score import sandbox
 from build.score.environment import ServerEnvironment
 from build.score.judge import judge
-from tests.broken import Broken
-from tests.broken_predictions import KINDS
-from tests.submissions import cells, model, source
 
 SERVER = ServerEnvironment.read()
 

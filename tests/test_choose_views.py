@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from submissions import GOOD, model, pack
 
 from build import views
 from build.recipes import find
 from build.score.held_out import HeldOut, Rows
 from submission.contract import IMAGE_SHAPE
-from tests.submissions import GOOD, model, pack
 
 RECIPE = dataclasses.replace(find("smoke"), views=8, time_limit=600.0)
 TIMED = dataclasses.replace(find("podium"), hidden_images=300, time_limit=180.0)

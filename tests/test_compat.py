@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from submissions import GOOD, pack
 
 from build.errors import UserError
 from build.files import locked
@@ -18,7 +19,6 @@ from build.score.compat.environments import NEWEST, Environment, VersionSet, cho
 from build.score.environment import ServerEnvironment
 from build.score.held_out import HeldOut, Rows
 from submission.contract import IMAGE_SHAPE
-from tests.submissions import GOOD, pack
 
 SHOWS_LOGITS = """
 import os

@@ -1,15 +1,12 @@
 import cv2
 import numpy as np
 import pytest
+from pixels import difference
 
 from build.augment import degradations, occlusion, program
 from build.bench.augment import cells
 
 CELLS = cells(24)
-
-
-def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.abs(a.astype(int) - b)
 
 
 def test_blurs_are_convolutions_that_keep_flat_pictures_and_the_mean():

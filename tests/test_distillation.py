@@ -45,9 +45,7 @@ def teacher_path(tmp_path_factory):
     return write_network(tmp_path_factory.mktemp("teacher") / "weights.npz", seed=1)
 
 
-@pytest.fixture(scope="module")
-def cells():
-    return toy_cells.prepared()
+cells = toy_cells.cells
 
 
 def log_softmax(logits):

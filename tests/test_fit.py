@@ -18,14 +18,12 @@ from build.errors import UserError
 from build.runs import Run
 from build.train import checkpoint, fit, learner, progress, record
 from build.train.fit import train
+from build.train.hosts import Hosts
 from build.train.streams import TRAIN
 from submission import contract, weights
 from submission import network as networks
 
-
-@pytest.fixture(scope="module")
-def cells():
-    return toy_cells.prepared()
+cells = toy_cells.cells
 
 
 @pytest.fixture(scope="module")
@@ -325,6 +323,13 @@ def test_settings_that_cannot_work_are_one_sentence_and_leave_no_run(cells, tmp_
         train(dataclasses.replace(RECIPE, **changes), cells, seed=0, root=tmp_path / "runs")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_batch_that_the_hosts_cannot_share_is_told_before_there_is_a_run(run, cells):
+    three = Hosts(tuple(f"10.0.0.{number}:4711" for number in (1, 2, 3)), 0)
+    recipe = dataclasses.replace(RECIPE, batch=64)
+    with pytest.raises(UserError, match="A batch of 64 images has 2 parts of 32, which 3 hosts cannot share evenly"):
+        learner.Learner(recipe, _decision(run), cells, seed=0, load_weights=False, hosts=three)
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,7 @@ from build.train.fit import train
 from submission import network as networks
 from submission import weights
 
-
-@pytest.fixture(scope="module")
-def cells():
-    return toy_cells.prepared()
+cells = toy_cells.cells
 
 
 def test_the_recipe_s_augmentation_and_loss_reach_the_training(cells, tmp_path, monkeypatch):

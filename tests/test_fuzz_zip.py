@@ -13,14 +13,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from submissions import GOOD, cells, extracted, keras_file, pack, tree
 
 from build.score.environment import ServerEnvironment
 from build.score.judge import judge
 from build.score.lint import lint
 from build.score.outcome import one_line
 from build.score.unpack import unpack
-from tests.submissions import GOOD, cells, keras_file, pack
-from tests.test_unpack import extracted, tree
 
 SERVER = ServerEnvironment.read()
 fuzz = settings(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from submissions import GOOD, LABELS, also, cells, good, model, pack, small_bundle, source
 
 from build.errors import UserError
 from build.score import transcript
@@ -18,7 +19,6 @@ from build.score.leaderboard.store import Store
 from build.score.outcome import Finding, Outcome, Verdict
 from build.score.rehearsal import rehearse
 from submission.contract import IMAGE_SHAPE
-from tests.submissions import GOOD, LABELS, also, cells, good, model, pack, small_bundle, source
 
 
 @pytest.fixture

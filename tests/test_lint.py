@@ -7,13 +7,13 @@ import zipfile
 
 import numpy as np
 import pytest
+from submissions import GOOD, array, hdf5, keras_file, model, pack
 
+from build.processes import ROOT
 from build.score.environment import ServerEnvironment
 from build.score.lint import RUN_CANNOT_SHOW, lint
 from build.score.lint.newer import nested_quote
 from build.score.lint.standard_library import FIRST_PYTHON
-from tests.conftest import ROOT
-from tests.submissions import GOOD, array, hdf5, keras_file, model, pack
 
 SERVER = ServerEnvironment.read()
 CLASS = "\nclass Model:\n    def predict(self, X):\n        return X\n"

@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
+from pixels import difference
 
 from build.augment import operations, program
 from build.augment.operations import IDENTITY_TABLE, LUMA, OPERATIONS, STAINS
@@ -35,10 +36,6 @@ NOTHING = {
 
 def once(image: np.ndarray, name: str, parameter) -> np.ndarray:
     return program.run(image, [(name, parameter)])
-
-
-def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.abs(np.asarray(a, int) - np.asarray(b, int))
 
 
 def random_picture(rng, height=40, width=56) -> np.ndarray:

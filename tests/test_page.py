@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from build.score import drawing
-from build.score.page import memory, size
-from build.score.scorecard import write_html
+from build.score.page import memory, size, write_html
 
 ASKED = judged.conditions()
 

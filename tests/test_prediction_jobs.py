@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from submissions import GOOD, Cells, also, good, model, pack, source
 
 from build.score import prediction, reports
 from build.score.bundle import scoring_bundle
 from build.score.bundle_data import divide
 from build.score.judge import judge
-from tests.submissions import GOOD, Cells, also, good, model, pack, source
 
 IMAGES = 8
 

@@ -302,6 +302,19 @@ def test_in_float16_the_loss_is_scaled_and_the_averaged_weights_are_what_is_writ
     assert all(np.isfinite(array).all() for array in arrays.values())
 
 
+def test_of_several_gpus_it_is_compiled_for_one(small, monkeypatch):
+    decide, cards = distill.hardware.decide, distill.hardware.Machine("tensorflow", 16, ("H100",) * 2, 80.0, (9, 0))
+    decided = []
+    monkeypatch.setattr(distill.hardware, "find", lambda: cards)
+    monkeypatch.setattr(distill.hardware, "decide", lambda *given: decided.append(decide(*given)) or decided[0])
+    monkeypatch.setattr(
+        distill.hardware, "prepare", lambda *_, **__: (_ for _ in ()).throw(UserError("It was decided."))
+    )
+    with pytest.raises(UserError, match="It was decided"):
+        distill.pretrain(images=16, **small)
+    assert (decided[0].replicas, decided[0].xla) == (1, True)
+
+
 def test_images_that_are_not_square_are_one_sentence(small, monkeypatch):
     monkeypatch.setattr(distill.contract, "IMAGE_SHAPE", (96, 128, 3))
     with pytest.raises(UserError, match="draws square images, and the contract's have 96x128 pixels"):

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from submissions import GOOD, LABELS, cells, model
 
+from build.processes import ROOT
 from build.score import probe, sandbox
 from build.score.bundle import write_program
 from build.score.environment import ServerEnvironment
 from build.score.sandbox import Limits
 from build.score.worker import Settings
-from tests.conftest import ROOT
-from tests.submissions import GOOD, LABELS, cells, model
 
 SERVER = ServerEnvironment.read()
 

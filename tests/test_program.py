@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from pixels import difference
 
 from build.augment import geometry, program
 from build.augment.randaugment import DEFAULT, draw_randaugment
@@ -13,10 +14,6 @@ def step_by_step(image: np.ndarray, steps, **border) -> np.ndarray:
     for step in steps:
         image = program.run(image, [step], **border)
     return image
-
-
-def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.abs(a.astype(int) - b)
 
 
 # --- composing --------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Reading a CSV of files and classes: names with and without suffix or header, files beside it or in a folder, one sentence otherwise."""
 
+import shutil
+
 import numpy as np
 import pytest
 from cell_files import ABBREVIATED, K, sentence, smooth
@@ -71,6 +73,8 @@ def test_numbers_are_taken_in_their_order_and_that_is_said(where):
         ([*LINES, "lost.png,ig"], "names lost.png, and .*images holds no image of that name"),
         ([*LINES, "000.png,"], "Line 17 of .*expected two columns"),
         ([f"{NAMES[0]},cat", *LINES], "No class is named like cat"),
+        (["lost.png,ig", *LINES], "names lost.png"),
+        ([f"/abs/{line}" for line in LINES], "names /abs/000.png, .* expected names relative to it"),
         (["file,label"], "names no images"),
         ([], "names no images"),
         (['"000.png,ig'], "is no CSV in UTF-8"),
@@ -84,6 +88,21 @@ def test_what_is_no_such_table_is_one_sentence(where, lines, phrase):
 
 def test_a_folder_of_images_with_a_csv_says_which_file_to_give(where):
     (where / "images" / "labels.csv").write_text("\n".join(LINES))
-    with pytest.raises(UserError, match=r"holds no folders of classes; if .*labels\.csv has the labels") as caught:
-        read(where / "images", seed=0, cache=where / "cache")
+    (where / "labels.csv").write_text("\n".join(LINES))
+    for folder, said in ((where / "images", "holds no folders of classes"), (where, "No class is named like images")):
+        with pytest.raises(UserError, match=rf"{said}.*; if .*labels\.csv has the labels") as caught:
+            read(folder, seed=0, cache=where / "cache")
+        sentence(caught)
+
+
+def test_of_two_folders_with_the_same_names_the_lines_must_say_which(where):
+    shutil.copytree(where / "images", where / "test")
+    with pytest.raises(
+        UserError, match=r"are in .*images and in .*test; write the folder before each name, like test/000"
+    ) as caught:
+        cells_of(where, LINES)
     sentence(caught)
+    (where / "test" / NAMES[5]).unlink()
+    assert cells_of(where, LINES).files[5] == f"images/{NAMES[5]}"
+    (where / "images" / NAMES[0]).rename(where / "images" / "000.PNG")
+    assert cells_of(where, [line.replace(".png,", ",") for line in LINES]).files[0] == "images/000.PNG"

@@ -48,9 +48,7 @@ train(Recipe.from_json(sys.stdin.read()), toy_cells.prepared(), seed=0, root=Pat
 """
 
 
-@pytest.fixture(scope="module")
-def cells():
-    return toy_cells.prepared()
+cells = toy_cells.cells
 
 
 def killed(recipe, root) -> Run:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from submissions import good, model, source
 
 from build import cli
 from build.data.split import Split
@@ -13,7 +14,6 @@ from build.errors import UserError
 from build.files import sha256
 from build.score import command, held_out
 from build.score.held_out import HeldOut
-from tests.submissions import good, model, source
 
 SPLITS = {"r1": ([0, 1, 2, 3], [4], [5, 6]), "r2": ([5, 6, 4], [3], [2, 1]), "r3": ([0, 1], [2, 3], [4, 5, 6])}
 """Training, validation and test rows of runs of the same cells."""
@@ -61,6 +61,7 @@ def test_a_zip_is_judged_on_the_test_cells_of_the_run_that_it_was_packaged_from(
         "r1, which this zip was packaged from, was trained on other data (r1's data). If any of the cells of r2 were"
         in warned
     )
+    assert said(None, "r2", whole=True) == ("cells of r2", "")  # its user says that it never saw them
     data["r1"] = "x"
     known.clear()
     source, warned = said(None, None)
@@ -149,7 +150,7 @@ def test_a_folder_is_no_zip_and_how_to_make_one_is_told(command, capsys):
     assert cli.main([command, "mine"]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert (
-        "mine is a folder; zip what is in it, model.py at the zip's root: (cd mine && python3 -m zipfile -c ../mine.zip *)."
+        'mine is a folder; zip what is in it, model.py at the zip\'s root: (cd mine && python3 -m zipfile -c "$OLDPWD/mine.zip" *).'
         in said
     )
 

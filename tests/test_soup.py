@@ -27,9 +27,7 @@ SPEC = {
 }
 
 
-@pytest.fixture(scope="module")
-def cells():
-    return toy_cells.prepared()
+cells = toy_cells.cells
 
 
 @pytest.fixture(scope="module")

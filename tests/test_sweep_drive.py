@@ -137,8 +137,10 @@ def test_a_failure_is_counted_shown_and_tried_again_by_the_next_call(tmp_path, c
     assert sweep_of(asked, tmp_path, cache).run(engine) == 1
     assert "tiny: The disk is full." in capsys.readouterr().err
     again = Bench(tmp_path / "runs", lambda task: 0.5)
-    assert sweep_of(asked, tmp_path, cache).run(again) == 0
+    driven = sweep_of(asked, tmp_path, cache)
+    assert driven.run(again) == 0
     assert [task.recipe.name for task in again.performed] == ["tiny"]
+    assert driven.board.before == 1  # the failed one counts when it is over
 
 
 def test_more_folds_than_a_class_has_images_are_refused_before_any_run(tmp_path, cache):

@@ -19,9 +19,7 @@ from submission import weights
 TOY = Recipe(name="toys", ensemble=("toy", "wide", "toy"), epochs=1)
 
 
-@pytest.fixture(scope="module")
-def cells():
-    return toy_cells.prepared()
+cells = toy_cells.cells
 
 
 @pytest.fixture(autouse=True)

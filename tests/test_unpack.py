@@ -5,31 +5,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from broken import UPLOAD
+from submissions import GOOD, bomb, extracted, linked, pack, tree, twice
 
 from build.errors import UserError
 from build.score import unpack as unpacking
 from build.score.unpack import Refusal, unpack
-from tests.broken import UPLOAD
-from tests.submissions import GOOD, bomb, linked, pack, twice
-
-
-def tree(folder: Path) -> dict[str, bytes | None]:
-    """Path -> contents of everything below `folder`; None for a folder."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
-        for path in folder.rglob("*")
-        if not path.is_symlink()
-    }
-
-
-def extracted(path: Path, folder: Path) -> dict[str, bytes | None]:
-    """What the worker's own call makes of the zip."""
-    folder.mkdir()
-    with zipfile.ZipFile(path) as archive, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        archive.extractall(folder)
-    return tree(folder)
-
 
 ODD = {
     "model.py": GOOD, "../up.txt": "a", "/etc/root.txt": "b", "a/../b/./c.txt": "c", "back\\slash.txt": "d", "empty/": "",

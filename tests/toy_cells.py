@@ -5,6 +5,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from build.data.cells import Cells
 from build.data.prepare import Prepared
@@ -76,3 +77,9 @@ def prepared(count: int = 96, *, seed: int = 0) -> Prepared:
     sides = (np.flatnonzero(turn < 6), np.flatnonzero(turn == 6), np.flatnonzero(turn == 7))
     split = Split(*(side.astype(np.int64) for side in sides), (), seed, sha256)
     return Prepared(Cells(images, labels, "toy", sha256), None, split)
+
+
+@pytest.fixture(scope="module")
+def cells() -> Prepared:
+    """`prepared()` once a module: a test file takes it as its own by `cells = toy_cells.cells`."""
+    return prepared()

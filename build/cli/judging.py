@@ -221,7 +221,7 @@ def leaderboard(record: tuple[str, str] | None, **options) -> None:
     type=click.IntRange(min=1),
     default=600,
     show_default=True,
-    help="Seconds a job may take.",
+    help="Seconds a job may take; above 600 only on a queue of your own, which competition.yaml then has to name.",
 )
 @click.option(
     "--per-day", type=click.IntRange(min=1), default=5, show_default=True, help="Submissions allowed in a UTC day."

@@ -4,6 +4,7 @@ file,label
 cells/0001.png,Basophil
 """
 
+import contextlib
 import csv
 import io
 from pathlib import Path
@@ -19,9 +20,9 @@ DELIMITERS = ",;\t"
 def read(path: Path, *, cache: Path) -> Cells:
     """Read the images that the CSV names, in its order; those of another size are cut and resized (pictures.py).
 
-    Names of files are relative to the CSV or to one folder beside it, with or without a suffix. A first line that names no file is the
-    header. Raises UserError for a line without two columns, a file that is not there, labels that match no class, and files that
-    cannot be decoded whole.
+    Names of files are relative to the CSV or to the one folder beside it that has them all, with or without a suffix. A first line
+    that names no file, and no class of another line, is the header. Raises UserError for a line without two columns, a file that is
+    not there, labels that match no class, and files that cannot be decoded whole.
     """
     lines = _lines(path)
     root = _root(path, [name for _, name, _ in lines])
@@ -49,7 +50,8 @@ def _lines(path: Path) -> list[tuple[int, str, str]]:
                 f"Line {number} of {path} is {delimiter.join(row)!r}; expected two columns, an image's file and its class, like "
                 "cells/0001.png,Basophil; remove all others."
             )
-    if rows and not any(_file(root, rows[0][1][0]) for root in _roots(path)):
+    classes = {label for _, (_, label) in rows[1:]}
+    if rows and rows[0][1][1] not in classes and not any(_file(root, rows[0][1][0]) for root in _roots(path)):
         rows = rows[1:]
     if not rows:
         raise UserError(
@@ -66,20 +68,32 @@ def _roots(path: Path) -> list[Path]:
 
 
 def _root(path: Path, files: list[str]) -> Path:
-    """The folder that the names are relative to: the first one that has the first file; UserError where it lacks another."""
-    root = next((root for root in _roots(path) if _file(root, files[0])), path.parent)
-    if missing := next((name for name in files if not _file(root, name)), None):
+    """The folder that the names are relative to: the CSV's own, or the only one beside it that has all files; UserError else."""
+    roots = _roots(path)
+    whole = [root for root in roots if all(_file(root, name) for name in files)]
+    if len(whole) > 1 and whole[0] != path.parent:
         raise UserError(
-            f"{path} names {missing}, and {root} holds no image of that name; expected names relative to it, of files like "
-            f"{', '.join(sorted(pictures.SUFFIXES))}."
+            f"The images that {path} names are in {whole[0]} and in {whole[1]}; write the folder before each name, like "
+            f"{whole[1].name}/{files[0]}."
         )
-    return root
+    if whole:
+        return whole[0]
+    root = next((root for root in roots if _file(root, files[0])), path.parent)
+    missing = next(name for name in files if not _file(root, name))
+    raise UserError(
+        f"{path} names {missing}, and {root} holds no image of that name; expected names relative to it, of files like "
+        f"{', '.join(sorted(pictures.SUFFIXES))}."
+    )
 
 
 def _file(root: Path, name: str) -> Path | None:
     """The picture that a name means: of that name, or with a suffix behind it (an identifier)."""
-    for suffix in ("", *sorted(pictures.SUFFIXES)):
+    if Path(name).is_absolute():
+        return None
+    endings = sorted(pictures.SUFFIXES)
+    for suffix in ("", *endings, *map(str.upper, endings)):
         path = root / f"{name}{suffix}"
-        if path.suffix.lower() in pictures.SUFFIXES and path.is_file():
-            return path
+        with contextlib.suppress(OSError):  # a folder that may not be looked into, a name that no file can have
+            if path.suffix.lower() in pictures.SUFFIXES and path.is_file():
+                return path
     return None

@@ -39,7 +39,14 @@ def read(folder: Path, *, cache: Path) -> Cells:
         raise UserError(
             f"{folder} holds no folders; expected one folder of images a class, like {contract.CLASSES[0]}/."
         )
-    classes, notes = names.match(given, str(folder))
+    try:
+        classes, notes = names.match(given, str(folder))
+    except UserError as error:
+        if not (files := sorted(folder.glob("*.csv"))):
+            raise
+        raise UserError(
+            f"{str(error).rstrip('.')}; if {files[0]} has the labels of the images, give that file."
+        ) from error
     files, left_out = [], Counter()
     for index, name in sorted(zip(classes, given, strict=True)):
         images, others = _entries(folder / name)

@@ -124,7 +124,7 @@ def _held(zip_path: Path, run: str | None, data: str | None, *, whole: bool = Fa
     else:
         held = held_out.default()
     seen = _seen(held, own)
-    if warning := _warning(held, own, seen, named=bool(run) or whole):
+    if warning := _warning(held, own, seen, named=bool(run), whole=whole):
         console.print(warning, style="yellow", markup=False)
     return held, seen, title
 
@@ -136,14 +136,14 @@ def _seen(held: HeldOut, own: Run | None) -> int:
     return held.split.tests_seen_by(split_of(own))
 
 
-def _warning(held: HeldOut, own: Run | None, seen: int, *, named: bool) -> str:
-    """What there is to say about test cells that the zip may have been trained on; `named`: its user chose a run that goes with it, or
-    gave cells that it never saw.
+def _warning(held: HeldOut, own: Run | None, seen: int, *, named: bool, whole: bool) -> str:
+    """What there is to say about test cells that the zip may have been trained on; its user chose a run that goes with it (`named`), or
+    says that it never saw them (`whole`).
     """
     if own is None:
         if held.synthetic:
             return "These cells are drawn by the kit: they show whether the zip runs, not how good it is. Give your images by --data."
-        if named:
+        if named or whole:
             return ""
         return (
             f"Which cells this zip was trained on is not known here. If any of the {held.source} were among them, its accuracy comes "
@@ -151,7 +151,7 @@ def _warning(held: HeldOut, own: Run | None, seen: int, *, named: bool) -> str:
         )
     if not seen:
         data = own.facts["data"]
-        if held.synthetic or data["sha256"] == held.cells_sha256 or is_synthetic(data["source"]):
+        if whole or held.synthetic or data["sha256"] == held.cells_sha256 or is_synthetic(data["source"]):
             return ""
         return (
             f"Run {own.id}, which this zip was packaged from, was trained on other data ({data['source']}). If any of the "
@@ -206,7 +206,8 @@ def bundle(
     sides = out.with_name(f"{out.stem}-split.npz")
     held.split.save(sides, held.files)
     console.print(
-        f"Hidden are {len(held.labels):,} cells: publish none of the rows that {sides.with_suffix('.csv')} calls test.",
+        f"Hidden are {len(held.labels):,} cells: publish only the rows that {sides.with_suffix('.csv')} calls train or validation; "
+        "dropped ones may be copies of hidden ones.",
         markup=False,
     )
     return made

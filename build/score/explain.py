@@ -89,10 +89,8 @@ def _module(seen: Seen) -> tuple[str, str] | None:
         return f"{imports}, which the server does not have ({seen.environment.name}).", seen.environment.absent[name]
     if name in seen.environment.present:
         sentence = f"{imports}, which the server is said to have, but which is not installed here."
-        remedy = (
-            f"That says nothing of the server: install it here ({pip_install(name)}) and judge again, or do without it."
-        )
-        return sentence, remedy
+        install = f"install the package that has it here ({pip_install('PACKAGE')})"
+        return sentence, f"That says nothing of the server: {install} and judge again, or do without it."
     sentence = f"{imports}, which is neither in the zip nor known to be on the server ({seen.environment.name})."
     return sentence, "Put it into the zip, or add it to the description of the server's environment."
 

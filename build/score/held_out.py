@@ -72,6 +72,7 @@ def of_run(run: Run, cache: Path = Path("data"), cells: Cells | None = None) -> 
         is_synthetic(cells.source),
         cells.sha256,
         parts,
+        tuple(cells.files),
     )
 
 

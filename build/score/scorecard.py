@@ -1,7 +1,7 @@
 """Predictions of one submission -> a scorecard: a JSON-able dict, scorecard.json, and one self-contained HTML page.
 
     card = assemble(conditions, predictions, classes=CLASSES, outcome=outcome, submission={"file": ...}, seed=0)
-    write_json(card, Path("dist/scorecard.json")); write_html(card, Path("dist/scorecard.html"), images=test_images)
+    write_json(card, Path("dist/scorecard.json")); page.write_html(card, Path("dist/scorecard.html"), images=test_images)
 
 A scorecard carries all that its numbers depend on: cells, n, seed, spread, device, commit, recipe, zip hash, suite definitions. It is not
 covered what the hidden set is: suites are proxies, and the forecast (leaderboard/forecast.py) says how good ones.

@@ -1,6 +1,7 @@
 """Unpacks a zip as Python's `extractall` does on the worker, within limits and never outside the target folder."""
 
 import os
+import shlex
 import shutil
 import struct
 import zipfile
@@ -58,7 +59,8 @@ def check_zip(path: Path) -> None:
     """UserError where there is no zip at `path`, or one that only its owner may read: nothing is known of it."""
     if path.is_dir():
         raise UserError(
-            f"{path} is a folder; zip what is in it, model.py at the zip's root: (cd {path} && python3 -m zipfile -c ../mine.zip *)."
+            f"{path} is a folder; zip what is in it, model.py at the zip's root: (cd {shlex.quote(str(path))} && "
+            'python3 -m zipfile -c "$OLDPWD/mine.zip" *).'
         )
     if not path.is_file():
         raise UserError(f"There is no zip at {path}; make one with `nox -s package`, or name another file.")

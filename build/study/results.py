@@ -1,7 +1,7 @@
 """A study's results as one JSON-able dict, and that as Markdown and as a table of the console.
 
     table = assemble(study, results, scale="small", ...)
-    write_json(table, Path("dist/studies/models.json")); markdown(table)
+    markdown(table)
 
 Means and spreads (the sample's standard deviation) are over seeds; a seed draws split, batches and first weights anew, the same split for
 every row.

@@ -64,6 +64,11 @@ def train(
 ) -> Run:
     """Train the members of `recipe` one after another and return the ensemble's run folder; arguments and errors as of fit.train."""
     recipe = settings.with_epochs(recipe, epochs, resume)
+    if hosts and hosts.count > 1:
+        raise UserError(
+            f"The members of {recipe.name} are trained on one host; train {', '.join(recipe.ensemble)} each by itself and name the "
+            "runs to package."
+        )
     asked, machine = parts(recipe), hardware.find()
     begun = len(resume.facts.get("members") or ()) if resume else 0
     for number, part in enumerate(asked):
@@ -71,11 +76,6 @@ def train(
         if number >= begun:  # what cannot be had is known before the members in front of it are trained
             decision = hardware.decide(part, machine)
             pretrained.fetch(part.network, decision.size, decision.weights)
-    if hosts and hosts.count > 1:
-        raise UserError(
-            f"The members of {recipe.name} are trained on one host; train {', '.join(recipe.ensemble)} each by itself and name the "
-            "runs to package."
-        )
     record.check_split(prepared.split)
     if resume:
         record.check_same(resume, recipe, prepared, seed)

@@ -210,7 +210,7 @@ def describe(recipe: Recipe, machine: Machine, decision: Decision) -> str:
     chosen = " (chosen by hardware)" if sized or recipe.weights == "auto" else ""
     precision = PRECISION_IN_WORDS.get(decision.precision, decision.precision)
     some = machine.backend == "tensorflow" and decision.replicas < len(machine.gpus)
-    spared = f" on {decision.replicas} of them, whose shares of a batch are worth it," if some else ""
+    spared = f" on {decision.replicas} of them (one is worth {LEAST_SHARE} images a step)," if some else ""
     # keras leaves a step of TensorFlow's deterministic kernels uncompiled; JAX has none.
     off = not decision.xla or (recipe.deterministic and machine.backend == "tensorflow")
     told = (
