@@ -43,6 +43,7 @@ def run(folder: Path, address: str, *options: str) -> tuple[str, list[str], list
     profile = folder / "profile"
     shutil.rmtree(profile, ignore_errors=True)
     command = (CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars")
+    command += ("--disable-dev-shm-usage",)  # which is small in a container
     quiet = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions")
     with recording() as (port, asked):
         quiet += ("--enable-logging=stderr", f"--proxy-server=127.0.0.1:{port}", f"--user-data-dir={profile}")

@@ -7,10 +7,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
+# What a CI may set changes what is printed (rich, click), how many threads compute and what a training believes to be part of.
+FOREIGN = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES", "PODIUM_CORES", "TF_CONFIG")
+for variable in (*FOREIGN, *(name for name in os.environ if name.startswith("KERAS_DISTRIBUTION_"))):
+    os.environ.pop(variable, None)
 # Tests are of a CPU: several processes would each take all of a GPU's memory, and decide otherwise. Those that they start inherit it.
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+# The same examples every time: a failure is of a change.
+settings.register_profile("podium", derandomize=True, database=None, deadline=None)
+settings.load_profile("podium")
 
 
 @pytest.fixture

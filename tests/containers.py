@@ -2,7 +2,6 @@
 
 import functools
 import json
-import shutil
 import time
 from pathlib import Path
 
@@ -12,7 +11,8 @@ import pytest
 from build.score.sandbox import Command, Engine, Execution, Limits, Mount, engine, run_together
 
 LONG = Limits(seconds=60)
-needs_bwrap = pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed")
+works = Path("/proc").exists() and engine("auto").name == "bwrap"  # a container may have it and not allow it
+needs_bwrap = pytest.mark.skipif(not works, reason="bubblewrap does not work here")
 on_each_engine = pytest.mark.parametrize("name", [pytest.param("bwrap", marks=needs_bwrap), "plain"])
 
 made = functools.cache(engine)
@@ -66,7 +66,7 @@ def processes(token: str) -> list[int]:
 
 
 def nothing_is_left(token: str) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while processes(token) and time.monotonic() < deadline:
         time.sleep(0.02)
     return not processes(token)

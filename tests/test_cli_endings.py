@@ -101,6 +101,9 @@ Path("ended").write_text(str(code))
 """
 
 
+@pytest.mark.filterwarnings(
+    "ignore:.*is multi-threaded:DeprecationWarning"
+)  # Python 3.12 and newer; the child execs at once
 @pytest.mark.parametrize("ignored", [False, True])
 def test_a_closed_terminal_ends_a_command_as_ctrl_c_does_unless_nohup_was_asked(tmp_path, ignored):
     process, terminal = pty.fork()

@@ -48,7 +48,7 @@ def process(script: str, *arguments: str, backend: str = "tensorflow", **options
         env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=1200,
         check=False,
         **options,
     )

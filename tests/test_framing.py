@@ -172,6 +172,6 @@ def test_jax_frames_the_same(tmp_path):
     out = tmp_path / "framed.npy"
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", PROGRAM, json.dumps(ON), str(out)]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=300)
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=1200)
     images = np.random.default_rng(0).integers(0, 256, (2, 40, 48, 3), np.uint8)
     np.testing.assert_allclose(np.load(out), framed(images, **ON), atol=1e-3)

@@ -1,8 +1,10 @@
 """One training on two hosts that are two processes here: the losses of one process, and what is left when one is killed."""
 
+import contextlib
 import dataclasses
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -53,10 +55,11 @@ def start(tmp_path):
 
     def begin(root: Path, count: int, *, resume: str = "") -> list[Process]:
         ports = []
-        for _ in range(count):
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                ports.append(free.getsockname()[1])
+        while len(ports) < count:  # below those that outgoing connections get: nobody takes them before they are bound
+            port = random.randrange(20000, 32000)
+            with socket.socket() as free, contextlib.suppress(OSError):
+                free.bind(("127.0.0.1", port))
+                ports += [port] if port not in ports else []
         for index in range(count):
             names = {"JOB_ADDRESSES": ",".join(f"127.0.0.1:{port}" for port in ports), "NUM_PROCESSES": count}
             names |= {"PROCESS_ID": index}

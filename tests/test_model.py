@@ -66,7 +66,7 @@ def run(folder: Path, elsewhere: Path) -> dict:
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     command = [sys.executable, "-I", "-c", PROGRAM, str(folder)]
     done = subprocess.run(
-        command, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=1200, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])

@@ -1,11 +1,11 @@
 """The judge asks for as many images in one job as the hidden set has: the division, what the jobs share, what one that fails leaves."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from containers import needs_bwrap
 from submissions import GOOD, Cells, also, good, model, pack, source
 
 from build.score import prediction, reports
@@ -111,7 +111,7 @@ def test_a_job_that_fails_is_the_last_and_says_why(tmp_path):
     assert "no such luck" in logs["prediction", "ingestion", "stderr"].split("--- job 3 of 5 ---")[1]
 
 
-@pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed")
+@needs_bwrap
 def test_a_job_cannot_predict_for_another(tmp_path):
     forge = "        np.save('/app/output/predictions/s0.npy', np.full(8, 7))\n"
     forged = GOOD.replace("        return", f"{forge}        return")

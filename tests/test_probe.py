@@ -116,7 +116,7 @@ def test_a_dependence_or_trace_is_found_and_named(rule, tmp_path, images):
 
 def test_a_call_that_never_ends_breaks_the_probes_off_and_what_was_found_before_is_kept(tmp_path, images):
     text = model(predict=f"while not X.flags.c_contiguous: pass\nreturn ({LABELS} + (X.dtype == np.uint8)) % 8")
-    found = rules(probed(tmp_path, text, images, seconds=2.5))
+    found = rules(probed(tmp_path, text, images, seconds=6))
     assert set(found) == {"dtype-dependent", "probe-broke-off"}
     assert found["probe-broke-off"].startswith("The probes broke off at another memory layout: ")
 

@@ -233,7 +233,7 @@ def test_a_run_is_held_by_one_process_at_a_time(run):
     def ask():
         other = context.Process(target=_try_to_hold, args=(run.folder, answer))
         other.start()
-        said = answer.get(timeout=60)
+        said = answer.get(timeout=300)
         other.join()
         return said
 

@@ -89,7 +89,7 @@ def test_the_exit_code_and_the_logs_are_the_containers(tmp_path, monkeypatch):
 
 def test_a_container_is_killed_by_its_engine_at_the_time_limit(tmp_path, monkeypatch):
     client(tmp_path / "bin", monkeypatch, seconds=60)
-    execution = run_together(engine("docker", image="image:1"), [command(tmp_path)], Limits(seconds=1))[0]
+    execution = run_together(engine("docker", image="image:1"), [command(tmp_path)], Limits(seconds=3))[0]
     assert execution.cause == "time"
     calls = (tmp_path / "bin" / "calls").read_text()
     name = calls.split("--name=")[1].split("'")[0]

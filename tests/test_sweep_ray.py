@@ -38,9 +38,10 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
-    """Ray gives up after 30 seconds on a machine that is busy with other things."""
+    """Ray gives up after 30 seconds on a machine that is busy with other things, and kills workers where others fill the memory."""
     monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")
     monkeypatch.setenv("RAY_agent_register_timeout_ms", "300000")
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "0")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
 
 
@@ -64,8 +65,8 @@ def workers(tmp_path: Path) -> list[int]:
 
 
 def test_a_killed_worker_s_run_goes_on_and_cells_travel_once_to_a_machine_that_does_not_see_them(tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("RAY_TMPDIR", tempfile.gettempdir())  # a socket's path has 107 bytes at most
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     driven = Sweep(
         Asked((TINY,), "synthetic:160", members=2, judge=False), root=tmp_path / "runs", cache=tmp_path / "data"
     )
