@@ -51,11 +51,11 @@ PODIUM_LITE = dataclasses.replace(
 time: the most robust network that two cores can have in 43 minutes."""
 
 PODIUM_LITE_160 = dataclasses.replace(PODIUM_LITE, name="podium-lite-160", upsample=5 / 3, epochs=30, minutes=88.0)
-"""The same on images of 160 pixels, for twice the time: two points of stacked images more (two seeds, LOG.md 2026-11-30)."""
+"""The same on images of 160 pixels, for twice the time: two points of stacked images more (three seeds, LOG.md 2026-11-30)."""
 
-PODIUM_LONG = Recipe(name="podium-long", ensemble=("podium", "podium-lite"), epochs=60, minutes=86.0)
-"""Both of them, trained one after the other, in one zip whose answer is the mean of their logits,
-each by its share (build/member_shares.py)."""
+PODIUM_LONG = Recipe(name="podium-long", ensemble=("podium", "podium-lite-160"), epochs=60, minutes=131.0)
+"""Two networks that err elsewhere, trained one after the other, in one zip whose answer is the mean of their logits, each by its share
+(build/member_shares.py)."""
 
 PODIUM_GPU = dataclasses.replace(
     PODIUM,

@@ -62,7 +62,7 @@ def test_the_same_question_has_the_same_folder_and_every_other_one_another():
     [
         ({"recipes": ()}, "at least one, got none"),
         ({"recipes": (PODIUM, PODIUM)}, "got podium, podium"),
-        ({"recipes": (PODIUM, find("podium-long"))}, "name podium, podium-lite, and --pack"),
+        ({"recipes": (PODIUM, find("podium-long"))}, "name podium, podium-lite-160, and --pack"),
         ({"folds": 1}, "needs 2 folds or more"),
         ({"trials": 3}, "both --search"),
         ({"search": "dropout=uniform(0,1)"}, "both --search"),

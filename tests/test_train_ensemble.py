@@ -46,10 +46,10 @@ def stopping_in(monkeypatch, member: int, epoch: int) -> None:
     monkeypatch.setattr(fit.Training, "__init__", init)
 
 
-def test_podium_long_is_podium_and_podium_lite_within_86_minutes():
+def test_podium_long_is_podium_and_podium_lite_160_within_131_minutes():
     podium, lite = parts(find("podium-long"))
     assert dataclasses.replace(find("podium"), minutes=43.0) == podium
-    assert dataclasses.replace(find("podium-lite"), minutes=43.0, epochs=60) == lite
+    assert dataclasses.replace(find("podium-lite-160"), minutes=88.0, epochs=60) == lite
 
 
 def test_a_recipe_named_again_is_another_member_and_minutes_are_shared_out():
