@@ -121,6 +121,15 @@ def package(
         load(name)  # before a minute of measuring views
     check_platform()
     held = held_out.of_run(run)
+    for named in map(Run.open, names):
+        wanted, begun = named.recipe.ensemble, named.facts.get("members") or ()
+        if len(begun) < len(wanted):
+            trained, missing = ", ".join(wanted[: len(begun)]), ", ".join(wanted[len(begun) :])
+            told = (
+                f"Of the ensemble {named.id} only {trained} has weights yet, so {missing} is not in this zip; go on with nox -s train -- "
+                f"--resume {named.id}."
+            )
+            console.print(told, style="yellow", markup=False)
     for member in (run, *others):
         if member.facts.get("status") == RUNNING:
             told = f"The training of run {member.id} has not ended, so its best epoch so far is packaged."

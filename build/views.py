@@ -37,9 +37,10 @@ def settings(recipe: Recipe) -> dict:
 
 def known(recipe: Recipe) -> list[int]:
     """The numbers of views whose flips and turns a network of this recipe has seen in training."""
-    turns = IMAGE_SHAPE[0] == IMAGE_SHAPE[1] and recipe.rotation >= QUARTER
+    turns = IMAGE_SHAPE[0] == IMAGE_SHAPE[1] and recipe.rotation >= QUARTER and recipe.geometry_probability > 0
+    flips = recipe.flip and recipe.augmenter != "none"
     # Without the second scale: a network that knows scales gains by it, one that does not loses up to four points.
-    most = 1 if not recipe.flip else len(SYMMETRIES) if turns else len(SYMMETRIES) - 1
+    most = 1 if not flips else len(SYMMETRIES) if turns else len(SYMMETRIES) - 1
     return [count for count in COUNTS if count <= most]
 
 

@@ -4,7 +4,7 @@ Three things commute with the product beside them, so they are multiplied into i
 time: the deviation of pixels into the stem, the affine part of a block's LayerNorm into the layer behind it,
 LayerScale into the layer before it. What is left of a block, on (images * positions, channels) matrices, TensorFlow
 runs on a CPU as two fused
-operations: product + bias + GELU, product + bias. It needs no Keras, so it does not depend on Keras' version either.
+operations: product + bias + GELU, product + bias. It computes without Keras, so it does not depend on Keras' version either.
 """
 
 from __future__ import annotations

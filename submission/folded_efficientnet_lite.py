@@ -2,7 +2,7 @@
 
 Each batch normalization is an affine map of its convolution's channels, so it is multiplied into the kernel once, in
 float64, at load time, and the deviation of pixels into the stem's. What is left, TensorFlow runs on a CPU as one fused
-operation a layer: convolution + bias + ReLU6. It needs no Keras, so it does not depend on Keras' version either.
+operation a layer: convolution + bias + ReLU6. It computes without Keras, so it does not depend on Keras' version either.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class Predictor:
     def logits(self, images: np.ndarray) -> np.ndarray:
         """(n, H, W, 3) pixels 0..255, uint8 or any float, contiguous or not, n >= 0 -> (n, classes) float32.
 
-        Floats of which none is above 1 are taken for pixels 0..1: of 0..255 they would all be black.
+        Floats of which hardly any is above 4 (NORMALISED, BRIGHTER) are taken for pixels 0..1: of 0..255 they would be nearly black.
 
         Raises ValueError with one sentence if the shape or the dtype is another.
         """

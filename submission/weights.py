@@ -130,12 +130,14 @@ def _write(path: str | Path, header: dict, members: dict[str, np.ndarray]) -> No
     # Beside the target, so that the last step is a rename; the process id keeps two writers apart.
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with zipfile.ZipFile(scratch, "w", zipfile.ZIP_STORED) as archive:
-            for name, array in ({HEADER: np.frombuffer(text.encode(), np.uint8)} | members).items():
-                with archive.open(
-                    zipfile.ZipInfo(f"{name}.npy", EPOCH), "w", force_zip64=array.nbytes > 1 << 31
-                ) as file:
-                    np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)
+        with scratch.open("wb") as whole:
+            with zipfile.ZipFile(whole, "w", zipfile.ZIP_STORED) as archive:
+                for name, array in ({HEADER: np.frombuffer(text.encode(), np.uint8)} | members).items():
+                    part = zipfile.ZipInfo(f"{name}.npy", EPOCH)
+                    with archive.open(part, "w", force_zip64=array.nbytes > 1 << 31) as file:
+                        np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)
+            whole.flush()
+            os.fsync(whole.fileno())  # or a power cut leaves the name without the contents
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)

@@ -38,6 +38,8 @@ def test_only_views_that_the_network_was_trained_with_are_averaged(monkeypatch, 
     assert views.known(find("podium")) == [1, 2, 4, 8]
     assert views.known(dataclasses.replace(RECIPE, rotation=30.0)) == [1, 2, 4]
     assert views.known(dataclasses.replace(RECIPE, flip=False)) == [1]
+    assert views.known(dataclasses.replace(find("podium"), augmenter="none")) == [1]
+    assert views.known(dataclasses.replace(find("podium"), geometry_probability=0.0)) == [1, 2, 4]
     assert views.largest(0.001, 1, images=10, limit=600, possible=[1, 2, 4]) == 4
     monkeypatch.setattr(views, "judge", lambda *_, **__: pytest.fail("there is nothing to choose"))
     assert views.measured("x.zip", held, recipe=dataclasses.replace(RECIPE, flip=False), engine="plain") == 1

@@ -72,6 +72,24 @@ def test_the_smallest_candidate_within_the_budget_is_chosen_and_packaged(here, t
     assert sha256(here.folder / "compressed.npz") == before
 
 
+def test_a_method_that_fails_is_left_out_and_the_others_are_chosen_from(here, monkeypatch, capsys):
+    monkeypatch.setattr("build.compress.measure.SUITES", ("held-out",))
+    make = candidates.make
+
+    def failing(method, *rest):
+        if method.name == "palette-32":
+            raise UserError("It diverged.")
+        return make(method, *rest)
+
+    monkeypatch.setattr(candidates, "make", failing)
+    assert compress(here.id, budget=100, methods=("palette-32", "float16"), rows=8).name == "float16"
+    assert "palette-32 is left out: It diverged." in " ".join(capsys.readouterr().err.split())
+    rows = json.loads((here.folder / "compression.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == ["float32", "float16"]
+    with pytest.raises(UserError, match="It diverged"):
+        compress(here.id, budget=100, methods=("palette-32",), rows=8)
+
+
 def test_the_recipe_s_limits_hold_where_none_is_given(here, monkeypatch):
     monkeypatch.setattr("build.compress.measure.SUITES", ("held-out",))
     recipe, seen = dataclasses.replace(RECIPE, size_limit_mb=3.0, accuracy_budget=0.7), []

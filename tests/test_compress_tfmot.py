@@ -111,6 +111,7 @@ def test_its_process_leaves_the_gpu_to_ours(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.setattr(tfmot_process.subprocess, "Popen", popen)
     run = run_without_weights(tmp_path, RECIPE, cells=240)
+    network_file(SPECS[0], run.weights_path)
     with pytest.raises(UserError, match="CUDA_VISIBLE_DEVICES is -1"):
         make(METHODS["tfmot-cluster-16"], Material(run, steps=1), tmp_path / "w.npz")
     assert "build.compress.tfmot_job" in given["command"]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -202,6 +203,18 @@ def test_the_zip_whose_views_are_timed_holds_every_member(here, monkeypatch, tmp
     with pytest.raises(KeyboardInterrupt):
         packaging.package("m0", "m1", rows=16, team="us")
     assert seen == [2]
+
+
+def test_an_ensemble_of_which_a_part_is_trained_is_not_packaged_without_a_word(here, monkeypatch, capsys):
+    whole = run_without_weights(here, dataclasses.replace(RECIPE, ensemble=("first", "second")), cells=320)
+    monkeypatch.setattr(packaging, "rehearse", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    for members, told in ((["m0"], True), (["m0", "m1"], False)):
+        whole.update(members=members)
+        with pytest.raises(KeyboardInterrupt):
+            packaging.package(whole.id, rows=16, team="us")
+        said = " ".join(capsys.readouterr().err.split())
+        assert ("only first has weights yet, so second is not in this zip; go on with nox -s train" in said) == told
+    shutil.rmtree(whole.folder)
 
 
 def test_the_judge_hears_of_all_members(here, monkeypatch):

@@ -120,6 +120,7 @@ def test_of_what_predicts_the_features_only_the_kernels_decay():
 
 @needs_teacher
 def test_it_goes_on_from_weights_at_half_the_rate_and_says_which(small, monkeypatch, tmp_path):
+    whole_size = convnext.SIZES["atto"]
     monkeypatch.setitem(convnext.SIZES, "atto", NARROW)
     network = build(ATTO)
     arrays = {name: value.numpy() for name, value in variables(network).items()}
@@ -138,6 +139,7 @@ def test_it_goes_on_from_weights_at_half_the_rate_and_says_which(small, monkeypa
     assert gone_on[kernel].mean() == pytest.approx(1.0, abs=0.05)  # drawn weights have a mean of 0
     assert meta["pretraining"]["weights"] == str(start)
     assert meta["pretraining"]["weights_sha256"] == sha256(start)
+    monkeypatch.setitem(convnext.SIZES, "atto", whole_size)
     with pytest.raises(UserError, match="other settings"):  # of a folder that began with others
         distill.pretrain(images=16, weights="drawn", **small)
     with pytest.raises(UserError, match="other settings"):  # from no weights: the whole rate

@@ -104,5 +104,9 @@ def test_of_two_folders_with_the_same_names_the_lines_must_say_which(where):
     sentence(caught)
     (where / "test" / NAMES[5]).unlink()
     assert cells_of(where, LINES).files[5] == f"images/{NAMES[5]}"
+    (where / "images" / "001.jpg").write_bytes(b"a thumbnail")
+    with pytest.raises(UserError, match=r"001 may be .*001\.jpg or .*001\.png; write the suffix behind each name"):
+        cells_of(where, [line.replace(".png,", ",") for line in LINES])
+    (where / "images" / "001.jpg").unlink()
     (where / "images" / NAMES[0]).rename(where / "images" / "000.PNG")
     assert cells_of(where, [line.replace(".png,", ",") for line in LINES]).files[0] == "images/000.PNG"

@@ -43,6 +43,16 @@ def test_the_same_pictures_under_other_names_have_the_notes_of_those_names(tmp_p
         assert "0 = Basophil" in note
 
 
+def test_pictures_of_pixels_0_to_1_are_told(tmp_path):
+    root = folder_of(tmp_path / "set", ABBREVIATED)
+    for path in root.rglob("*.png"):
+        Image.fromarray(np.asarray(Image.open(path)) // 200).save(path)
+    with pytest.raises(UserError, match="No pixel of the 16 images is above 1, so they are black; multiply") as caught:
+        read(root, seed=0, cache=tmp_path / "cache")
+    sentence(caught)
+    assert not list((tmp_path / "cache").glob("cells-*"))
+
+
 GERMAN = (
     "Basophile",
     "Eosinophile",

@@ -171,7 +171,9 @@ def environments() -> dict[str, Path]:
 def ask_all(zips: dict[str, Path], pythons: dict[str, Path], scratch: Path) -> Answers:
     """Every zip's answers by format and version set; speed is measured under NEWEST."""
     images = np.random.default_rng(0).integers(0, PIXEL_MAX + 1, (IMAGES, 6, 6, 3), np.uint8)
-    np.save(scratch / "images.npy", images.repeat(16, axis=1).repeat(16, axis=2))
+    height, width, _ = IMAGE_SHAPE
+    times = -(-max(height, width) // 6)
+    np.save(scratch / "images.npy", images.repeat(times, axis=1).repeat(times, axis=2)[:, :height, :width])
     answers: Answers = {name: {} for name in zips}
     with bar("formats", len(zips) * len(pythons), "processes") as advance:
         for versions, python in pythons.items():

@@ -127,7 +127,8 @@ def single(runners: Mapping[str, Batch], images: np.ndarray, calls: int = CALLS)
 def first_answers(folder: Path, names: list[str], starts: int = STARTS) -> dict[str, dict[str, float]]:
     """Seconds of a fresh process up to its first answer; prints a table, name -> cpu_s, wall_s (the fastest of `starts`)."""
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
+    threads = {"TF_NUM_INTRAOP_THREADS": str(THREADS)}  # as the other engines
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT), **threads}
     for _ in range(starts):
         for name in names:
             before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()

@@ -34,7 +34,7 @@ METHODS_HELP = (
     type=click.IntRange(min=1),
     default=200,
     show_default=True,
-    help="Steps of each fine-tuning, at most an epoch.",
+    help="Steps of each fine-tuning, at most an epoch (tfmot's begin it anew).",
 )
 def compress(
     run: str, size_limit: float | None, budget: float | None, methods: str | None, rows: int, steps: int

@@ -58,7 +58,7 @@ def compress(
         rows: validation images a condition.
         steps: of every fine-tuning, at most an epoch.
 
-    UserError where there is no such run, no such method, or a method's package is absent.
+    A method that fails is left out, which is said. UserError where there is no such run or method, or where the only one fails.
 
     """
     run = open_network(name)
@@ -80,7 +80,13 @@ def compress(
         reference = reference_bytes(run, material)
         found, baseline = [], None
         for method in chosen_methods:
-            row, right = _candidate(method, material, conditions, baseline)
+            try:
+                row, right = _candidate(method, material, conditions, baseline)
+            except UserError as error:
+                if method.name == BASELINE or len(chosen_methods) == 2:  # nothing else was asked for
+                    raise
+                console.print(f"{method.name} is left out: {error}", style="yellow", markup=False)
+                continue
             baseline = right if method.name == BASELINE else baseline
             found.append(row)
             console.print(

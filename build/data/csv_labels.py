@@ -90,10 +90,16 @@ def _file(root: Path, name: str) -> Path | None:
     """The picture that a name means: of that name, or with a suffix behind it (an identifier)."""
     if Path(name).is_absolute():
         return None
+    found: list[Path] = []
     endings = sorted(pictures.SUFFIXES)
     for suffix in ("", *endings, *map(str.upper, endings)):
         path = root / f"{name}{suffix}"
         with contextlib.suppress(OSError):  # a folder that may not be looked into, a name that no file can have
             if path.suffix.lower() in pictures.SUFFIXES and path.is_file():
-                return path
-    return None
+                if not suffix:
+                    return path
+                if not any(path.samefile(one) for one in found):  # of a file system that ignores case it is one
+                    found.append(path)
+    if len(found) > 1:
+        raise UserError(f"{name} may be {found[0]} or {found[1]}; write the suffix behind each name.")
+    return found[0] if found else None

@@ -65,6 +65,7 @@ def _content(files: list[Labelled]) -> str:
 def _pieces(files: list[Labelled], notes: list[str]) -> Iterator[store.Piece]:
     step = store.piece_rows(int(np.prod(contract.IMAGE_SHAPE)))
     resized: dict[tuple[int, int], int] = {}
+    brightest = 0
     for start in range(0, len(files), step):
         part = files[start : start + step]
         images = np.empty((len(part), *contract.IMAGE_SHAPE), np.uint8)
@@ -73,7 +74,13 @@ def _pieces(files: list[Labelled], notes: list[str]) -> Iterator[store.Piece]:
             if image.shape != contract.IMAGE_SHAPE:
                 resized[image.shape[:2]] = resized.get(image.shape[:2], 0) + 1
             images[row] = resize(image)
+        brightest = max(brightest, int(images.max(initial=0)))
         yield images, np.array([label for _, label in part], np.int64)
+    if files and brightest <= 1:
+        raise UserError(
+            f"No pixel of the {len(files)} images is above {brightest}, so they are black; multiply pixels of 0..1 by {contract.PIXEL_MAX} "
+            "before they are saved as pictures."
+        )
     if resized:
         (h, w), most = max(resized.items(), key=lambda item: item[1])
         sizes = f"{h}x{w} pixels" if len(resized) == 1 else f"{len(resized)} sizes, most often {h}x{w} pixels ({most})"
