@@ -17,12 +17,12 @@ from build.score.judge import judge
 from build.score.outcome import Verdict
 from build.score.suites import CACHE, choose_rows, materialise
 from submission.contract import IMAGE_SHAPE
-from submission.views import COUNTS, SYMMETRIES
+from submission.views import COUNTS, FEWER, SYMMETRIES
 
 SHARE = 0.25
 """Of the phase's limit that the chosen views may take here: nobody has said how fast the server is."""
 DEADLINE = 0.7
-"""Of the phase's limit after which the predictor lowers the number of views by itself; what is left is for one view each."""
+"""Of the phase's limit within which all predictions are to be ready: the predictor lowers the number of views so that they are."""
 QUARTER = 90.0
 """Degrees."""
 ROWS = 256
@@ -83,12 +83,12 @@ def measured(zip_path, held: HeldOut, *, recipe: Recipe, engine: str) -> int:
 
 
 def lowered(verdict: Verdict, recipe: Recipe) -> str:
-    """A sentence where a job of the rehearsal took so long that its last answers have fewer views, as on the server; else ""."""
-    spent = verdict.outcome.seconds.get("prediction", 0.0) - verdict.outcome.seconds.get("startup", 0.0)
-    if recipe.views == 1 or spent <= DEADLINE * recipe.time_limit:
+    """A sentence where a job of the rehearsal had no time for all views of its images; else ""."""
+    # The probes' calls of few images take longer an image, and say nothing of a job.
+    if not any(FEWER in log.text for log in verdict.outcome.logs if not log.source.startswith("probe-")):
         return ""
     return (
-        f"A job of the rehearsal predicted for {spent:.0f} s, longer than the {DEADLINE * recipe.time_limit:.0f} s in which all "
-        f"{recipe.views} views are made: its last images had fewer, as they would have on a server of this speed. Package with a "
-        "smaller --time-limit or a larger --hidden, or train with --set views=N."
+        f"A job of the rehearsal had no time for all {recipe.views} views within {DEADLINE * recipe.time_limit:.0f} s: many of its images "
+        "had fewer, as they would have on a server of this speed. Package with a smaller --time-limit or a larger --hidden, or train with "
+        "--set views=N."
     )

@@ -9,6 +9,7 @@ Views are made with numpy alone, so that they are the same under every framework
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ ZOOM = 1.15
 """Of the second eight views: the image's middle, enlarged by this factor."""
 COUNTS = (1, 2, 4, 8, 16)
 """Numbers of views that can be asked for: no flip, one, both, with quarter turns, and all of that at a second scale."""
+FEWER = "podium: not all views of every image, for want of time"
+"""Said once on standard error, where the judge looks for it and a server keeps it."""
 RECENT = 32
 """Views whose time is remembered; their median is what one more is expected to take."""
 
@@ -92,6 +95,7 @@ class Deadline:
         self._spent = 0.0
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._first = True
+        self._told = False
 
     def views(self, images: int) -> int:
         """How many views the next batch gets when `images` of this call are still to be answered, the batch's own among them."""
@@ -99,7 +103,11 @@ class Deadline:
             return self.wanted
         left, one = self.seconds - self._spent, float(np.median(self._recent))
         images = max(images, self.expected - self._answered)
-        return max((count for count in COUNTS if count <= self.wanted and images * count * one <= left), default=1)
+        count = max((count for count in COUNTS if count <= self.wanted and images * count * one <= left), default=1)
+        if count < self.wanted and not self._told:
+            self._told = True
+            print(FEWER, file=sys.stderr, flush=True)
+        return count
 
     def answered(self, images: int) -> None:
         """Note that `images` of those expected have their answer."""
