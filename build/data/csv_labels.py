@@ -25,16 +25,16 @@ def read(path: Path, *, cache: Path) -> Cells:
     not there, labels that match no class, and files that cannot be decoded whole.
     """
     lines = _lines(path)
-    root = _root(path, [name for _, name, _ in lines])
-    given = sorted({label for *_, label in lines})
+    root = _root(path, [name for name, _ in lines])
+    given = sorted({label for _, label in lines})
     classes, notes = names.match(given, str(path))
     index = dict(zip(given, classes, strict=True))
-    files = [(_file(root, name), index[label]) for _, name, label in lines]
+    files = [(_file(root, name), index[label]) for name, label in lines]
     return pictures.keep(files, notes, source=str(path), root=path.parent, cache=cache)
 
 
-def _lines(path: Path) -> list[tuple[int, str, str]]:
-    """Number of the line, file and label of every line with labels."""
+def _lines(path: Path) -> list[tuple[str, str]]:
+    """File and label of every line but the header."""
     try:
         with explained(path, "read"):
             text = path.read_text(encoding="utf-8-sig")
@@ -57,7 +57,7 @@ def _lines(path: Path) -> list[tuple[int, str, str]]:
         raise UserError(
             f"{path} names no images; expected lines of an image's file and its class, like cells/0001.png,Basophil."
         )
-    return [(number, name, label) for number, (name, label) in rows]
+    return [(name, label) for _, (name, label) in rows]
 
 
 def _roots(path: Path) -> list[Path]:
