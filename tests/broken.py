@@ -33,11 +33,11 @@ class Broken:
     """Whether it takes the probes to show (they double the time)."""
 
 
-NEWER = "class Model:\n    def predict[T](self, X: T) -> T:\n        return X\n"
+NEWER = f"def same[T](x: T) -> T:\n    return x\n{GOOD}"
 NEWER_SAYS = (
     ("environment", "*model.py needs a newer Python than the server's 3.11: *", "newer-python")
     if sys.version_info >= (3, 12)
-    else ("prediction", "model.py, line 2, is not valid Python: *", "syntax")
+    else ("prediction", "model.py, line 1, is not valid Python: *", "syntax")
 )
 LOADS = "from pathlib import Path\nself.w = np.load({})"
 
