@@ -137,13 +137,13 @@ def compress(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def score(session: nox.Session) -> None:
-    """Judge a zip as the Codabench worker would (-- submission.zip)."""
+    """Judge a zip as the Codabench worker would (-- dist/submission.zip)."""
     podium(session, "score", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def compat(session: nox.Session) -> None:
-    """Ask a zip the same under TensorFlow 2.16 to the newest, the server's 2.17 among them (-- submission.zip --only 2.17)."""
+    """Ask a zip the same under TensorFlow 2.16 to the newest, the server's 2.17 among them (-- dist/submission.zip --only 2.17)."""
     podium(session, "compat", *session.posargs)
 
 

@@ -14,16 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from rich.markup import escape
 from rich.table import Table
-from scipy.stats import bootstrap
 
 from build.console import bar, console
-from build.score.metrics import redrawn
+from build.score.metrics import CONFIDENCE, DRAWS, bootstrap, redrawn
 from build.score.suites import Condition
 from submission.contract import CLASSES
 
 SUITES = ("held-out", "stacked")
-RESAMPLES = 2000
-CONFIDENCE = 0.95
 FINE = 512
 """Points along a map's side, at least, by which each element's part outside the disc is found."""
 LEAST = 10
@@ -162,17 +159,7 @@ def interval(values: np.ndarray, *, rng: np.random.Generator) -> tuple[float | N
     """Percentile bootstrap of a mean; (None, None) below two values."""
     if len(values) < 2:
         return None, None
-    found = bootstrap(
-        (values,),
-        np.mean,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        batch=200,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=rng,
-    ).confidence_interval
-    return float(found.low), float(found.high)
+    return bootstrap(np.arange(len(values)), values, rng=rng)
 
 
 def difference(
@@ -204,7 +191,7 @@ def difference(
     if np.isnan(share_found):
         return nothing
     tail = 50 * (1 - CONFIDENCE)
-    drawn = np.concatenate([estimate(times) for times in redrawn(len(images), draws=RESAMPLES, rng=rng)])
+    drawn = np.concatenate([estimate(times) for times in redrawn(len(images), draws=DRAWS, rng=rng)])
     low, high = np.nanpercentile(drawn, (tail, 100 - tail))
     return {"share": float(share_found), "low": float(low), "high": float(high)}
 

@@ -29,9 +29,6 @@ def cam(name: str, *, data: str | None, out: Path, rows: int) -> None:
     check_writable(out)
     run = open_network(name)
     held = _held_out(run, data)
-    conditions = materialise(
-        attention.SUITES, held.images, held.labels, seed=held.seed, rows_per_condition=rows, cache=CACHE
-    )
     with muffled():  # imports the framework: after the data was found to be good
         from build.gradcam import explainer, possible
 
@@ -40,6 +37,9 @@ def cam(name: str, *, data: str | None, out: Path, rows: int) -> None:
                 "Class activation maps are made with TensorFlow; unset KERAS_BACKEND, or set it to tensorflow."
             )
         explain = explainer(run.weights_path)
+    conditions = materialise(
+        attention.SUITES, held.images, held.labels, seed=held.seed, rows_per_condition=rows, cache=CACHE
+    )
     console.print(
         f"Run {run.id}: layer {explain.layer}, maps of {explain.map_shape[0]}x{explain.map_shape[1]}, on {held.source}.",
         markup=False,
@@ -54,7 +54,7 @@ def cam(name: str, *, data: str | None, out: Path, rows: int) -> None:
 
 def _held_out(run: Run, data: str | None) -> held_out.HeldOut:
     """The run's own test cells also where its data came from another place since; of other data those of its own split."""
-    if data:
+    if data is not None:
         cells = read(data, seed=run.facts["seed"])
         if cells.sha256 != run.facts["data"]["sha256"]:
             return held_out.of_data(data)

@@ -29,6 +29,9 @@ NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 def refused(error: OSError) -> str:
     """One sentence where the system keeps the program from a file, a folder or all temporary ones; "" where the fault may be ours."""
+    if isinstance(error, shutil.Error):  # of a folder's copy: the errors of all its files as texts, without a number
+        said = next((os.strerror(number) for number in FULL if os.strerror(number) in str(error)), "")
+        return f"A disk is full ({said}); make room on it and repeat the command." if said else ""
     if error.errno in FULL:
         return f"A disk is full ({error.strerror}); make room on it and repeat the command."
     if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):  # tempfile's own

@@ -25,8 +25,8 @@ class Gate:
     """What to do where it is missed."""
 
 
-def of(verdict: Verdict, card: dict, recipe: Recipe, zip_bytes: int) -> list[Gate]:
-    """The recipe's gates against what the judge found; a gate without a figure is missed."""
+def of(verdict: Verdict, card: dict, recipe: Recipe, zip_bytes: int, *, networks: int = 1) -> list[Gate]:
+    """The recipe's gates against what the judge found; a gate without a figure is missed. networks: as many as are in the zip."""
 
     def gate(name: str, came: float | None, limit: float, form: tuple[int, str], least: bool, remedy: str) -> Gate:
         digits, unit = form
@@ -42,9 +42,9 @@ def of(verdict: Verdict, card: dict, recipe: Recipe, zip_bytes: int) -> list[Gat
         return Gate(name, wanted, "nothing" if came is None else f"{came:.{digits}f}{unit}", passed, remedy)
 
     timing, rate = verdict.timing, (1, " s per 1,000 images")
-    fast = (
-        f"train a smaller size, or with fewer views (`nox -s train -- --data D --recipe {recipe.name} --set views=1`)"
-    )
+    fast = "train a smaller size"
+    if recipe.views > 1:
+        fast += f", or with --set views=N, N below {recipe.views}"
     lasts = gate("time", card["seconds_per_1000"], recipe.maximum_seconds_per_1000, rate, False, fast)
     if lasts.passed and not timing.get("hidden_fits", True):
         came = f"{timing['hidden_seconds']:,.0f} s for {timing['hidden_images']:,} images"
@@ -53,9 +53,9 @@ def of(verdict: Verdict, card: dict, recipe: Recipe, zip_bytes: int) -> list[Gat
     called = "a record of them" if verdict.probed else "no record"
     clean = card["held_out"]["accuracy"] if card["held_out"] else None
     learn = "train longer, on more cells or by another recipe"
-    small = (
-        f"store it smaller (`nox -s compress -- RUN --size-limit {recipe.maximum_zip_mb:g}`) or train a smaller size"
-    )
+    share = f"{recipe.maximum_zip_mb / networks:.3g}"
+    each = "store each network smaller" if networks > 1 else "store it smaller"
+    small = f"{each} (`nox -s compress -- RUN --size-limit {share}`) or train a smaller size"
     return [
         Gate("runs as the worker would run it", "a score", reason, not verdict.exit_code, "mend what the judge names"),
         Gate(

@@ -14,6 +14,7 @@ from pathlib import Path
 from build.errors import UserError
 from build.run_cells import split_of
 from build.runs import Run
+from build.standing import FAILED
 from build.trained_operations import operations_trained_with
 from submission import weights
 
@@ -26,6 +27,11 @@ def open_network(name: str | Path, root: Path | str = "runs") -> Run:
         if named:
             raise UserError(
                 f"Run {run.id} is an ensemble, which has no weights of its own; name one of its members: {named}."
+            )
+        if run.facts.get("status") == FAILED:
+            raise UserError(
+                f"Run {run.id} has no weights: its training failed in its first epoch. Where the machine was at fault (memory, disk), "
+                f"nox -s train -- --resume {run.id} goes on; else train a new run with other settings."
             )
         raise UserError(
             f"Run {run.id} has no weights yet: it was stopped in its first epoch; nox -s train -- --resume {run.id}"

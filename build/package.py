@@ -20,6 +20,7 @@ from build.files import locked, make_folder, sha256, write_zip
 from build.gpu_troubles import troubles_told
 from build.member_shares import shares_of
 from build.members import known_of, open_members
+from build.processes import ROOT
 from build.recipe import Recipe
 from build.runs import Run, provenance
 from build.score import held_out
@@ -27,10 +28,9 @@ from build.score.rehearsal import DEFAULT_SUITES, Rehearsal, rehearse
 from build.score.sandbox import check_platform
 from build.score.suites import CACHE, load, materialise
 from build.scratch import scratch_folder
-from build.standing import RUNNING
+from build.standing import PRUNED, RUNNING
 from submission import ensemble, weights
 
-ROOT = Path(__file__).resolve().parent.parent
 DIST = Path("dist")
 SHIPPED = (
     "model.py",
@@ -131,8 +131,8 @@ def package(
             )
             console.print(told, style="yellow", markup=False)
     for member in (run, *others):
-        if member.facts.get("status") == RUNNING:
-            told = f"The training of run {member.id} has not ended, so its best epoch so far is packaged."
+        if why := {RUNNING: "has not ended", PRUNED: "was given up by a search"}.get(member.facts.get("status")):
+            told = f"The training of run {member.id} {why}, so its best epoch so far is packaged."
             console.print(told, style="yellow", markup=False)
     make_folder(dist)
     shares = shares_of((run, *others))
@@ -142,7 +142,7 @@ def package(
         if not recipe.views:
             stage(run, dataclasses.replace(recipe, views=1), staged, others)
             write_zip(staged, candidate)
-            count = views.measured(candidate, held, recipe=recipe, engine=engine)
+            count = views.measured(candidate, held, recipe=recipe, others=[one.recipe for one in others], engine=engine)
             recipe = dataclasses.replace(recipe, views=count)
             known["views"] = count
         stage(run, recipe, staged, others, shares=shares)
@@ -167,9 +167,9 @@ def package(
             hidden=recipe.hidden_images,
             time_limit=recipe.time_limit,
         )
-        if sentence := views.lowered(rehearsal.verdict, recipe):
+        if sentence := views.lowered(rehearsal.verdict, recipe, chosen=not run.recipe.views):
             console.print(sentence, style="yellow", markup=False)
-        found = gates.of(rehearsal.verdict, rehearsal.card, recipe, candidate.stat().st_size)
+        found = gates.of(rehearsal.verdict, rehearsal.card, recipe, candidate.stat().st_size, networks=1 + len(others))
         rehearsal.card["gates"] = [dataclasses.asdict(gate) for gate in found]
         passed = all(gate.passed for gate in found)
         # Before the zip takes its name: what fails or is stopped here leaves the earlier zip beside its own scorecard.

@@ -24,10 +24,10 @@ import numpy as np
 
 from build.errors import Interrupted, UserError
 from build.files import atomic, explained, locked, write_text
+from build.processes import ROOT
 from build.recipe import Recipe
 from submission import weights
 
-ROOT = Path(__file__).resolve().parent.parent
 LATEST = "latest"
 PACKAGES = ("tensorflow", "keras", "keras-cv", "jax", "numpy", "opencv-python-headless", "scipy", "scikit-learn")
 """Packages whose versions can change a training's result."""

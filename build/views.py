@@ -6,7 +6,7 @@ The zip is staged with one view first and judged on a few cells, in the sandbox 
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -55,14 +55,16 @@ def largest(
     return max((count for count in possible if startup + count * one <= SHARE * limit), default=1)
 
 
-def measured(zip_path, held: HeldOut, *, recipe: Recipe, engine: str) -> int:
+def measured(zip_path, held: HeldOut, *, recipe: Recipe, others: Collection[Recipe] = (), engine: str) -> int:
     """Judge a zip of one view on some held-out cells and return `largest` for the recipe's hidden images and limit; say so.
 
-    1 where the zip fails: the rehearsal that follows tells why.
+    Only views that the networks of `others` know too, and as many as the recipe's gate of time lets pass. 1 where the zip fails: the
+    rehearsal that follows tells why.
     """
-    possible, images, limit = known(recipe), recipe.hidden_images, recipe.time_limit
+    possible = sorted(set(known(recipe)).intersection(*map(known, others)))
+    images, limit = recipe.hidden_images, recipe.time_limit
     if possible == [1]:
-        console.print("Views: 1. The recipe trains without flips, so none are averaged.")
+        console.print("Views: 1. A network was trained without flips, so none are averaged.")
         return 1
     chosen = choose_rows(held.labels, ROWS, rng=np.random.default_rng(held.seed))
     (once,) = materialise(("held-out",), Rows(held.images, chosen), held.labels[chosen], seed=held.seed, cache=CACHE)
@@ -74,21 +76,24 @@ def measured(zip_path, held: HeldOut, *, recipe: Recipe, engine: str) -> int:
         return 1
     rate = 1000 * min(spent) / len(chosen)
     startup = verdict.timing["startup_seconds"] + max(spent) - min(spent)
+    possible = [count for count in possible if count * rate <= recipe.maximum_seconds_per_1000]
     count = largest(rate, startup, images=images, limit=limit, possible=possible)
     console.print(
         f"Views: {count}. One takes {rate:.2f} s per 1,000 images after {startup:.1f} s to start, so {images:,} hidden images "
-        f"take about {startup + count * images / 1000 * rate:.0f} of the phase's {limit:g} s; at most {SHARE:.0%} are used."
+        f"take about {startup + count * images / 1000 * rate:.0f} of the phase's {limit:g} s; more than one view "
+        f"is taken only within {SHARE:.0%} of them and {recipe.maximum_seconds_per_1000:g} s per 1,000 images."
     )
     return count
 
 
-def lowered(verdict: Verdict, recipe: Recipe) -> str:
-    """A sentence where a job of the rehearsal had no time for all views of its images; else ""."""
+def lowered(verdict: Verdict, recipe: Recipe, *, chosen: bool) -> str:
+    """A sentence where a job of the rehearsal had no time for all views of its images; else "". chosen: their number, by `measured`."""
     # The probes' calls of few images take longer an image, and say nothing of a job.
     if not any(FEWER in log.text for log in verdict.outcome.logs if not log.source.startswith("probe-")):
         return ""
     return (
         f"A job of the rehearsal had no time for all {recipe.views} views within {DEADLINE * recipe.time_limit:.0f} s: many of its images "
-        "had fewer, as they would have on a server of this speed. Package with a smaller --time-limit or a larger --hidden, or train with "
-        "--set views=N."
+        "had fewer, as they would have on a server of this speed. "
+        + ("Package with a smaller --time-limit or a larger --hidden, or train" if chosen else "Train")
+        + f" with --set views=N, N below {recipe.views}."
     )

@@ -15,6 +15,8 @@ from types import ModuleType
 import numpy as np
 from keras import layers, ops
 
+from .views import cropping
+
 OFF = {"crop": 1.0, "edge_blur": 0.0, "edge_radius": 0.8}
 """Settings of every network. crop: share of each side that is kept, from the middle, and enlarged to the whole. edge_blur:
 standard deviation in pixels (of the images as they come) of a Gaussian, outside a disc of edge_radius (share of half the smaller side)."""
@@ -76,13 +78,6 @@ def enlarge(images, tf: ModuleType, factor: float):
         return images
     sides = tf.cast(tf.round(tf.cast(tf.shape(images)[1:3], tf.float32) * factor), tf.int32)
     return tf.image.resize(images, sides)
-
-
-def cropping(side: int, crop: float) -> np.ndarray:
-    """(side, side) float32: pixels -> the middle `crop` of them, enlarged to `side` again, bilinear between pixel centres."""
-    position = (np.arange(side) + 0.5) * crop + (1 - crop) * side / 2 - 0.5
-    weight = np.maximum(0, 1 - np.abs(position[:, None] - np.arange(side)))
-    return weight.astype(np.float32)
 
 
 def blurring(side: int, deviation: float) -> np.ndarray:

@@ -55,24 +55,19 @@ def views(pixels: np.ndarray, count: int) -> Iterator[np.ndarray]:
 def zoomed(pixels: np.ndarray) -> np.ndarray:
     """The middle of each image (B, H, W, C), enlarged by ZOOM to the whole size: float32, bilinear."""
     batch, height, width, channels = pixels.shape
-    rows = enlargement(height) @ pixels.astype(np.float32).reshape(batch, height, width * channels)
+    rows = cropping(height, 1 / ZOOM) @ pixels.astype(np.float32).reshape(batch, height, width * channels)
     columns = rows.reshape(batch, height, width, channels).transpose(0, 2, 1, 3).reshape(batch, width, -1)
-    turned = (enlargement(width) @ columns).reshape(batch, width, height, channels)
+    turned = (cropping(width, 1 / ZOOM) @ columns).reshape(batch, width, height, channels)
     return np.ascontiguousarray(turned.transpose(0, 2, 1, 3))
 
 
 @cache
-def enlargement(side: int) -> np.ndarray:
-    """Bilinear weights (side, side) float32: row i holds what each old pixel gives to new pixel i; rows add up to 1."""
+def cropping(side: int, crop: float) -> np.ndarray:
+    """(side, side) float32: pixels -> the middle `crop` of them, enlarged to `side` again, bilinear between pixel centres."""
     # Centres of pixels are at .5, as in every resize that shifts nothing.
-    centres = (np.arange(side) + 0.5 - side / 2) / ZOOM + side / 2 - 0.5
-    below = np.floor(centres).astype(int).clip(0, side - 1)
-    above = (below + 1).clip(0, side - 1)
-    share = (centres - below).clip(0, 1)
-    matrix = np.zeros((side, side))
-    np.add.at(matrix, (np.arange(side), below), 1 - share)
-    np.add.at(matrix, (np.arange(side), above), share)
-    return matrix.astype(np.float32)
+    position = (np.arange(side) + 0.5) * crop + (1 - crop) * side / 2 - 0.5
+    weight = np.maximum(0, 1 - np.abs(position[:, None] - np.arange(side)))
+    return weight.astype(np.float32)
 
 
 class Deadline:

@@ -15,7 +15,7 @@ from submission.contract import IMAGE_SHAPE
 from submission.views import FEWER, Deadline
 
 RECIPE = dataclasses.replace(find("smoke"), views=8, time_limit=600.0)
-TIMED = dataclasses.replace(find("podium"), hidden_images=300, time_limit=180.0)
+TIMED = dataclasses.replace(find("podium"), hidden_images=300, time_limit=180.0, maximum_seconds_per_1000=1000.0)
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,15 @@ def test_a_rehearsal_that_had_no_time_for_all_views_is_told(capsys):
         assert spent < 420
         return capsys.readouterr().err
 
-    assert views.lowered(verdict("epoch 1"), RECIPE) == ""
+    assert views.lowered(verdict("epoch 1"), RECIPE, chosen=True) == ""
     said = job(4778)
     assert said.count(FEWER) == 1
-    assert "no time for all 8 views within 420 s" in views.lowered(verdict(said), RECIPE)
-    assert views.lowered(verdict(said, "probe-ingestion"), RECIPE) == ""
+    told = views.lowered(verdict(said), RECIPE, chosen=True)
+    assert "no time for all 8 views within 420 s" in told
+    assert "smaller --time-limit" in told
+    # A number that the recipe says stays, and its deadline would come earlier.
+    assert "--time-limit" not in views.lowered(verdict(said), RECIPE, chosen=False)
+    assert views.lowered(verdict(said, "probe-ingestion"), RECIPE, chosen=True) == ""
 
 
 @pytest.fixture
@@ -101,3 +105,15 @@ def test_a_zip_that_fails_gets_one_view(held, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     zip_path = pack(tmp_path / "s.zip", {"model.py": model("raise ValueError('no')")})
     assert views.measured(zip_path, held, recipe=TIMED, engine="plain") == 1
+
+
+def test_no_more_views_than_the_gate_of_time_lets_pass_and_than_every_network_knows(held, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    slow = GOOD.replace("import numpy as np", "import time\nimport numpy as np").replace(
+        "        return", "        time.sleep(0.4 * len(X) / 40)\n        return"
+    )
+    zip_path = pack(tmp_path / "s.zip", {"model.py": slow})  # 10 s per 1,000 images with one view
+    strict = dataclasses.replace(TIMED, maximum_seconds_per_1000=30.0)
+    assert views.measured(zip_path, held, recipe=strict, engine="plain") == 2
+    other = dataclasses.replace(TIMED, flip=False)
+    assert views.measured(zip_path, held, recipe=TIMED, others=[TIMED, other], engine="plain") == 1

@@ -70,7 +70,7 @@ def test_help_answers_without_the_framework():
         (["score"], "Missing argument"),
         (["leaderboard", "--record", "abc", "0.5"], "There is no entry 'abc'"),
         (["leaderboard", "--record", "abc", "high"], "a score from 0 to 1, got 'high'"),
-        (["leaderboard", "--rule", "Best"], "There is no rule 'Best'"),
+        (["leaderboard", "--rule", "Best"], "'Best' is not one of 'Add'"),
         (["score", "x.zip", "--time-limit", "inf"], "inf is not in the range"),
         (["score", "x.zip", "--memory-limit", "1e300"], "is not in the range"),
         (["score", "x.zip", "--memory-limit", "nan"], "nan is not a finite number"),

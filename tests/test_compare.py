@@ -10,8 +10,9 @@ from scipy.stats import binomtest, norm
 from build.errors import UserError
 from build.score.leaderboard import compare as module
 from build.score.leaderboard.choose import choose
-from build.score.leaderboard.compare import Suite, align, bootstrap, chances_of_first, compare
+from build.score.leaderboard.compare import Suite, align, chances_of_first, compare
 from build.score.leaderboard.predictions import Predictions, load_predictions, save_predictions
+from build.score.metrics import bootstrap
 
 ASKED = judged.conditions(images=400, rows=120)
 

@@ -181,7 +181,11 @@ CONVNEXT = {"network": "convnext", "size": "atto", "layer_scale": 0.1, "batch": 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"precision": "mixed_float16", "decided": {"xla": True, "fast_layers": False, "steps_per_execution": 4}},
+        {
+            "precision": "mixed_float16",
+            "decided": {"xla": True, "fast_layers": False, "steps_per_execution": 4},
+            "batch": 4,  # 20 steps an epoch: of 5 none would be taken together
+        },
         {"precision": "mixed_float16", "devices": 2, "decided": {"fast_layers": False}},
         pytest.param(
             {"precision": "mixed_bfloat16", "devices": 2, "decided": {"fast_layers": False}},
@@ -191,7 +195,7 @@ CONVNEXT = {"network": "convnext", "size": "atto", "layer_scale": 0.1, "batch": 
 )
 def test_what_a_gpu_s_decision_holds_trains_together(tmp_path, changes):
     """ConvNeXt in half precision, compiled by XLA or on several devices, several steps at a time: on a CPU, at toy size."""
-    facts, history = trained(tmp_path, **CONVNEXT, **changes)
+    facts, history = trained(tmp_path, **(CONVNEXT | changes))
     assert facts["status"] == "finished"
     assert losses(history)[-1] < losses(history)[0]
 

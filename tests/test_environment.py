@@ -33,6 +33,12 @@ def test_a_package_is_there_assumed_absent_or_unknown():
     assert answers == {"keras": "yes", "json": "yes", "scipy": "assumed", "torch": "no", "frobnicate": "unknown"}
 
 
+def test_a_module_of_the_server_s_own_library_is_there_whatever_this_python_lacks(monkeypatch):
+    monkeypatch.setattr(sys, "stdlib_module_names", sys.stdlib_module_names - {"imghdr"})
+    assert SERVER.has("imghdr") == "yes"  # until 3.12
+    assert dataclasses.replace(SERVER, python=(3, 13)).has("imghdr") == "unknown"
+
+
 @pytest.mark.parametrize(
     ("text", "numbers"),
     [("3.15.1", (3, 15, 1)), ("2.17.0rc1", (2, 17, 0)), ("", ()), ("dev", ()), ("3.4.1.post2", (3, 4, 1))],

@@ -126,3 +126,10 @@ def test_a_module_that_this_python_has_no_longer_is_said_to_be_on_the_server(tmp
     assert "Python 3.11 has" in explain(cgi)[0]
     monkeypatch.setattr(sys, "version_info", (3, 12, 1))
     assert "neither in the zip nor known to be on the server" in explain(cgi)[0]
+
+
+@pytest.mark.parametrize("folder", ["{0}", "/x/app/ingested_program", "/x/task-0/prediction-submission"])
+def test_a_file_that_is_missing_in_the_submission_s_own_folder_is_no_path_of_another_machine(tmp_path, folder):
+    message = f"[Errno 2] No such file or directory: '{folder.format(tmp_path)}/weights/w.npy'"
+    seen = Seen("init", "FileNotFoundError", message, "model.py", "7", tmp_path, ServerEnvironment.read())
+    assert explain(seen)[0] == "model.py, line 7, opens 'weights/w.npy', which is not in the zip."

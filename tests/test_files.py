@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from build.files import (
     explained,
     locked,
     make_folder,
+    refused,
     save_array,
     write_array,
     write_text,
@@ -116,6 +118,19 @@ def test_an_error_of_the_system_becomes_a_sentence_and_others_pass():
     assert sentence(caught) == "cells cannot be read (Permission denied); check its name and permissions."
     with pytest.raises(KeyError), explained("cells", "read"):
         raise KeyError
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_fills_amid_a_folder_s_copy_is_a_sentence(tmp_path, number):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x").touch()
+
+    def full(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(shutil.Error) as caught:
+        shutil.copytree(tmp_path / "a", tmp_path / "b", copy_function=full)
+    assert refused(caught.value).startswith("A disk is full (No space left") == (number == errno.ENOSPC)
 
 
 @pytest.mark.parametrize(("number", "locks"), [(errno.ENOSYS, False), (errno.ENOLCK, False), (errno.EIO, True)])

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 import time
 from types import SimpleNamespace
 
@@ -136,11 +135,8 @@ def test_tensorboards_file_is_read_by_tensorflow_with_the_histories_numbers(run)
     assert times == sorted(times)
 
 
-def test_another_seed_is_another_training_and_the_same_one_the_same(run, cells, tmp_path):
-    again = train(run.recipe, cells, seed=0, root=tmp_path)
+def test_another_seed_is_another_training(run, cells, tmp_path):  # and the same one the same: test_resume.py
     other = train(run.recipe, cells, seed=1, root=tmp_path, watch=lambda *_: True)  # one epoch
-    assert again.weights_path.read_bytes() == run.weights_path.read_bytes()
-    assert column(again, "loss") == column(run, "loss")
     assert column(other, "loss")[0] != column(run, "loss")[0]
 
 
@@ -209,6 +205,19 @@ def test_the_learning_rate_ends_with_a_phase_that_began_before_or_after_it_was_p
     # Half a cosine over seven epochs, from where their number was known on.
     expected = [recipe.learning_rate * (1 + np.cos(np.pi * done / 7)) / 2 for done in range(3, 8)]
     assert rates[-5:] == pytest.approx(expected, rel=1e-4, abs=1e-9)
+
+
+def test_the_learning_rate_lasts_for_epochs_that_were_added_as_the_head_ended(run, cells, tmp_path, monkeypatch):
+    """Of 11 epochs the head has 3; at the fourth a twelfth is found to fit, of which it would have had 4."""
+    monkeypatch.setattr(fit.Timetable, "decide", lambda _, done, total, *left, **known: {1: 11, 4: 12}.get(done, total))
+    recipe = dataclasses.replace(
+        RECIPE, epochs=20, head_epochs=20, weights=str(run.weights_path), minutes=5, patience=0, warmup_epochs=0
+    )
+    tuned = train(recipe, cells, seed=1, root=tmp_path)
+    assert [row["phase"] for row in tuned.history] == ["head"] * 3 + ["fine-tune"] * 9
+    *_, last_but_one, last = column(tuned, "learning_rate")
+    assert last == pytest.approx(0, abs=1e-9)
+    assert last_but_one == pytest.approx(recipe.learning_rate * (1 + np.cos(np.pi * 8 / 9)) / 2, rel=1e-4)
 
 
 @pytest.mark.usefixtures("clock")
@@ -281,7 +290,25 @@ def test_averaged_weights_that_diverge_alone_are_told_by_their_loss(cells, tmp_p
         train(RECIPE, cells, seed=0, root=tmp_path)
 
 
-def test_a_training_that_diverges_is_one_sentence_and_keeps_what_was_good(cells, tmp_path):
+def test_a_training_that_diverges_later_keeps_what_was_good(cells, tmp_path, monkeypatch):
+    measure, asked, kept = fit.Validation.measure, itertools.count(1), []
+
+    def broken(*given):
+        arrays, measured = measure(*given)
+        return arrays, measured if next(asked) < 2 else measured | {"perturbed_loss": float("nan")}
+
+    def note(run, history):
+        kept.append(run.weights_path.read_bytes())
+
+    monkeypatch.setattr(fit.Validation, "measure", broken)
+    with pytest.raises(UserError, match=r"diverged in epoch 2 "):
+        train(RECIPE, cells, seed=0, root=tmp_path, watch=note)
+    run = Run.open("latest", tmp_path)
+    assert (run.facts["status"], run.facts["result"]["epoch"], len(run.history)) == ("failed", 1, 1)
+    assert [run.weights_path.read_bytes()] == kept
+
+
+def test_a_training_that_diverges_at_once_is_one_sentence(cells, tmp_path):
     recipe = dataclasses.replace(RECIPE, learning_rate=1e30, warmup_epochs=0.0)
     with pytest.raises(UserError, match=r"diverged in epoch 1 .*lower the recipe's learning rate") as error:
         train(recipe, cells, seed=0, root=tmp_path)
@@ -339,7 +366,3 @@ def test_an_empty_side_of_the_split_is_one_sentence(cells, tmp_path, side, said)
     split = dataclasses.replace(cells.split, **{side: np.empty(0, np.int64)})
     with pytest.raises(UserError, match=f"The {side} side .* {said}"):
         train(RECIPE, dataclasses.replace(cells, split=split), seed=0, root=tmp_path)
-
-
-def test_facts_are_plain_json(run):
-    assert json.loads(run.facts_path.read_text()) == run.facts

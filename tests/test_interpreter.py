@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from build.score.sandbox.interpreter import REPOSITORY, Interpreter
+from build.processes import ROOT
+from build.score.sandbox.interpreter import Interpreter
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ def test_the_folders_hold_the_interpreter_its_library_and_its_packages_but_not_t
     assert found.version == sys.version_info[:3]
     for place in (sys.prefix, sys.base_prefix, Path(json_file()).parent):
         assert any(Path(place).is_relative_to(folder) for folder in found.folders), place
-    assert not any(REPOSITORY.is_relative_to(folder) for folder in found.folders if folder != Path("/usr"))
+    assert not any(ROOT.is_relative_to(folder) for folder in found.folders if folder != Path("/usr"))
     inner = [(a, b) for a in found.folders for b in found.folders if a != b and a.is_relative_to(b)]
     assert inner == []
 

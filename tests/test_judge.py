@@ -166,6 +166,7 @@ STALE = {"stage": "predict", "error": "ValueError", "sentence": "Model.predict r
     [
         ({}, HACK, set()),
         ({"failure.json": json.dumps(STALE)}, "", set()),
+        ({}, "import importlib.util\nassert importlib.util.find_spec('torch') is None", set()),
         # The lint cannot follow sys.path; the run can.
         ({"lib/site-packages/tinylib.py": "x = 1"}, VENDORED, {"absent-import"}),
         (
@@ -174,7 +175,13 @@ STALE = {"stage": "predict", "error": "ValueError", "sentence": "Model.predict r
             {"absolute-path"},
         ),
     ],
-    ids=["np.load replaced", "failure.json in the zip", "site-packages in the zip", "a notebook's last lines"],
+    ids=[
+        "np.load replaced",
+        "failure.json in the zip",
+        "a look for a package",
+        "site-packages in the zip",
+        "a notebook's last lines",
+    ],
 )
 def test_what_does_no_harm_on_the_server_does_none_here(members, top, rules, engine, tmp_path):
     zip_path = also(members, model(top=top))(tmp_path / "s.zip")

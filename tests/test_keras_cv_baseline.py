@@ -72,3 +72,21 @@ def test_ours_takes_a_fraction_of_its_time(augmentations):
             rounds.append(time.process_time() - start)
         times.append(min(rounds))
     assert times[0] < times[1] / 3
+
+
+@pytest.mark.parametrize("step", ["augmix_probability", "randaugment_probability"])
+def test_what_was_drawn_before_does_not_matter(step):
+    recipe = dataclasses.replace(BASELINE, **{step: 1.0})
+    fresh, used = (Augmentation(recipe, classes=8) for _ in range(2))
+    batch(used, seed=2)  # traces the layers
+    assert np.array_equal(batch(fresh), batch(used))
+
+
+def test_strengths_and_shares_are_drawn_anew_in_every_batch(augmentations):
+    """Of one image in every place: were the seed that of the first batch, the same shares would come again."""
+    same = np.repeat(IMAGES[:1], 16, axis=0)
+    made = [
+        augmentations["augmix"].batch(same, LABELS, rng=np.random.default_rng(seed))[0].reshape(16, -1)
+        for seed in range(4)
+    ]
+    assert len(np.unique(np.concatenate(made), axis=0)) == 64

@@ -165,3 +165,17 @@ def test_zips_of_other_seeds_are_not_sent_to_be_judged_on_their_training_cells(t
     given = judged.answers(other, 0.9)
     store.add(judged.card(other, given, zip_sha256="b" * 64), other, given)
     assert "so train again with one --seed" in judged.printed(store, tmp_path / "p.html")
+
+
+def test_what_was_moved_to_the_final_phase_wants_no_slot_there(tmp_path):
+    store = zips(tmp_path, ("a", 0.95), ("b", 0.5))
+    store.record("aaaaaaaa", 0.9)
+    said = judged.printed(store, tmp_path / "p.html", phase="final")
+    assert "Save the slot: aaaaaaaa" in said
+    assert "Submit aaaaaaaa" not in said
+
+
+def test_a_team_s_advice_and_a_comparison_of_two_exclude_each_other(tmp_path):
+    store = zips(tmp_path, ("a", 0.9), ("b", 0.6))
+    with pytest.raises(UserError, match="leave one of them out"):
+        judged.printed(store, tmp_path / "p.html", compare=("aaaaaaaa", "bbbbbbbb"), team="us")

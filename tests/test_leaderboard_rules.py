@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from build.score.leaderboard.rules import RULES, Action, Column, Submission, migrate, quota, rank, standing
+from build.score.leaderboard.rules import RULES, Action, Column, Submission, quota, rank, standing
 
 NOON = datetime(2024, 11, 20, 12, tzinfo=UTC)
 COLUMNS = (
@@ -161,13 +161,3 @@ def test_what_is_used_up_says_when_the_next_slot_comes():
     assert (whole.left, whole.reason) == (0, "3 of 3 submissions of the phase dev are used.")
     for none in (0, None):
         assert quota(used(0, 1), owner="us", phase="dev", now=at(9), per_day=none, total=none).left is None
-
-
-def test_the_final_phase_starts_with_what_stood_on_the_board_without_its_scores():
-    board = standing(HISTORY, rule="Force_Best", columns=COLUMNS)
-    moved = migrate(
-        [*board, one("failed", 0, 0.1, status="Failed"), one("gone", 0, 0.1, deleted=True)], phase="final", when=at(99)
-    )
-    assert [(entry.id, entry.phase, entry.scores, entry.created) for entry in moved] == [
-        (f"{entry.id}@final", "final", {}, at(99)) for entry in board
-    ]

@@ -1,5 +1,6 @@
 """The store of judged submissions: concurrent writers, killed writers, damaged lines, records, predictions."""
 
+import hashlib
 import json
 import os
 import random
@@ -283,14 +284,6 @@ def test_an_empty_name_is_nobody_s(tmp_path, name):
         store.record(name, 0.5)
 
 
-def test_nothing_is_recorded_where_the_rule_is_none(tmp_path):
-    store = judged.filled(Store(tmp_path / "board"))
-    before = store.path.read_bytes()
-    with pytest.raises(UserError, match="There is no rule 'Foo'"):
-        judged.printed(store, tmp_path / "p.html", record=("atto", 0.5), rule="Foo")
-    assert store.path.read_bytes() == before
-
-
 def test_another_competition_has_no_forecast_and_none_of_the_public_scores(tmp_path, monkeypatch):
     store = judged.filled(Store(tmp_path / "board"))
     monkeypatch.setattr(ranking, "COMPETITION", "leaves")
@@ -302,3 +295,15 @@ def test_another_competition_has_no_forecast_and_none_of_the_public_scores(tmp_p
     about = {"classes": judged.CLASSES, "outcome": {}, "submission": {}, "seed": 0}
     assert assemble(asked, given, **about, competition="leaves")["forecast"] is None
     assert assemble(asked, given, **about, competition="blood-cells")["forecast"]
+
+
+def test_a_zip_made_anew_is_not_taken_for_the_entry_of_its_name(tmp_path):
+    zip_path = tmp_path / "mine.zip"
+    zip_path.write_bytes(b"judged")
+    store = Store(tmp_path / "board")
+    name = store.add(judged.card([], {}, file=str(zip_path), zip_sha256=hashlib.sha256(b"judged").hexdigest()))
+    assert store.find(str(zip_path)).id == name
+    zip_path.write_bytes(b"made anew")
+    with pytest.raises(UserError, match=r"as it is now, was not judged yet"):
+        store.record(str(zip_path), 0.87)
+    assert store.record(name, 0.87) == name

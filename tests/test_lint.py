@@ -59,6 +59,8 @@ SOURCES = {
     "import keras\nm = keras.models.load_model(filepath='weights.keras')" + CLASS: ("relative-path", "warning", 2),
     "import keras\nm = keras.models.load_model('lost.keras')" + CLASS: ("missing-file", "error", 2),
     "import keras\nm = keras.models.load_model('/content/drive/w.keras')" + CLASS: ("absolute-path", "error", 2),
+    "from pathlib import Path\nw = Path('/content/drive/w.keras')" + CLASS: ("absolute-path", "error", 2),
+    "from pathlib import Path\nw = Path('/content')\nw = w if w.exists() else Path()" + CLASS: ("absolute-path", "warning", 2),
     "import keras\nm = keras.models.load_model('C:\\\\w.keras')" + CLASS: ("absolute-path", "error", 2),
     "import keras\nm = keras.models.load_model('~/w.keras')" + CLASS: ("absolute-path", "error", 2),
     "from pathlib import Path\nw = Path(__file__).parent / Path('weights.keras')" + CLASS: None,

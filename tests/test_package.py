@@ -158,6 +158,9 @@ def test_a_run_without_weights_is_one_sentence(here):
     run = Run.create(here / "other", RECIPE)
     with pytest.raises(UserError, match="has no weights yet"):
         packaging.package(str(run.folder), rows=16, team="us")
+    run.update(status="failed")
+    with pytest.raises(UserError, match="has no weights: its training failed in its first epoch"):
+        packaging.package(str(run.folder), rows=16, team="us")
 
 
 def test_a_file_where_the_folder_of_zips_should_be_is_one_sentence(here, tmp_path):

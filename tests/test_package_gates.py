@@ -42,7 +42,7 @@ def test_a_hidden_set_that_a_job_has_no_time_for_misses_the_gate_of_time(here, m
             card(seconds=61.0),
             "time",
             "61.0 s per 1,000 images",
-            "`nox -s train -- --data D --recipe smoke --set views=1`",
+            "train a smaller size",
         ),
     ],
 )

@@ -106,6 +106,9 @@ def test_it_does_not_go_on_from_what_may_have_seen_cells(small, tmp_path):
     weights.save(start, {"kernel": np.zeros((1, 8), np.float32)}, {"spec": complete(ATTO)}, storage="float32")
     with pytest.raises(UserError, match="was not made by pretrain, so it may have learned from cells"):
         distill.pretrain(images=16, weights=str(start), **small)
+    start.write_bytes(start.read_bytes()[:-20])
+    with pytest.raises(UserError, match="damaged"):
+        distill.pretrain(images=16, weights=str(start), **small)
 
 
 @needs_teacher

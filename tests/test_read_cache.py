@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -34,6 +35,15 @@ def test_a_damaged_cache_entry_is_made_again(tmp_path, victim):
     (entry / victim).write_bytes((entry / victim).read_bytes()[:20])
     cells = read(path, seed=0, cache=tmp_path / "cache")
     np.testing.assert_array_equal(cells.images, some_images(16))
+
+
+def test_of_two_entries_with_the_same_cells_the_whole_one_is_found(tmp_path):
+    sha256 = read(npz(tmp_path), seed=0, cache=tmp_path / "cache").sha256
+    (entry,) = (tmp_path / "cache").iterdir()
+    first = entry.with_name("cells-" + "0" * len(entry.name.removeprefix("cells-")))
+    shutil.copytree(entry, first)
+    (first / "images.npy").write_bytes(b"damaged")
+    assert store.of_hash(tmp_path / "cache", sha256, "moved").sha256 == sha256
 
 
 def test_an_entry_of_another_contract_is_absent_and_stays(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from cell_files import sentence
 
 from build import runs
 from build.errors import UserError
+from build.processes import ROOT
 from build.recipes import find
 from build.runs import Run
 
@@ -32,7 +33,7 @@ def test_a_new_run_says_how_it_was_made(run):
     assert facts["versions"]["keras"]
     if facts["commit"] is not None:
         head = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=runs.ROOT, capture_output=True, text=True, check=True
+            ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout.strip()
         assert facts["commit"] == head
         assert isinstance(facts["dirty"], bool)

@@ -114,6 +114,13 @@ def test_only_the_named_rows_are_trained_and_the_others_looked_up():
         run(worker, only="sgd")
 
 
+def test_studies_without_such_a_row_keep_their_tables(monkeypatch):
+    begun = []
+    monkeypatch.setattr(module.UnderWay, "run", lambda study, *_: begun.append(study.study.name) or 0)
+    reproduce("all", data="synthetic:160", scale="small", only="lion")
+    assert begun == ["optimizer"]
+
+
 class Teaching(Worker):
     """Notes who teaches whom."""
 

@@ -1,5 +1,6 @@
 """`sweep` on the command line: its exit code, and what it asks of Ray."""
 
+import signal
 import sys
 from types import SimpleNamespace
 
@@ -31,6 +32,14 @@ def test_recipes_without_a_name_are_not_taken_for_the_default(tmp_path, monkeypa
     [
         (["sweep", "--cpus", "8", "--memory", "4"], "--cpus, --memory: of a Ray cluster; give --ray too"),
         (["reproduce", "--gpus", "1"], "--gpus: of a Ray cluster; give --ray too"),
+        (["sweep", "--team", "reds"], "--team says whose entry the zip of --pack K is; give both"),
+        (["sweep", "--ray", ""], "--ray wants the address of a cluster"),
+        (["sweep", "--recipes", ""], "Expected names of recipes"),
+        (["sweep", "--search", "teacher_weight=uniform(0,1)", "--trials", "2"], "teacher_weight"),
+        (
+            ["sweep", "--recipes", "podium", "--search", "filters=int(16,64)", "--trials", "2"],
+            "The network convnext has no setting filters",
+        ),
         (["sweep", "--search-seed", "3"], "--search-seed is of a search: give --search and --trials"),
     ],
 )
@@ -48,6 +57,7 @@ def ray(monkeypatch) -> list[dict]:
 
     def init(**given):
         asked.append(given)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Ray takes it for itself
         raise RuntimeError("no cluster here")
 
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
@@ -60,9 +70,11 @@ def test_ray_is_told_the_address_so_that_local_joins_no_cluster_that_is_there(tm
 
     monkeypatch.setenv("RAY_AUTH_MODE", "")
     cluster = Cluster(address, root=tmp_path, cache=tmp_path, cpus=1, gpus=None, memory_gib=1)
+    before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(UserError) as caught, cluster:
         pass
     assert "no cluster here" in sentence(caught)
+    assert signal.getsignal(signal.SIGTERM) == before
     assert ray[0]["address"] == address
 
 

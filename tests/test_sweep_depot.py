@@ -11,6 +11,7 @@ import pytest
 from build.data.prepare import prepare
 from build.recipes import find
 from build.runs import Run
+from build.scratch import DRAWN
 from build.study.execute import ENTRIES, Result, Task
 from build.sweep import depot as depot_module
 from build.sweep import worker
@@ -52,6 +53,14 @@ def test_on_a_common_file_system_nothing_is_copied(depot, prepared):
         assert isinstance(cells.images, np.memmap)
         here.push()
     assert depot.close() == {}
+
+
+def test_the_pictures_names_go_with_the_cells(depot, prepared):
+    named = dataclasses.replace(prepared.cells, files=tuple(f"{row}.png" for row in range(len(prepared.cells))))
+    parcel = Parcel.of(named, depot.bases["cache"])
+    for facts in (depot.facts(), elsewhere(depot)):
+        with place(reached(depot), facts) as here:
+            assert here.cells(parcel, TASK.data).files == named.files
 
 
 def test_cells_are_fetched_once_a_machine_and_never_once_a_task(depot, prepared):
@@ -108,13 +117,12 @@ def test_a_run_goes_home_after_an_epoch_and_comes_back_for_the_next_attempt(depo
 
 def test_what_a_killed_worker_left_is_removed_by_the_next_task_and_a_living_one_s_is_not(depot):
     with place(reached(depot), elsewhere(depot)) as here:
-        own = here.root.parent
-        left = own / "runs-999999999-abc"
+        left = here.root.with_name(here.root.name[:-DRAWN] + "x" * DRAWN)  # held by no process
         left.mkdir()
         with place(reached(depot), elsewhere(depot)):
             assert here.root.exists()
             assert not left.exists()
-    assert not list(own.glob("runs-*"))
+    assert not list(here.root.parent.glob("runs-*"))
 
 
 def test_nothing_is_written_outside_the_drivers_runs(depot):

@@ -54,6 +54,8 @@ def test_the_same_question_has_the_same_folder_and_every_other_one_another():
         ),
     ]
     assert len({ASKED.id("a"), *others}) == 1 + len(others)
+    unjudged = dataclasses.replace(ASKED, judge=False)
+    assert unjudged.id("a") == dataclasses.replace(unjudged, rows=8).id("a")  # nothing is asked about them
     assert ASKED.id("a").startswith("podium+smoke-")
 
 

@@ -126,6 +126,8 @@ def test_limits_on_size_number_and_depth(tmp_path, monkeypatch):
             assert found is not None
             assert found.rule == rule
             assert list((tmp_path / "b").iterdir()) == []
+            # An organiser's bundle is as large as it is; its names are no safer.
+            assert (unpack(path, tmp_path / "b", trusted=True) is None) == (name != "MOST_DEPTH")
 
 
 def test_large_weights_that_compress_well_are_no_bomb(tmp_path, monkeypatch):

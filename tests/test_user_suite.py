@@ -35,6 +35,7 @@ def test_a_file_may_have_dataclasses_whose_annotations_are_text(tmp_path):
         ("import sys; sys.exit(3)", "fails on import: SystemExit: 3"),
         ("SUITES = 3", "defines no SUITE"),
         (USER_SUITE.replace('"tints"', '"basic"'), "give it another name"),
+        (USER_SUITE.replace('operations=("channel shift",)', 'operations="channel shift"'), "with a comma"),
     ],
 )
 def test_a_user_suite_that_does_not_work_is_one_sentence(tmp_path, source, sentence):

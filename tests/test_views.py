@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from submission.views import COUNTS, RECENT, SYMMETRIES, ZOOM, Deadline, enlargement, views, zoomed
+from submission.views import COUNTS, RECENT, SYMMETRIES, ZOOM, Deadline, cropping, views, zoomed
 
 
 def test_the_first_eight_views_are_the_symmetries_of_a_square_and_the_next_eight_those_of_its_middle(rng):
@@ -46,7 +46,7 @@ def test_zooming_is_a_bilinear_resize_of_the_middle(shape, rng):
         # OpenCV rounds positions to 1/32 pixel.
         assert np.abs(larger - expected.reshape(larger.shape)).mean() < 1.5
     np.testing.assert_allclose(zoomed(np.full(shape, 77, np.uint8)), 77, atol=1e-3)
-    np.testing.assert_allclose(enlargement(width).sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(cropping(width, 1 / ZOOM).sum(axis=1), 1, atol=1e-6)
     assert found.min() >= 0
     assert found.max() <= 255.001
 

@@ -260,3 +260,9 @@ def test_an_outcome_is_plain_json(tmp_path):
     assert (values["status"], values["engine"] in ("bwrap", "plain"), values["era"]) == ("failed", True, "2026-03")
     for key in ("step", "reason", "server_shows", "remedy"):
         assert values[key]
+
+
+def test_a_program_of_the_bundle_that_lacks_a_package_here_says_nothing_of_the_zip(tmp_path):
+    outcome = rehearse(tmp_path, programs={"scoring_program": bundles.scoring("import frobnicate\n")})
+    assert outcome.reason.endswith("No module named 'frobnicate'")
+    assert outcome.remedy.startswith("That says nothing of the zip")

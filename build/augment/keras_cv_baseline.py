@@ -5,9 +5,9 @@ About ten times as slow as ours, and not the paper's AugMix (keras_cv 0.9: rotat
 translate_y is never drawn, solarize grows as severity falls). It needs TensorFlow whatever the backend of the training.
 Import it before tensorflow_model_optimization: the other way round the import of keras_cv fails.
 
-Same generator, same bytes: the layers draw from TensorFlow's global generator and from their own; both are seeded from
-`rng` for each batch, under a lock, and loops run in order. This is the one place that touches global random state,
-since the layers leave no other way.
+Same generator, same bytes: all draws come from the layers' own generators, which are seeded from `rng` for each batch, under a
+lock, and loops run in order. keras_cv itself takes strengths and mixing weights from tf.random, whose seed is part of the graph:
+they would be those of the batch that was traced first, again in every batch.
 """
 
 import threading
@@ -28,8 +28,33 @@ class InOrder:
         )
 
 
+class Drawn(keras_cv.core.FactorSampler):
+    """keras_cv's normal or uniform sampler, drawing from a generator that can be seeded anew."""
+
+    def __init__(self, distribution, generator: tf.random.Generator):
+        self.distribution, self.generator = distribution, generator
+
+    def __call__(self, shape=(), dtype="float32"):
+        """Samples (*shape)."""
+        of = self.distribution
+        if isinstance(of, keras_cv.core.NormalFactorSampler):
+            return tf.clip_by_value(self.generator.normal(shape, of.mean, of.stddev, dtype), of.min_value, of.max_value)
+        return self.generator.uniform(shape, of.lower, of.upper, dtype)
+
+
 class AugMix(InOrder, keras_cv.layers.AugMix):
     """keras_cv.layers.AugMix whose draws come in a fixed order."""
+
+    def _gamma(self, alpha) -> tf.Tensor:
+        return tf.random.stateless_gamma(tf.shape(alpha), self._random_generator.make_seeds()[:, 0], alpha)
+
+    def _sample_from_dirichlet(self, alpha):
+        drawn = self._gamma(tf.convert_to_tensor(alpha))
+        return drawn / tf.reduce_sum(drawn, axis=-1, keepdims=True)
+
+    def _sample_from_beta(self, alpha, beta):
+        first, second = (self._gamma(tf.convert_to_tensor(value)) for value in (alpha, beta))
+        return first / (first + second)
 
     def augment_image(self, image, transformation=None, **_):
         """keras_cv's mixing of keras_cv's chains, with loops that run in order."""
@@ -68,6 +93,11 @@ class KerasCvBaseline:
             seed=0,
             dtype="float32",
         )
+        for layer in (self._augmix, self._copies, self._randaugment):
+            for part in layer._flatten_layers():
+                for name, value in list(vars(part).items()):
+                    if isinstance(value, (keras_cv.core.NormalFactorSampler, keras_cv.core.UniformFactorSampler)):
+                        setattr(part, name, Drawn(value, part._random_generator))
         self._functions = {
             layer: tf.function(layer.__call__, input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
             for layer in (self._augmix, self._copies, self._randaugment)
@@ -90,7 +120,6 @@ class KerasCvBaseline:
             return images
         seed = int(rng.integers(1, 2**31))
         with self._lock, tf.device("CPU"):
-            tf.random.set_seed(seed)
             generators = {
                 id(part._random_generator): part._random_generator
                 for part in layer._flatten_layers()

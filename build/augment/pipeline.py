@@ -5,8 +5,9 @@ and an epoch.
     x, y = augmentation.batch(images, labels, copy, rng=np.random.default_rng((seed, epoch, batch)))
 
 Order: resize to the step's side, AugMix of the balancing copies, geometry, AugMix, stain, RandAugment, channels, veil,
-degradation, holes, then MixUp or CutMix across the batch. What can be composed is: geometry, RandAugment's moves and
-the channel shift end in one warp and few lookups an image. One object serves any number of threads.
+degradation, holes, then MixUp or CutMix across the batch; keras_cv's RandAugment, where a recipe asks for it, comes after the
+degradation. What can be composed is: geometry, RandAugment's moves and the channel shift end in one warp and few lookups an
+image. One object serves any number of threads.
 """
 
 import cv2

@@ -4,7 +4,7 @@
 Each image gets a number of operations drawn with replacement, all of one magnitude. The magnitude is on keras_cv's
 scale 0..1 with its spread: each operation draws its own from a normal distribution about it, cut to 0..1. The ranges at
 magnitude 1 are keras_cv's where it has the operation (shear of one pixel a pixel, shifts by the whole side, brightness
-by the whole range), else the paper's, but for posterize (to 3 bits, the paper 4) and sharpness (0..3, the paper
+by the whole range), else the paper's, but for posterize (to 3 bits, the paper 4), saturation (to both sides) and sharpness (0..3, the paper
 0.1..1.9). What keras_cv calls solarize is `brighten_solarize`; `solarize` and `solarize_add` are the paper's. `POOL` says for each
 operation how a magnitude becomes its parameter; directions are drawn, and brightness, contrast and shifts are uniform up to the
 magnitude as in keras_cv.
@@ -38,9 +38,23 @@ POOL: dict[str, Callable[[float, float, float], object]] = {
     "hue": lambda m, sign, u: np.pi * m * u,
     "invert": lambda m, sign, u: 0,
 }
-DEFAULT = tuple(name for name in POOL if name not in ("hue", "invert", "brighten_solarize"))
-"""What the recipe draws from unless it says otherwise: the paper's list. Blood cells are told apart by colour too, so
-hue stays out; the other two gave back elsewhere what they gained (docs/recipe.md).
+DEFAULT = (
+    *(
+        "autocontrast",
+        "equalize",
+        "posterize",
+        "solarize",
+        "solarize_add",
+        "brightness",
+        "contrast",
+        "saturation",
+        "sharpness",
+    ),
+    *("rotate", "shear_x", "shear_y", "translate_x", "translate_y"),
+)
+"""What the recipe draws from unless it says otherwise, by name, so that POOL can grow: the paper's list, with its code's solarize_add for
+the identity. Blood cells are told apart by colour too, so hue stays out; invert and brighten_solarize gave back elsewhere what they
+gained (docs/recipe.md).
 """
 assert set(POOL) <= set(OPERATIONS)
 

@@ -25,6 +25,8 @@ _SHARES = (
     "grid_probability",
     "mix_probability",
 )
+LEAST_OF_KERAS_CV = 0.1
+"""Severity of the paper's 0 to 10 below which keras_cv's AugMix cannot be made."""
 _PROBABILITIES = [name for name in _SHARES if name.endswith("_probability")]
 
 
@@ -92,3 +94,8 @@ def check(recipe: Recipe) -> None:
     for prefix, depth in (("copies", 0), ("augmix", recipe.augmix_depth)):
         settings = {name: getattr(recipe, f"{prefix}_{name}") for name in ("severity", "alpha", "width")}
         augmix.check(**settings, depth=depth, prefix=prefix)
+        if recipe.augmenter == "keras_cv" and settings["severity"] < LEAST_OF_KERAS_CV:
+            raise UserError(
+                f"Recipe field {prefix}_severity is at least {LEAST_OF_KERAS_CV} with augmenter keras_cv, got "
+                f"{settings['severity']}; correct the recipe."
+            )

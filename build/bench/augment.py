@@ -33,20 +33,10 @@ Batch = Callable[[np.ndarray], object]
 
 def main() -> None:
     """Measure, print two tables, write runs/bench/augment.json."""
-    console.print(f"[bold]Augmentation[/] of {BATCH} images at {SIDE}x{SIDE}: {turns.machine()}")
-    if (load := turns.load()) > BUSY:
-        console.print(
-            f"Other work wants {load:.1f} times this machine's cores: processor times hold, images a second by the trainer "
-            "are too low."
-        )
+    advice = "processor times hold, images a second by the trainer are too low"
+    begun = turns.begin(f"Augmentation of {BATCH} images at {SIDE}x{SIDE}", advice=advice, busy=BUSY)
     images = cells(BATCH)
-    facts = {
-        "machine": turns.machine(),
-        "load": round(load, 2),
-        "augmix": compare(images),
-        "batches": throughput(images),
-    }
-    console.print(f"Written to {turns.save('augment', facts)}.")
+    turns.save("augment", begun | {"augmix": compare(images), "batches": throughput(images)})
 
 
 def cells(count: int) -> np.ndarray:

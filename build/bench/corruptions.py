@@ -43,12 +43,9 @@ Batch = Callable[[np.ndarray], list[np.ndarray]]
 
 def main() -> None:
     """Measure, print a table, write runs/bench/corruptions.json."""
-    console.print(
-        f"[bold]Corruptions[/] of {BATCH} images at 96x96, severities 1 to 5: {turns.machine()}", highlight=False
-    )
+    begun = turns.begin(f"Corruptions of {BATCH} images at 96x96, severities 1 to 5")
     images, _ = synthetic.cells(range(BATCH), seed=0)
-    facts = {"machine": turns.machine(), "load": round(turns.load(), 2), **compare(images)}
-    console.print(f"Written to {turns.save('corruptions', facts)}.")
+    turns.save("corruptions", begun | compare(images))
 
 
 def ours(corruption: Corruption) -> Batch:

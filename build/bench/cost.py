@@ -60,7 +60,7 @@ def main() -> None:
     console.print(grid)
     console.print("GFLOP: the prediction of one image; PFLOP: the whole training.")
     console.print(f"Minutes at {SHARE:.0%} of each card's peak, the recipe's largest number of epochs, one card.")
-    console.print(f"Written to {turns.save('cost', facts)}.")
+    turns.save("cost", facts)
 
 
 def cost(recipe: Recipe) -> dict:

@@ -20,7 +20,8 @@ from build.bench import turns
 from build.console import bar, console, muffled
 from build.errors import UserError
 from build.files import write_zip
-from build.package import ROOT, WEIGHTS, copy_code
+from build.package import WEIGHTS, copy_code
+from build.processes import ROOT
 from build.runs import Run
 from build.score.compat.compare import Answer, ask
 from build.score.compat.environments import NEWEST, folder_of, provide, version_sets
@@ -210,11 +211,8 @@ def facts_of(name: str, path: Path, answers: Answers) -> dict:
 def main() -> None:
     """Measure, print the table, write runs/bench/formats.json."""
     spec, arrays, title = network()
-    console.print(
-        f"[bold]Formats[/] of {title}: {turns.machine()}, TensorFlow {tf.__version__}, Keras {keras.__version__}"
-    )
-    if (load := turns.load()) > 1:
-        console.print(f"Other work wants {load:.1f} times this machine's cores: seconds are not to be trusted.")
+    versions = f"TensorFlow {tf.__version__}", f"Keras {keras.__version__}"
+    begun = turns.begin(f"Formats of {title}", *versions, advice="seconds are not to be trusted")
     pythons = environments()
     with tempfile.TemporaryDirectory() as folder:
         with muffled():
@@ -234,7 +232,4 @@ def main() -> None:
             console.print(f"{name} under {versions}: {problem}", markup=False)
     for sentence in missing:
         console.print(sentence, markup=False)
-    saved = turns.save(
-        "formats", {"network": title, "machine": turns.machine(), "load": round(load, 2), "formats": facts}
-    )
-    console.print(f"Written to {saved}.")
+    turns.save("formats", {"network": title} | begun | {"formats": facts})

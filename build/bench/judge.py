@@ -43,10 +43,9 @@ np.save(sys.argv[3], Model().predict(np.load(sys.argv[2])))
 
 def main() -> None:
     """Measure, print a table, write runs/bench/judge.json."""
-    console.print(f"[bold]The judge[/] on {IMAGES} images: {turns.machine()}")
+    begun = turns.begin(f"The judge on {IMAGES} images")
     with tempfile.TemporaryDirectory(prefix="podium-bench-") as name:
-        facts = {"machine": turns.machine(), **measure(Path(name))}
-    console.print(f"Written to {turns.save('judge', facts)}.")
+        turns.save("judge", begun | measure(Path(name)))
 
 
 def measure(folder: Path) -> dict:

@@ -51,8 +51,7 @@ print(json.dumps({"loaded_mib": before, "growth_mib": mib("VmHWM:") - before}))
 
 def main() -> None:
     """Measure, print a table, write runs/bench/memory.json."""
-    console.print(f"[bold]Memory[/] of a prediction: {turns.machine()}")
-    facts = {}
+    begun, facts = turns.begin("Memory of a prediction"), {}
     grid = Table("ConvNeXt atto", title=f"Target: at most {MOST:.0f} MiB more", title_justify="left")
     for column in ("loaded, MiB", "more, MiB"):
         grid.add_column(column, justify="right")
@@ -63,8 +62,7 @@ def main() -> None:
             facts[case] = found = growth(Path(folder), images)
         grid.add_row(case, f"{found['loaded_mib']:,.0f}", f"{found['growth_mib']:,.0f}")
     console.print(grid)
-    path = turns.save("memory", {"machine": turns.machine(), **facts})
-    console.print(f"Written to {path}.")
+    turns.save("memory", begun | facts)
 
 
 def stage(folder: Path, network: dict, *, views: int) -> None:

@@ -12,7 +12,6 @@ An engine that is not installed is named and left out. Results also go to runs/b
 """
 
 import importlib.util
-import os
 import resource
 import subprocess
 import sys
@@ -26,6 +25,7 @@ import numpy as np
 import tensorflow as tf
 from rich.table import Table
 
+from build import processes
 from build.bench import exported, turns
 from build.bench.engines import BATCH, ENGINES, OTHER_WEIGHTS, OURS, ROUGH, THREADS, Batch, start, traced
 from build.console import console, muffled
@@ -40,26 +40,20 @@ STARTS = 3
 TOLERANCE = 1e-3
 AGREEMENT = 0.8
 """Labels in which a rounding engine agrees with the others at least. These weights are random: the classes lie close together."""
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def main() -> None:
     """Measure, print the tables, write runs/bench/predict.json."""
-    console.print(f"[bold]Prediction[/] at 96x96, {THREADS} threads: {turns.machine()}, TensorFlow {tf.__version__}")
-    if (load := turns.load()) > 1:
-        console.print(
-            f"Other work wants {load:.1f} times this machine's cores: look at the ratios rather than the times."
-        )
+    begun = turns.begin(f"Prediction at 96x96, {THREADS} threads", f"TensorFlow {tf.__version__}")
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     images = np.random.default_rng(0).integers(0, contract.PIXEL_MAX + 1, (BATCH, *contract.IMAGE_SHAPE), np.uint8)
-    facts: dict = {"machine": turns.machine(), "load": round(load, 2), "batch": BATCH, "threads": THREADS}
+    facts: dict = begun | {"batch": BATCH, "threads": THREADS}
     for size, rounds in ROUNDS.items():
         with tempfile.TemporaryDirectory() as folder:
             facts[size] = compare(size, images, Path(folder), rounds=rounds)
             if size == "atto":
                 facts["first"] = first_answers(Path(folder), names=[n for n in facts[size]["batches"] if n in ENGINES])
-    path = turns.save("predict", facts)
-    console.print(f"Written to {path}.")
+    turns.save("predict", facts)
 
 
 def compare(size: str, images: np.ndarray, folder: Path, *, rounds: int) -> dict:
@@ -128,7 +122,7 @@ def first_answers(folder: Path, names: list[str], starts: int = STARTS) -> dict[
     """Seconds of a fresh process up to its first answer; prints a table, name -> cpu_s, wall_s (the fastest of `starts`)."""
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     threads = {"TF_NUM_INTRAOP_THREADS": str(THREADS)}  # as the other engines
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT), **threads}
+    environment = processes.environment() | {"TF_CPP_MIN_LOG_LEVEL": "3", **threads}
     for _ in range(starts):
         for name in names:
             before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()

@@ -27,10 +27,7 @@ RECIPE = dataclasses.replace(
 
 def main() -> None:
     """Measure, print a table, write runs/bench/sweep.json."""
-    console.print(f"[bold]Sweeps[/] of tiny runs: {turns.machine()}")
-    load, facts = turns.load(), {}
-    if load > 1:
-        console.print(f"Other work wants {load:.1f} times this machine's cores: look at the ratios.")
+    begun, facts = turns.begin("Sweeps of tiny runs"), {}
     engines = ["in this process"]
     if importlib.util.find_spec("ray"):
         engines.append("Ray")
@@ -46,8 +43,7 @@ def main() -> None:
             start = f"{took['start']:.1f}"
             table.add_row(count, engine, f"{took['seconds']:.1f}", f"{took['seconds'] / int(count):.2f}", start)
     console.print(table)
-    path = turns.save("sweep", {"machine": turns.machine(), "load": round(load, 2), "runs": facts})
-    console.print(f"Written to {path}.")
+    turns.save("sweep", begun | {"runs": facts})
 
 
 def measure(count: int, *, ray: bool) -> dict[str, float]:

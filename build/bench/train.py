@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from build.bench import turns
 from build.bench.predict import grouped_convnext
-from build.console import console, muffled
+from build.console import muffled
 from build.recipe import Recipe
 from build.recipes import find
 from build.train.bfloat16_layers import PARTS as BFLOAT16_PARTS
@@ -52,15 +52,10 @@ LITE_VARIANTS = {
 
 def main() -> None:
     """Measure, print a table a side, write runs/bench/train.json."""
-    console.print(f"[bold]Training step[/] of {BATCH} images: {turns.machine()}, TensorFlow {tf.__version__}")
-    if (load := turns.load()) > 1:
-        console.print(
-            f"Other work wants {load:.1f} times this machine's cores: look at the ratios rather than the times."
-        )
+    begun = turns.begin(f"Training step of {BATCH} images", f"TensorFlow {tf.__version__}")
     facts = {f"{side} px": compare(side, VARIANTS, "ConvNeXt atto", rounds=ROUNDS) for side in SIDES}
     facts[LITE.name] = compare(max(SIDES), LITE_VARIANTS, f"EfficientNet-Lite2 of {LITE.name}", rounds=ROUNDS)
-    path = turns.save("train", {"machine": turns.machine(), "load": round(load, 2), **facts})
-    console.print(f"Written to {path}.")
+    turns.save("train", begun | facts)
 
 
 def compare(

@@ -64,6 +64,19 @@ def load() -> float:
     return os.getloadavg()[0] / where.cores() if hasattr(os, "getloadavg") else 0.0
 
 
+def begin(
+    title: str, *versions: str, advice: str = "look at the ratios rather than the times", busy: float = 1.0
+) -> dict:
+    """Print what is measured and on which machine, and a warning with this advice where it is busy; returns machine and load.
+
+    versions: of what takes part, beside those of `machine`; busy: `load` above which the advice is given.
+    """
+    console.print(f"[bold]{title}[/]: {', '.join((machine(), *versions))}", highlight=False)
+    if (found := load()) > busy:
+        console.print(f"Other work wants {found:.1f} times this machine's cores: {advice}.")
+    return {"machine": machine(), "load": round(found, 2)}
+
+
 def table(
     spent: Mapping[str, np.ndarray],
     *,
@@ -95,7 +108,8 @@ def table(
 
 
 def save(subject: str, facts: dict) -> Path:
-    """Write `facts` to runs/bench/SUBJECT.json below the working folder, atomically; returns the path."""
+    """Write `facts` to runs/bench/SUBJECT.json below the working folder, atomically, and say so; returns the path."""
     path = RESULTS / f"{subject}.json"
     files.write_text(path, json.dumps(facts, indent=2) + "\n")
+    console.print(f"Written to {path}.")
     return path

@@ -126,7 +126,7 @@ def _refuse_what_has_no_effect(context: click.Context, bundle: Path | None) -> N
     metavar="FOLDER",
     type=click.Path(path_type=Path),
     default=Path(__file__).parents[2] / ".nox",
-    help="Keeps an environment for each version set, up to 2 GB each; default: .nox of the repository.",
+    help="Keeps an environment for each version set, up to 2.5 GB each; default: .nox of the repository.",
 )
 def compat(zip: Path, **options) -> int:
     """Ask ZIP the same under several TensorFlows, the server's among them: 1 if an answer differs or the server's cannot be asked.
@@ -147,11 +147,12 @@ def compat(zip: Path, **options) -> int:
 @click.option("--remove", metavar="ENTRY", help="Take an entry off the board.")
 @click.option(
     "--rule",
+    type=click.Choice(RULES),
     default="Force_Best",
     show_default=True,
-    help="Add, Add_And_Delete, Add_And_Delete_Multiple, Force_Last, Force_Latest_Multiple or Force_Best.",
+    help="Which entries stand on the board.",
 )
-@click.option("--phase", default="dev", show_default=True, help="dev or final.")
+@click.option("--phase", type=click.Choice(("dev", "final")), default="dev", show_default=True, help="Whose board.")
 @click.option("--reported/--no-reported", default=True, show_default=True, help="Show the publicly reported scores.")
 @click.option(
     "--per-day",
@@ -240,7 +241,8 @@ def leaderboard(record: tuple[str, str] | None, **options) -> None:
 def bundle(data: str, out: Path, start, per_day: int, total: int, rule: str, **options) -> None:
     """Write a competition bundle with a development and a final phase that Codabench's unpacker accepts.
 
-    Hidden are the test cells of --data, half of them in each phase; what may be published is told.
+    Hidden are the test cells of --data, half of them in each phase, as they are and perturbed (--rows of them for each
+    corruption and severity); what may be published, and how many images a job answers, is told.
     """
     from build.score.command import bundle as write
 

@@ -2,12 +2,13 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import click
 from click.core import ParameterSource
 
 from build.errors import UserError
+from build.recipe import Recipe
 
 
 class FiniteRange(click.FloatRange):
@@ -34,6 +35,24 @@ data_option = click.option(
 def explicitly_given(context: click.Context) -> set[str]:
     """Names of the parameters that the command line gives, and not a default."""
     return {name for name in context.params if context.get_parameter_source(name) != ParameterSource.DEFAULT}
+
+
+def refuse_ignored(recipe: Recipe, names: Collection[str]) -> None:
+    """UserError where a recipe would record a field of `names`, and its training do nothing by it; imports the framework."""
+    from build.train.ensemble import OWN
+    from submission.network import NETWORKS
+
+    for name in names:
+        if recipe.ensemble and name not in OWN:
+            raise UserError(
+                f"The recipe {recipe.name} is an ensemble of {', '.join(recipe.ensemble)}, whose settings are their own; leave {name} out, "
+                "or write a recipe of your own in build/recipes.py."
+            )
+        having = [network for network, settings in NETWORKS.items() if name in settings]
+        if having and recipe.network in NETWORKS and recipe.network not in having:
+            raise UserError(
+                f"The network {recipe.network} has no setting {name}; leave it out, or choose one of {', '.join(having)}."
+            )
 
 
 seed_option = click.option(
@@ -87,6 +106,10 @@ def cluster_options(command: Callable) -> Callable:
     def with_needs(*, address: str | None, cpus: float, gpus: float | None, memory_gib: float, **others):
         idle = {"cpus": "--cpus", "gpus": "--gpus", "memory_gib": "--memory"}
         given = explicitly_given(click.get_current_context())
+        if address == "":
+            raise UserError(
+                "--ray wants the address of a cluster, got an empty one; leave it out for this machine alone."
+            )
         if not address and (named := [option for name, option in idle.items() if name in given]):
             raise UserError(f"{', '.join(named)}: of a Ray cluster; give --ray too, or leave it out.")
         return command(address=address, needs={"cpus": cpus, "gpus": gpus, "memory_gib": memory_gib}, **others)

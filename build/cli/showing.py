@@ -44,6 +44,7 @@ def inspect(data: str, seed: int, quick: bool, out: Path) -> None:
     from rich.table import Table
 
     from build.data.prepare import prepare
+    from build.data.read import read
     from build.data.report import reasons
     from build.data.split import CannotSplit
     from build.files import check_writable
@@ -60,10 +61,11 @@ def inspect(data: str, seed: int, quick: bool, out: Path) -> None:
 
     if not left_out:
         check_backend()
+    cells = read(data, seed=seed)
     try:
-        prepared = prepare(data, Recipe(name="inspect"), seed=seed)
+        prepared = prepare(data, Recipe(name="inspect"), seed=seed, cells=cells)
     except CannotSplit as error:  # the cells are what is to be looked at
-        prepared = prepare(data, Recipe(name="inspect"), seed=seed, whole=True)
+        prepared = prepare(data, Recipe(name="inspect"), seed=seed, cells=cells, whole=True)
         if len(prepared.curation.kept) < 20:
             raise
         console.print(f"These cells cannot be trained on yet: {error}", style="yellow", markup=False)

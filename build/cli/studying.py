@@ -35,7 +35,7 @@ from build.cli.options import (
 @cluster_options
 @engine_option
 def reproduce(study: str, data: str, address: str | None, needs: dict, **options) -> int:
-    """Train and judge what the report of team AwesomeChallengers tried, row by row, beside its figures.
+    """Train and judge the rows of a study, beside the report's figures where it gives any (models).
 
     Leaves dist/studies/NAME.{html,md,json,png}.
 

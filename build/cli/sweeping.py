@@ -8,6 +8,7 @@ from build.cli.options import (
     data_option,
     engine_option,
     explicitly_given,
+    refuse_ignored,
     rows_option,
     team_option,
 )
@@ -18,7 +19,6 @@ from build.cli.options import (
 @click.option(
     "--recipes",
     metavar="A,B",
-    default="",
     help="Names from build/recipes.py; default: podium (smoke on synthetic cells).",
 )
 @click.option(
@@ -62,7 +62,7 @@ from build.cli.options import (
 @team_option
 @engine_option
 def sweep(
-    recipes: str,
+    recipes: str | None,
     epochs: int | None,
     minutes: float | None,
     judge: bool | None,
@@ -91,15 +91,22 @@ def sweep(
         raise UserError("--search-seed is of a search: give --search and --trials, or leave it out.")
     if soup and not pack:
         raise UserError("--soup says how --pack K puts runs together; give both.")
-    if options["search"]:
-        parse(options["search"])  # refused before the data is read
-    names = [name.strip() for name in recipes.split(",") if name.strip()]
-    if recipes and not names:
+    if "team" in explicitly_given(click.get_current_context()) and not pack:
+        raise UserError("--team says whose entry the zip of --pack K is; give both.")
+    space = parse(options["search"]) if options["search"] else {}  # refused before the data is read
+    names = [name.strip() for name in (recipes or "").split(",") if name.strip()]
+    if recipes is not None and not names:
         raise UserError(f"Expected names of recipes after --recipes, such as podium,podium-lite, got {recipes!r}.")
     names = names or [default(synthetic=is_synthetic(options["data"]), gpu=False)]
     given = {"epochs": epochs, "minutes": minutes}
     changes = {name: value for name, value in given.items() if value is not None}
     chosen = tuple(dataclasses.replace(find(name), **changes) for name in names)
+    if space and "network" not in space:  # a search over networks has settings of either
+        from build.console import muffled
+
+        with muffled():
+            for recipe in chosen:
+                refuse_ignored(recipe, space)
     options = {name: value for name, value in options.items() if value is not None}
     on_one_split = len(chosen) * options.get("trials", 1) * options["members"]
     if pack and pack > on_one_split:

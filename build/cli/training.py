@@ -11,6 +11,7 @@ from build.cli.options import (
     data_option,
     engine_option,
     explicitly_given,
+    refuse_ignored,
     rows_option,
     seed_option,
     suites_option,
@@ -124,7 +125,7 @@ def train(
         data = data if "data" in explicit else run.facts["data"]["source"]
     else:
         synthetic = is_synthetic(data)
-        chosen = find(recipe or default(synthetic=synthetic, gpu=not synthetic and _gpu()))
+        chosen = find(default(synthetic=synthetic, gpu=not synthetic and _gpu()) if recipe is None else recipe)
         chosen = dataclasses.replace(chosen, **changes)
     if is_synthetic(data):
         console.print(SYNTHETIC_NOTICE)
@@ -139,7 +140,7 @@ def train(
         from build.train import ensemble, fit, hardware
         from build.train.hosts import joined
 
-    _refuse_ignored(chosen, changes)
+    refuse_ignored(chosen, changes)
     with joined() as hosts:
         with muffled():
             hardware.find()  # the first look at the devices is the talkative one
@@ -185,6 +186,8 @@ def _without_latest(path: str) -> str:
         return path
     at = parts.index(LATEST, 1)
     root = Path(*parts[:at])
+    if not any(Run.each(root)):  # a folder of somebody's own
+        return path
     return str(Path(root, Run.open(LATEST, root).id, *parts[at + 1 :]))
 
 
@@ -195,19 +198,6 @@ def _refuse_twice(set_fields: dict, given: Collection[str]) -> None:
     for name in set_fields:
         if name in given:
             raise UserError(f"--set {name} and --{OPTIONS.get(name, name)} say the same thing; leave one of them out.")
-
-
-def _refuse_ignored(recipe, changes: Collection[str]) -> None:
-    """UserError where a setting of other networks than the recipe's was asked for, which would be recorded and do nothing."""
-    from build.errors import UserError
-    from submission.network import NETWORKS
-
-    having = {name: [network for network, settings in NETWORKS.items() if name in settings] for name in changes}
-    for name, networks in having.items():
-        if networks and recipe.network in NETWORKS and recipe.network not in networks:
-            raise UserError(
-                f"The network {recipe.network} has no setting {name}; leave it out, or choose one of {', '.join(networks)}."
-            )
 
 
 def _refuse_others(run, given: dict, set_fields: Collection[str]) -> None:

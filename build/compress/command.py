@@ -78,13 +78,14 @@ def compress(
         material = Material(run, steps=steps)
         conditions = validation_conditions(run, rows)
         reference = reference_bytes(run, material)
-        found, baseline = [], None
+        found, baseline, failure = [], None, None
         for method in chosen_methods:
             try:
                 row, right = _candidate(method, material, conditions, baseline)
             except UserError as error:
-                if method.name == BASELINE or len(chosen_methods) == 2:  # nothing else was asked for
+                if method.name == BASELINE:
                     raise
+                failure = error
                 console.print(f"{method.name} is left out: {error}", style="yellow", markup=False)
                 continue
             baseline = right if method.name == BASELINE else baseline
@@ -95,6 +96,8 @@ def compress(
                     f"{suite} {accuracy:.4f} ({row.change[suite]:+.2f})" for suite, accuracy in row.accuracy.items()
                 )
             )
+        if failure is not None and len(found) == 1:  # all that was asked for
+            raise failure
         best = choose(found, size_limit_mb=size_limit_mb, budget=budget)
         _write(run, found, best, size_limit_mb=size_limit_mb, budget=budget, reference=reference)
         return best

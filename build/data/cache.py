@@ -85,7 +85,8 @@ def of_hash(cache: Path, sha256: str, source: str) -> Cells | None:
         with contextlib.suppress(*DAMAGED):
             if json.loads(about.read_text(encoding="utf-8"))["sha256"] != sha256:
                 continue
-            return find(cache, about.parent.name.removeprefix("cells-"), source)
+            if (found := find(cache, about.parent.name.removeprefix("cells-"), source)) is not None:
+                return found
     return None
 
 

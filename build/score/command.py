@@ -69,9 +69,9 @@ def score(
         verdict = judge(zip_path, bundle=bundle, **options)
         transcript.show(verdict, console)
         return _end(verdict, {}, as_json)
-    if run and data:
+    if run is not None and data is not None:
         raise UserError("Test cells come from a run or from a data source: give one of --run and --data.")
-    if whole and not data:
+    if whole and data is None:
         raise UserError("--whole is of a data source: give images that the zip never saw by --data.")
     check_writable(JUDGED / zip_path.stem / "scorecard.json")  # before minutes of judging
     held, seen, own = _held(zip_path, run, data, whole=whole)
@@ -117,10 +117,10 @@ def _held(zip_path: Path, run: str | None, data: str | None, *, whole: bool = Fa
     if title:
         with contextlib.suppress(UserError):  # it was removed since
             own = Run.open(title.partition(" + ")[0])
-    if data:
+    if data is not None:
         held = held_out.of_data(data, whole=whole)
-    elif run or own:
-        held = held_out.of_run(Run.open(run) if run else own)
+    elif run is not None or own:
+        held = held_out.of_run(own if run is None else Run.open(run))
     else:
         held = held_out.default()
     seen = _seen(held, own)
@@ -203,6 +203,11 @@ def bundle(
         images, labels = Rows(held.images, chosen), held.labels[chosen]
         conditions[name] = materialise(PHASES[name], images, labels, seed=seed, rows_per_condition=rows, cache=cache)
     made = write_competition(out, **conditions, start=start, days=days, final_days=final_days, title=title, **phases)
+    sizes = " and ".join(f"{sum(len(one.labels) for one in each):,}" for each in conditions.values())
+    console.print(
+        f"One job answers {sizes} images in the two phases; --rows makes it fewer, --time-limit gives it longer.",
+        markup=False,
+    )
     sides = out.with_name(f"{out.stem}-split.npz")
     held.split.save(sides, held.files)
     console.print(

@@ -97,7 +97,7 @@ def _opened(bundle: Path, scratch: Path) -> Path:
     if not bundle.is_file():
         raise UserError(f"There is no bundle at {bundle}; give a folder or a zip that holds competition.yaml.")
     folder = scratch / "bundle"
-    if refusal := unpack(bundle, folder):
+    if refusal := unpack(bundle, folder, trusted=True):
         raise UserError(f"The bundle {bundle} cannot be unpacked: {refusal.sentence} {refusal.remedy}")
     return folder
 
@@ -177,7 +177,7 @@ def _task(entry: dict, folder: Path, scratch: Path) -> Task:
         if path.is_file():
             target = scratch / "tasks" / f"{entry['index']}-{kind}"
             shutil.rmtree(target, ignore_errors=True)
-            if refusal := unpack(path, target):
+            if refusal := unpack(path, target, trusted=True):
                 raise UserError(f"{entry[kind]} of the bundle cannot be unpacked: {refusal.sentence} {refusal.remedy}")
             path = target
         folders[kind] = path

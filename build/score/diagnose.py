@@ -1,5 +1,6 @@
 """From what a job left to one sentence: what failed, what the server would show, what to change. Tables over branches."""
 
+import re
 import signal
 from pathlib import Path
 
@@ -124,6 +125,8 @@ def prediction_cause(job, settings, submission: Path, input_data: Path | None) -
         sentence, remedy = explain(seen) or (record["sentence"] + ".", "")
         remedy = remedy or "The traceback is in the prediction step's log above; correct the submission."
         return Failure("prediction", sentence, shows, remedy)
+    if message := job.refusals.get("ingestion"):
+        return Failure("prediction", f"The ingestion program cannot be run: {message}.", shows, "Correct the bundle.")
     for source, execution in job.executions.items():
         what = "ingestion program" if source == "ingestion" else "submission's own command"
         if execution.cause == "lost":
@@ -133,7 +136,7 @@ def prediction_cause(job, settings, submission: Path, input_data: Path | None) -
             sentence = f"The {what} could not be started: {execution.detail}."
             return Failure("prediction", sentence, shows, "Name a command that is there.")
         if execution.exit_code == 128 + signal.SIGKILL:
-            sentence = f"The {what} was killed from outside, most likely because this machine's memory ran out."
+            sentence = f"The {what} was killed from outside, most likely because {_out_of_memory(settings)}."
             return Failure("prediction", sentence, shows, MEMORY_REMEDY)
         if execution.exit_code:
             said = last_line(job.text(source, "stderr"))
@@ -157,8 +160,23 @@ def _code(code: int) -> str:
         return f"exit code {code}"
 
 
-def scoring_cause(job, era: str) -> Failure | None:
+def _out_of_memory(settings) -> str:
+    """Why a container was killed that nobody here killed: docker's own limit is not seen from here."""
+    if settings.limits.memory_mib and settings.engine.name == "docker":
+        return f"it needed more than its limit of {settings.limits.memory_mib:g} MiB"
+    return "this machine's memory ran out"
+
+
+def _absent(said: str, settings) -> str:
+    """What to do where the scoring program, which no zip is a part of, imports what is not installed here; else ""."""
+    if not re.search(r"No module named '[\w.]+'", said) or settings.engine.name == "docker":
+        return ""
+    return "That says nothing of the zip: install the package that has it here, or judge in the bundle's image (--engine docker)."
+
+
+def scoring_cause(job, settings) -> Failure | None:
     """Why the scoring program itself failed; None where it ended well."""
+    era = settings.era
     program = job.executions.get("program")
     # A program that ends well has not failed, whatever lies in an output that a submission may write to as well.
     record = reports.failure(job.output) if program is None or program.exit_code else {}
@@ -173,9 +191,8 @@ def scoring_cause(job, era: str) -> Failure | None:
     if program is not None and program.exit_code:
         said = last_line(job.text("program", "stderr"))
         sentence = f"The scoring program ended with {_code(program.exit_code)}" + (f": {said}" if said else ".")
-        return Failure(
-            "scoring", sentence, SCORING_SHOWS[era], "Its log is above; look first at what the prediction step left."
-        )
+        remedy = _absent(said, settings) or "Its log is above; look first at what the prediction step left."
+        return Failure("scoring", sentence, SCORING_SHOWS[era], remedy)
     if program is not None and program.exit_code is None:
         sentence = f"The scoring program could not be started: {program.detail}"
         return Failure("scoring", sentence, SCORING_SHOWS[era], "Correct the bundle's command.")

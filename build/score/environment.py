@@ -11,6 +11,11 @@ from build.errors import UserError
 
 DEFAULT = Path(__file__).with_name("server_environment.json")
 
+REMOVED = dict.fromkeys(("asynchat", "asyncore", "distutils", "imp", "smtpd"), (3, 12)) | dict.fromkeys((
+    "aifc", "audioop", "cgi", "cgitb", "chunk", "crypt", "imghdr", "lib2to3", "mailcap", "nis", "nntplib", "ossaudiodev", "pipes",
+    "sndhdr", "spwd", "sunau", "telnetlib", "uu", "xdrlib",
+), (3, 13))  # fmt: skip
+"""Modules of Python's library -> the version that has them no longer (docs.python.org, "What's New", 3.12 and 3.13: Removed)."""
 WORKING_DIRECTORIES = ("program", "submission")
 
 
@@ -78,7 +83,7 @@ class ServerEnvironment:
 
     def has(self, name: str) -> str:
         """ "yes", "assumed", "no" (known to be absent) or "unknown" for the top-level import name `name`."""
-        if name in self.certain or name in sys.stdlib_module_names:
+        if name in self.certain or name in sys.stdlib_module_names or self.python < REMOVED.get(name, (0, 0)):
             return "yes"
         if name in self.assumed:
             return "assumed"

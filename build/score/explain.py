@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from build.machine import pip_install
-from build.score.environment import ServerEnvironment, version
+from build.score.environment import REMOVED, ServerEnvironment, version
 
 NETWORK_ERRORS = (
     "URLError", "gaierror", "ConnectionError", "NewConnectionError", "MaxRetryError", "ConnectionRefusedError", "SSLError",
@@ -16,11 +16,8 @@ NETWORK_WORDS = re.compile(
     r"URL fetch failure|name resolution|Name or service not known|Network is unreachable|Max retries exceeded|urlopen error"
 )
 PATH_WORDS = re.compile(r"(?:No such file or directory|[Ff]ile not found|[Uu]nable to (?:synchronously )?open file)")
-REMOVED = dict.fromkeys(("asynchat", "asyncore", "distutils", "imp", "smtpd"), (3, 12)) | dict.fromkeys((
-    "aifc", "audioop", "cgi", "cgitb", "chunk", "crypt", "imghdr", "lib2to3", "mailcap", "nis", "nntplib", "ossaudiodev", "pipes",
-    "sndhdr", "spwd", "sunau", "telnetlib", "uu", "xdrlib",
-), (3, 13))  # fmt: skip
-"""Modules of Python's library -> the version that has them no longer (docs.python.org, "What's New", 3.12 and 3.13: Removed)."""
+OWN_FOLDER = re.compile(r"^.*(?:/app/ingested_program/|/prediction(?:-\d+)?-submission/)")
+"""What stands before a name in the submission's folder: its place in the container, and for the plain engine what that links to."""
 QUOTED = re.compile(r"""['"]([^'"]+)['"]|(?:filepath=|filename:? ?=? ?'?)([^\s'",;)]+)""")
 
 
@@ -100,8 +97,9 @@ def _path(seen: Seen) -> tuple[str, str] | None:
         return None
     if not (name := _named(seen.message)):
         return None
-    _, own, inside = name.rpartition("/app/ingested_program/")  # the plain engine's path has more in front
-    if own:
+    own, *rest = OWN_FOLDER.split(name.removeprefix(f"{seen.submission}/"), maxsplit=1)
+    if rest or own != name:
+        inside = rest[0] if rest else own
         return f"{seen.place} opens {inside!r}, which is not in the zip.", "Add the file to the zip."
     opens = f"{seen.place} opens {name!r}"
     if name.startswith(("/", "~")) or re.match(r"[A-Za-z]:[\\/]", name):

@@ -64,16 +64,7 @@ def of_run(run: Run, cache: Path = Path("data"), cells: Cells | None = None) -> 
     UserError where its data is no longer the same.
     """
     cells, parts = cells_of_run(run, cache, cells)
-    return HeldOut(
-        Rows(cells.images, parts.test),
-        cells.labels[parts.test],
-        run.facts["seed"],
-        f"test cells of {cells.source}, run {run.id}",
-        is_synthetic(cells.source),
-        cells.sha256,
-        parts,
-        tuple(cells.files),
-    )
+    return _held(cells, parts, run.facts["seed"], f"test cells of {cells.source}, run {run.id}")
 
 
 def of_data(source: str, seed: int = 0, cache: Path = Path("data"), *, whole: bool = False) -> HeldOut:
@@ -85,15 +76,19 @@ def of_data(source: str, seed: int = 0, cache: Path = Path("data"), *, whole: bo
     cells, parts = prepared.cells, prepared.split
     if whole:
         parts = dataclasses.replace(parts, train=parts.test, test=parts.train)
+    return _held(cells, parts, seed, f"{'all' if whole else 'test'} cells of {source}")
+
+
+def _held(cells: Cells, parts: Split, seed: int, told: str) -> HeldOut:
     return HeldOut(
         Rows(cells.images, parts.test),
         cells.labels[parts.test],
         seed,
-        f"{'all' if whole else 'test'} cells of {source}",
-        is_synthetic(source),
+        told,
+        is_synthetic(cells.source),
         cells.sha256,
         parts,
-        tuple(cells.files),
+        cells.files,
     )
 
 

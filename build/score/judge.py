@@ -30,7 +30,7 @@ from build.score.lint.calls import PLAIN_CANNOT_SHOW
 from build.score.outcome import SEVERITIES, Failure, Finding, Outcome, Verdict
 from build.score.sandbox import Limits
 from build.score.suites import Condition
-from build.score.unpack import unpack
+from build.score.unpack import check_zip, unpack
 from build.score.worker import Settings, run
 from build.scratch import scratch_folder
 from submission.contract import CLASSES
@@ -88,8 +88,7 @@ def judge(
 
     """
     zip_path = Path(zip_path)
-    if not zip_path.is_file():
-        raise UserError(f"There is no zip at {zip_path}; make one with `nox -s package`, or name another file.")
+    check_zip(zip_path)
     if bool(conditions) == (bundle is not None):
         raise UserError("The judge needs either test images or a competition bundle.")
     named = docker_image(bundle) if bundle is not None else ""
@@ -228,14 +227,12 @@ def _server_only(verdict: Verdict, *, own_image: bool) -> None:
 
 
 def _keep(outcome: Outcome, folder: Path) -> None:
-    """Copy predictions to `folder`, and logs, and let the outcome point there."""
+    """Copy predictions to `folder` and let the outcome point there."""
     target = folder / "predictions"
     target.mkdir(parents=True, exist_ok=True)
     outcome.predictions = {
         key: Path(shutil.copyfile(path, target / f"{key}.npy")) for key, path in outcome.predictions.items()
     }
-    for log in outcome.logs:
-        (folder / f"{log.step}-{log.source}-{log.stream}.txt").write_text(log.text, encoding="utf-8")
 
 
 @contextmanager

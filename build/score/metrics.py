@@ -5,13 +5,16 @@ Every metric of the leaderboard declares which direction is better; a competitio
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from scipy.stats import norm
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 CONFIDENCE = 0.95
+Z = float(norm.ppf(0.5 + CONFIDENCE / 2))
+"""Two-sided standard normal quantile."""
+DRAWS = 2000
+"""Samples of a bootstrap."""
 
 
 @dataclass(frozen=True)
@@ -49,28 +52,21 @@ class Metrics:
     confusion: tuple[tuple[int, ...], ...]
 
 
-@cache
-def quantile(confidence: float) -> float:
-    """Two-sided standard normal quantile."""
-    return float(norm.ppf(0.5 + confidence / 2))
-
-
-def wilson(correct: float, n: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def wilson(correct: float, n: float) -> tuple[float, float]:
     """Wilson score interval of a share `correct` / `n` (Wilson 1927; Brown, Cai, DasGupta 2001, section 3.1.1).
 
     n may be an effective sample size and need not be whole; n = 0 gives (0, 1).
     """
     if n <= 0:
         return 0.0, 1.0
-    z = quantile(confidence)
     share = correct / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    middle = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
+    half = Z / (1 + Z * Z / n) * np.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
     # At shares of 0 and 1 rounding may leave the share just outside.
     return float(max(0.0, min(middle - half, share))), float(min(1.0, max(middle + half, share)))
 
 
-def clustered(correct: np.ndarray, image: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def clustered(correct: np.ndarray, image: np.ndarray) -> tuple[float, float]:
     """Wilson interval of a mean over conditions that share images.
 
     correct (m,) bool and image (m,) int: which image each answer is about. Answers about one image resemble each other,
@@ -87,7 +83,7 @@ def clustered(correct: np.ndarray, image: np.ndarray, confidence: float = CONFID
     variance = float((residual**2).sum()) / len(correct) ** 2 * len(counts) / max(1, len(counts) - 1)
     effective = share * (1 - share) / variance if variance > 0 else len(counts)
     effective = float(np.clip(effective, len(counts) / counts.max(), len(correct)))
-    low, high = wilson(share * effective, effective, confidence)
+    low, high = wilson(share * effective, effective)
     return min(low, float(share)), max(high, float(share))
 
 
@@ -95,6 +91,17 @@ def redrawn(images: int, *, draws: int, rng: np.random.Generator) -> Iterator[np
     """How often each of `images` is in each of `draws` bootstrap samples, (at most 100, images) int64 at a time: images drawn as wholes."""
     for start in range(0, draws, 100):
         yield rng.multinomial(images, np.full(images, 1 / images), size=min(100, draws - start))
+
+
+def bootstrap(
+    row: np.ndarray, gain: np.ndarray, *, rng: np.random.Generator, draws: int = DRAWS
+) -> tuple[float, float]:
+    """95 % percentile bootstrap of the mean of `gain` (m,), the images in `row` (m,) being drawn anew as wholes."""
+    _, inverse, counts = np.unique(row, return_inverse=True, return_counts=True)
+    sums, images = np.bincount(inverse, gain), len(counts)
+    means = np.concatenate([(times @ sums) / (times @ counts) for times in redrawn(images, draws=draws, rng=rng)])
+    low, high = np.quantile(means, (0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2))
+    return float(low), float(high)
 
 
 def measure(labels: np.ndarray, predictions: np.ndarray, classes: tuple[str, ...]) -> Metrics:

@@ -48,7 +48,6 @@ class Probed:
     """Where the very first call already fails, as it would in the prediction step."""
     growth_bytes_per_image: float | None = None
     """Working memory of one more image within a call; None where it was not measured."""
-    seconds: float = 0.0
     logs: list[Log] = field(default_factory=list)
 
 
@@ -83,7 +82,7 @@ def probe(
         )
     record = reports.read_json(job.output / "probes.json")
     found = judge_record(record, adapts=adapts)
-    found.seconds, found.logs = job.seconds, job.logs
+    found.logs = job.logs
     if stopped := diagnose.stopped(job, settings):
         _broke_off(found, record, stopped.reason)
     elif record.get("running"):

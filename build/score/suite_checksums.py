@@ -29,11 +29,19 @@ def definition(suite: Suite) -> str:
     for path in files if suite.corruptions else ():
         digest.update(path.read_bytes())
     for needed in sorted({corruption.needs for corruption in suite.corruptions if corruption.needs}):
-        if importlib.util.find_spec(needed) is not None:
+        if is_installed(needed):
             # It may be imported by another name than it is installed by.
             with contextlib.suppress(importlib.metadata.PackageNotFoundError):
                 digest.update(importlib.metadata.version(needed).encode())
     return digest.hexdigest()
+
+
+def is_installed(module: str) -> bool:
+    """Whether Python finds a module; of a dotted name its package is imported."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _source(module: str) -> Path:

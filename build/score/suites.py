@@ -8,7 +8,6 @@ condition take about 2 GB of disk; a condition's images never lie in memory toge
 """
 
 import hashlib
-import importlib.util
 import json
 import subprocess
 import sys
@@ -22,11 +21,11 @@ import numpy as np
 from build.console import bar, console
 from build.errors import UserError
 from build.files import DAMAGED, atomic
-from build.processes import last_line
+from build.processes import ROOT, last_line
 from build.score import user_suite
 from build.score.corruptions import basic, geometry, imagenet_c, laboratory, microscopy, stacked
 from build.score.corruptions.definition import SEVERITIES, Corruption, Suite
-from build.score.suite_checksums import content, definition
+from build.score.suite_checksums import content, definition, is_installed
 from build.scratch import scratch_folder
 
 HELD_OUT = Suite("held-out", (), "The images as they are.")
@@ -45,7 +44,6 @@ SUITES: dict[str, Suite] = {
 ROWS_PER_CONDITION = 256
 CACHE = Path("data/suites")
 """Where every command keeps the perturbed images that it made."""
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +149,7 @@ def run_process(corruption: Corruption, images, rows, folder: Path, targets: dic
 
     Return "" or the reason why it could not.
     """
-    if corruption.needs and importlib.util.find_spec(corruption.needs) is None:
+    if corruption.needs and not is_installed(corruption.needs):
         return f"{corruption.needs} is not installed"
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()  # the process works in another directory

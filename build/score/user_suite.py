@@ -24,6 +24,11 @@ def read(path: Path) -> Suite:
     suite = getattr(module, "SUITE", None)
     if not isinstance(suite, Suite):
         raise UserError(f"The suite file {path} defines no SUITE of type build.score.corruptions.definition.Suite.")
+    for one in suite.corruptions:
+        if isinstance(one.operations, str):  # a forgotten comma
+            raise UserError(
+                f'The corruption {one.name!r} of {path} has operations {one.operations!r}; write ("{one.operations}",), with a comma.'
+            )
     return Suite(suite.name, suite.corruptions, suite.about, path)
 
 

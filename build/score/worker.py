@@ -21,7 +21,7 @@ from build.score.outcome import Finding, Outcome
 from build.score.prediction import predict
 from build.score.sandbox import Engine, Limits
 from build.score.sandbox import engine as engine_called
-from build.score.unpack import unpack
+from build.score.unpack import check_zip, unpack
 
 DEFAULT_QUEUE_SECONDS = 600
 """Longest job of the server's default queue, whatever a phase allows (MAX_EXECUTION_TIME_LIMIT, as it comes)."""
@@ -50,7 +50,7 @@ def run_both_jobs(
     outcome.seconds["scoring"] = scoring.seconds
     if failure := diagnose.stopped(scoring, settings):
         return outcome.fail(diagnose.because(cause, failure))
-    problem = diagnose.scoring_cause(scoring, settings.era)
+    problem = diagnose.scoring_cause(scoring, settings)
     # The worker of 2024 ignores how the scoring program ends and looks for its scores only.
     if problem and settings.era != "2024-11":
         return outcome.fail(diagnose.because(cause, problem))
@@ -75,7 +75,6 @@ def run(
     work: Path,
     engine: str | Engine = "auto",
     image: str = "",
-    interpreter: Path | None = None,
     time_limit: float | None = None,
     memory_limit: float | None = None,
     output_limit: float = 4096,
@@ -87,7 +86,7 @@ def run(
     """Rehearse the zip at `zip_path` with the competition bundle (folder or zip); all files go to the new folder `work`.
 
     `time_limit` is in seconds a job, by default the phase's own, which the default queue caps; `memory_limit` and `output_limit` are in
-    MiB a container. `engine` is one of sandbox.ENGINES, "auto" or an engine; `image` and `interpreter` go to it. `environment`
+    MiB a container. `engine` is one of sandbox.ENGINES, "auto" or an engine; `image` goes to it. `environment`
     describes the packages of the server. `tick` is called a few times a second while a container runs. UserError on a wrong call or a
     bundle that Codabench would refuse; whatever the zip does is in the outcome. A phase with several tasks is run task by task; the
     first failure stands, and its scores are keyed "task/column".
@@ -100,8 +99,7 @@ def run(
         raise UserError(f"The time limit must be above 0 seconds, got {time_limit:g}.")
     if memory_limit is not None and memory_limit <= 0:
         raise UserError(f"The memory limit must be above 0 MiB, got {memory_limit:g}.")
-    if not zip_path.is_file():
-        raise UserError(f"There is no zip at {zip_path}.")
+    check_zip(zip_path)
     work.mkdir(parents=True, exist_ok=True)
     competition = load(bundle, work)
     if not 0 <= phase < len(competition.phases):
@@ -109,7 +107,7 @@ def run(
     allowed = competition.phases[phase].execution_time_limit
     limit = time_limit or (allowed if competition.queue else min(allowed, DEFAULT_QUEUE_SECONDS))
     if isinstance(engine, str):
-        engine = engine_called(engine, image=image or competition.docker_image, interpreter=interpreter)
+        engine = engine_called(engine, image=image or competition.docker_image)
     settings = Settings(engine, era, Limits(limit, memory_limit, output_limit), environment)
     total = Outcome(
         engine=engine.name,

@@ -23,7 +23,6 @@ SMALL_WIDTHS = {
     "inception-v3": 0.25,
     "efficientnet-b0": 0.5,
     "efficientnet-b4": 0.25,
-    "mobilenet-v3-large": 1.0,
 }
 """Widths at the small scale: a training step then costs about as much as ConvNeXt atto's."""
 WITH_WEIGHTS = ("efficientnet-lite",)
@@ -60,8 +59,6 @@ def at_scale(recipe: Recipe, scale: str, *, epochs: int | None = None) -> Recipe
         changes |= {"head_epochs": min(1, recipe.head_epochs)}
     elif recipe.network in WITH_WEIGHTS:
         changes |= {"weights": "imagenet", "head_epochs": min(1, recipe.head_epochs)}
-    elif recipe.weights == "auto":
-        changes |= {"weights": "none"}  # such a recipe is made for a training from scratch too
     elif recipe.weights != "none":
         changes |= {"weights": "none", "head_epochs": 0, "fine_tune_layers": 0, "stochastic_depth": 0.0}
         changes |= SCRATCH[recipe.optimizer]

@@ -52,6 +52,8 @@ def reproduce(
     if only and not any(only.lower() in row.label.lower() for study in studies for row in study.rows):
         known = "; ".join(row.label for study in studies for row in study.rows)
         raise UserError(f"No row's label contains {only!r}; the rows are: {known}.")
+    # The others' tables are not made anew for rows that this call does not have.
+    studies = [study for study in studies if any(only.lower() in row.label.lower() for row in study.rows)]
     chosen = protocol.choose(scale, gpu=_has_gpu() if scale == "auto" else False)
     told = protocol.describe(chosen, epochs=epochs, seeds=seeds)
     if is_synthetic(data):

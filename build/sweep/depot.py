@@ -11,10 +11,10 @@ and take their name when they are whole.
 """
 
 import contextlib
+import dataclasses
 import getpass
 import os
 import secrets
-import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -35,15 +35,16 @@ Call = Callable[..., object]
 
 
 class Parcel(NamedTuple):
-    """A source's cells in the driver's cache, and their curation: names there."""
+    """A source's cells in the driver's cache, and their curation: names there; `files`: the pictures' (Cells.files)."""
 
     cells: str
     curation: str
+    files: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, cells: Cells, cache: Path) -> "Parcel":
         """Of cells that `build.data.read` opened."""
-        return cls(Path(cells.images.filename).parent.name, curation_path(cells, cache).name)
+        return cls(Path(cells.images.filename).parent.name, curation_path(cells, cache).name, cells.files)
 
 
 class Facts(NamedTuple):
@@ -154,12 +155,12 @@ class Place:
         """The source's cells, fetched unless the node has them. ValueError where they cannot be read."""
         if not self.shared:
             with locked(self.cache / "lock"):  # the other tasks of this node wait for the first one's copy
-                for name in parcel:
+                for name in (parcel.cells, parcel.curation):
                     self._fetch_once(name)
         cells = store.find(self.cache, parcel.cells.removeprefix("cells-"), source)
         if cells is None:
             raise ValueError(f"{self.cache / parcel.cells} is damaged; start the sweep again")
-        return cells
+        return dataclasses.replace(cells, files=parcel.files)
 
     def _fetch_once(self, name: str) -> None:
         if (self.cache / name).exists():
@@ -208,16 +209,6 @@ def _stamp(path: Path) -> tuple[int, int]:
     return facts.st_size, facts.st_mtime_ns
 
 
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 @contextlib.contextmanager
 def place(call: Call, facts: Facts) -> Iterator[Place]:
     """The place of a task on this node; run folders of the node itself are removed at the end, its cells are kept."""
@@ -229,12 +220,5 @@ def place(call: Call, facts: Facts) -> Iterator[Place]:
     own.mkdir(mode=0o700, exist_ok=True)
     if own.stat().st_uid != os.getuid():
         raise PermissionError(f"{own} belongs to somebody else; set TMPDIR to a folder of your own")
-    for left in own.glob("runs-*-*"):  # by workers that were killed; what they had sent is with the driver
-        with contextlib.suppress(ValueError):
-            if not _lives(int(left.name.split("-")[1])):
-                shutil.rmtree(left, ignore_errors=True)
-    runs = Path(tempfile.mkdtemp(dir=own, prefix=f"runs-{os.getpid()}-"))
-    try:
+    with scratch_folder(own, "runs-") as runs:  # what a killed worker left goes with it; it had sent all to the driver
         yield Place(runs, own / "data", False, call, {})
-    finally:
-        shutil.rmtree(runs, ignore_errors=True)

@@ -76,6 +76,8 @@ class Asked:
         """Names the sweep's folder. The engine is no part of the question."""
         facts = dataclasses.asdict(self) | {"data_sha256": data_sha256}
         del facts["engine"]
+        if not self.judge:
+            del facts["rows"]  # nothing is asked about them
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:10]
         return f"{'+'.join(recipe.name for recipe in self.recipes)[:48]}-{digest}"
 

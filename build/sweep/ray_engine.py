@@ -9,6 +9,8 @@ memory, and starts one again whose worker or machine died; it goes on from its r
 
 import contextlib
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -16,7 +18,8 @@ from build.console import console
 from build.data.prepare import prepare
 from build.errors import UserError
 from build.machine import pip_install
-from build.runs import ROOT, provenance
+from build.processes import ROOT
+from build.runs import provenance
 from build.study.execute import Result, Task
 from build.sweep.depot import Depot, Parcel
 from build.sweep.worker import perform_here
@@ -74,6 +77,7 @@ class Cluster:
             variables |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
         # Ray 2.60 announces that a task without a GPU will see all of them; ours ask for the GPUs that they need.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        ours = signal.getsignal(signal.SIGTERM)
         try:
             self.ray.init(
                 # "local" too is said: without an address Ray would join the cluster that RAY_ADDRESS names, or one of this machine.
@@ -93,6 +97,9 @@ class Cluster:
             raise UserError(
                 f"Found no Ray cluster at {self.address} ({told}); start one with `ray start --head`, or use --ray local."
             ) from error
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, ours)  # Ray's own ends the driver without a word
         try:
             self._begin()
         except BaseException:

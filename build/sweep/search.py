@@ -21,8 +21,11 @@ from build.errors import UserError
 from build.machine import pip_install
 from build.recipe_fields import IN_WORDS, find_field, read_value
 
-FIXED = ("name", "validation_share", "test_share", "folds", "fold", "member", "storage", "views", "hidden_images")
-"""Fields that change which cells are judged, or nothing of a training."""
+FIXED = (
+    *("name", "validation_share", "test_share", "folds", "fold", "member", "storage", "views", "hidden_images"),
+    *("teachers", "teacher_weight", "teacher_temperature"),
+)
+"""Fields that change which cells are judged, or nothing of a training: no recipe of a sweep names a teacher."""
 PACKAGING = ("minimum_", "maximum_", "size_limit", "accuracy_budget", "time_limit")
 KINDS = ("uniform", "loguniform", "int", "choice")
 FACTOR = 3

@@ -200,7 +200,10 @@ class Training:
 
     def _finish(self, status: str) -> None:
         if self.hosts.chief:
-            record.finish(self.run, self.state, status, minutes=self.seconds / 60)
+            try:
+                record.finish(self.run, self.state, status, minutes=self.seconds / 60)
+            except KeyboardInterrupt:  # once more, while the curves are drawn
+                raise RunInterrupted(self.run, over=status in standing.ENDED) from None
 
     def _stop_wished(self) -> bool:
         """Whether anybody wants to stop, on any host."""
@@ -305,6 +308,8 @@ class Training:
             first = next(epoch for epoch in range(total) if self.timetable.kind(epoch, total)[0] == name)
             with learner.trial(self.timetable.phase(first, total)):
                 for kind in (kind for kind in kinds if kind[0] == name):
+                    if self._stop_wished():  # each has a graph of its own, which takes a minute
+                        return
                     # Where several steps are one call, the first call compiles and says nothing of the speed.
                     limit = TRIAL_STEPS if learner.together == 1 else 3 * learner.together
                     _, watch = self._steps(TRIAL, 0, kind, f"trying {kind[1]} px", limit=limit)
@@ -322,4 +327,5 @@ class Training:
             f"Within {self.recipe.minutes:g} minutes this machine trains {total} of the recipe's {self.recipe.epochs} epochs."
         )
         state.total, state.decided = total, True
-        self.learner.lengthen(self.timetable.phase(state.done - 1, total, state.history))
+        # Of the epoch that comes next: with more of them the head may have had one more than it was given.
+        self.learner.lengthen(self.timetable.phase(min(state.done, total - 1), total, state.history))

@@ -54,4 +54,4 @@ def from_drawn_images(path: Path) -> bool:
     try:
         return "pretraining" in weights.load(path)[1]
     except weights.WeightsError:
-        return False  # whoever loads it tells what is wrong
+        return True  # whoever loads it next tells what is wrong

@@ -96,7 +96,7 @@ def compat(
     check_zip(zip_path)
     sets = choose(version_sets(), only, quick=quick)
     check_writable(dist / "compat.json")
-    held = held_out.of_data(data) if data else held_out.default()
+    held = held_out.of_data(data) if data is not None else held_out.default()
     answers = _answers(zip_path, sets, held, QUICK_ROWS if quick else ROWS, environments, cache)
     rows = compare(sets, answers)
     facts = {
@@ -173,6 +173,8 @@ def verdict(rows: list[Row]) -> str:
             sentence += " The server's versions are NOT among them."
     elif _lacks_server(rows) and not names.keys() & {FAILS, DIFFERS}:
         sentence = "The server's versions were not asked: their environment needs uv (pip install uv) or the server's Python here."
+    elif REFERENCE not in names:
+        sentence = "It answers under none of the versions that were asked, which is no matter of versions."
     else:
         sentence = "The answers depend on the versions."
     return " ".join((sentence, *(f"{one.capitalize()}." for one in told)))

@@ -29,7 +29,9 @@ OTHERS = (
     ("tensorflow~=2.19.0", "keras==3.9.2"),
     ("tensorflow~=2.20.0", "keras==3.11.3"),
 )
-NEEDED_BYTES = 2.5e9
+USUAL = ("matplotlib", "pandas", "pillow", "scikit-learn", "tqdm")
+"""What the server is thought to have beside the framework; scipy and others come with these."""
+NEEDED_BYTES = 2.8e9
 """Free disk below which no environment is made: one takes up to 2 GB, less where the installer can use hard links."""
 STAMP = "compat.sha256"
 
@@ -80,6 +82,8 @@ def choose(sets: list[VersionSet], only: tuple[str, ...], *, quick: bool) -> lis
     known = {one.name: one for one in sets}
     if unknown := [name for name in only if name not in known]:
         raise UserError(f"There is no version set {unknown[0]}; choose among {', '.join(known)}.")
+    if only and quick:
+        raise UserError("--quick asks the server's set alone; give one of --quick and --only.")
     names = set(only) or {one.name for one in sets if one.server or not quick}
     return [one for one in sets if one.name in names | {NEWEST}]
 
@@ -101,7 +105,7 @@ def provide(versions: VersionSet, root: Path) -> Environment:
 def _provide(versions: VersionSet, root: Path) -> Environment:
     folder = folder_of(versions, root)
     python = folder / "bin" / "python"
-    wanted = hashlib.sha256(repr((versions.requirements, versions.python)).encode()).hexdigest()
+    wanted = hashlib.sha256(repr((versions.requirements, USUAL, versions.python)).encode()).hexdigest()
     stamp = folder / STAMP
     if python.exists() and stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
         return Environment(python)
@@ -126,12 +130,12 @@ def _commands(versions: VersionSet, folder: Path, python: Path) -> list[list[str
     if uv := shutil.which("uv"):
         return [
             [uv, "venv", "--quiet", "--python", wanted, str(folder)],
-            [uv, "pip", "install", "--quiet", "--python", str(python), *versions.requirements],
+            [uv, "pip", "install", "--quiet", "--python", str(python), *versions.requirements, *USUAL],
         ]
     base = sys.executable if sys.version_info[:2] == versions.python else f"python{wanted}"
     return [
         [base, "-m", "venv", str(folder)],
-        [str(python), "-m", "pip", "install", "--quiet", *versions.requirements],
+        [str(python), "-m", "pip", "install", "--quiet", *versions.requirements, *USUAL],
     ]
 
 

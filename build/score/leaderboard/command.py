@@ -19,7 +19,7 @@ from build.score.leaderboard.choose import choose
 from build.score.leaderboard.compare import HIDDEN
 from build.score.leaderboard.forecast import report
 from build.score.leaderboard.predictions import Predictions
-from build.score.leaderboard.ranking import Board, Line, build, check_names
+from build.score.leaderboard.ranking import Board, Line, build
 from build.score.leaderboard.rules import RULES
 from build.score.leaderboard.store import DEFAULT, Store, misled
 from build.score.leaderboard.table import WIDE, table
@@ -50,9 +50,9 @@ def advice(
         raise UserError(
             f"The team {team!r} has no entry here; expected one of {', '.join(board.quotas) or 'none yet'}."
         )
-    fresh = [line for line in ours if line.kind == "forecast" or (line.kind == "none" and not misled(line.facts))]
+    sent = sorted((line for line in ours if _is_scored(board, line)), key=_best_first)
+    fresh = [line for line in ours if line.kind in ("forecast", "none") and not misled(line.facts) and line not in sent]
     fresh.sort(key=_best_first)
-    sent = sorted((line for line in ours if line.kind == "recorded"), key=_best_first)
     passed_over = [f"{_trained_on(line)} and takes no part in the advice." for line in ours if line.facts.get("seen")]
     best = next((line for line in sent if not misled(line.facts) and store.has_predictions(line.id)), None)
     answered, zips = {}, set()
@@ -93,7 +93,7 @@ def comparison(
     An entry whose accuracies forecast nothing is compared, but not advised.
     """
     lines = [line for line in board.lines if line.id in answered]
-    scored = {line.id: line.score for line in lines if line.kind == "recorded"}
+    scored = {line.id: line.score for line in lines if _is_scored(board, line)}
     sentences = choose(answered, rng=rng, hidden=hidden, scored=scored)
     if no_reason := [
         f"{_trained_on(line) if line.facts.get('seen') else f'{line.id} was judged on synthetic cells'}: no reason to submit it."
@@ -103,6 +103,11 @@ def comparison(
         return [*no_reason, *sentences[:-1]]
     late = [sentence for line in lines if line.id in sentences[-1] for sentence in _late(line)]
     return [*late, *sentences]
+
+
+def _is_scored(board: Board, line: Line) -> bool:
+    """Whether the server scored it, in this phase or before it moved it here: it wants no slot."""
+    return line.kind == "recorded" or line.id in board.moved
 
 
 def _trained_on(line: Line) -> str:
@@ -159,14 +164,13 @@ def main(
     `team` are compared (`advice`). An entry is named by its id, zip file or run, or the beginning of one. per_day, total: slots
     of the phase, 0 for no limit. hidden: images of the hidden set, for the chances.
 
-    Raises UserError for an unknown entry, rule, phase, team or score.
+    Raises UserError for an unknown entry, team or score.
     """
     if output is None:
         if hasattr(sys.stdout, "reconfigure"):  # the name of a zip need not be text
             sys.stdout.reconfigure(errors="backslashreplace")
         output = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     entries, rng = Store(store), np.random.default_rng(seed)
-    check_names(rule, phase)  # before anything is recorded
     if record is not None:
         name, score = record
         output.print(
@@ -182,6 +186,10 @@ def main(
                 f"Under the rule {rule} nobody can {kind} an entry by hand; leave --{kind} out, or give --rule {' or '.join(rules)}."
             )
         entries.act(name, kind, phase=phase)
+    if compare and team is not None:
+        raise UserError(
+            "--team says whose entries the advice is about, and --compare names two; leave one of them out."
+        )
     chosen = [entries.find(name).id for name in compare or ()]
     if compare and len(set(chosen)) != 2:
         raise UserError(f"A comparison takes two different entries, got {', '.join(compare)}.")

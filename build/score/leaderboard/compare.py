@@ -17,7 +17,7 @@ from scipy.stats import binomtest
 from build.errors import UserError
 from build.recipe import Recipe
 from build.score.leaderboard.predictions import Predictions
-from build.score.metrics import redrawn
+from build.score.metrics import bootstrap
 
 HIDDEN = Recipe.hidden_images
 """Images in a hidden set, for the chances: a recipe's default; the real number is not public."""
@@ -119,17 +119,6 @@ def align(entries: Sequence[Predictions], names: Sequence[str]) -> list[Suite]:
         assert all(len(one) == len(rows) for one in right)
         suites.append(Suite(suite, rows, np.stack(right, axis=1)))
     return suites
-
-
-def bootstrap(
-    row: np.ndarray, gain: np.ndarray, *, rng: np.random.Generator, draws: int = DRAWS
-) -> tuple[float, float]:
-    """95 % percentile bootstrap of the mean of `gain` (m,), the images in `row` (m,) being drawn anew as wholes."""
-    _, inverse, counts = np.unique(row, return_inverse=True, return_counts=True)
-    sums, images = np.bincount(inverse, gain), len(counts)
-    means = np.concatenate([(times @ sums) / (times @ counts) for times in redrawn(images, draws=draws, rng=rng)])
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)
 
 
 def differences(suites: Sequence[Suite], *, rng: np.random.Generator) -> tuple[Difference, ...]:

@@ -9,7 +9,6 @@ stand: the rule is about our own submissions.
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from build.errors import UserError
 from build.score.leaderboard.forecast import Forecaster
 from build.score.leaderboard.reported import COMPETITION as REPORTED_COMPETITION
 from build.score.leaderboard.reported import REPORTED, Reported
@@ -21,7 +20,6 @@ from build.score.leaderboard.rules import (
     Quota,
     Row,
     Submission,
-    migrate,
     quota,
     rank,
     standing,
@@ -72,6 +70,8 @@ class Board:
     quotas: dict[str, Quota]
     """Team -> slots, counting the entries whose server score was recorded."""
     forecaster: Forecaster
+    moved: frozenset[str] = frozenset()
+    """Ids of the entries that the server moved from the first phase to this one with its score there."""
     known: bool = True
     """Whether this is the competition that the public scores and pairs are of: of any other nothing is forecast."""
 
@@ -93,7 +93,7 @@ def own_submission(entry: Entry, phase: str, forecast: dict | None, *, by_hand: 
     """
     score = entry.server.get(phase, forecast["score"] if forecast else None)
     # What the server scored has finished there, whatever became of it here.
-    status = FINISHED if phase in entry.server else entry.facts["status"]
+    status = FINISHED if entry.server else entry.facts["status"]
     created = entry.when if by_hand else entry.recorded.get(phase, entry.when)
     return Submission(entry.id, entry.facts["team"], created, {"score": score}, phase, status)
 
@@ -102,7 +102,8 @@ def own_line(entry: Entry, row: Row | None, phase: str, forecast: dict | None) -
     """An entry as a line, `row` None where it does not stand."""
     facts, failed = entry.facts, entry.facts["status"] == "Failed"
     known = phase in entry.server
-    kind = "recorded" if known else "failed" if failed else "forecast" if forecast else "none"
+    # What fails here, and has a forecast all the same, was scored by the server in an earlier phase.
+    kind = "recorded" if known else "forecast" if forecast else "failed" if failed else "none"
     shown = forecast if kind == "forecast" else {}
     name = " ".join(part for part in (facts["recipe"], facts["run"] or facts["file"]) if part)
     return Line(
@@ -142,13 +143,6 @@ def reported_line(reported: Reported, row: Row) -> Line:
     )
 
 
-def check_names(rule: str, phase: str) -> None:
-    """UserError for an unknown rule or phase."""
-    for name, value, known in (("rule", rule, RULES), ("phase", phase, PHASES)):
-        if value not in known:
-            raise UserError(f"There is no {name} {value!r}; choose among {', '.join(known)}.")
-
-
 def build(
     store: Store,
     *,
@@ -161,10 +155,8 @@ def build(
 ) -> Board:
     """Rank the store's entries and the public scores of a phase.
 
-    The final phase starts with what stood on the development board (auto-migration). Raises UserError for an unknown
-    rule or phase.
+    The final phase starts with what stood on the development board (auto-migration).
     """
-    check_names(rule, phase)
     stored, entries = store.entries(), store.entries(shared=True)
     by_id = {entry.id: entry for entry in entries}
     forecaster = Forecaster(store.pairs())
@@ -177,24 +169,29 @@ def build(
     actions = {name: [Action(*action) for action in store.actions(name)] for name in PHASES}
     by_hand = RULES[rule].manual
 
-    history = [own_submission(entry, PHASES[0], forecasts[entry.id], by_hand=by_hand) for entry in entries]
+    # A zip that was judged again is one submission, unless its owner names the entry.
+    last = {(entry.facts["team"], entry.facts.get("zip_sha256") or entry.id): entry for entry in entries}
+    counted = entries if by_hand else list(last.values())
+    history = [own_submission(entry, PHASES[0], forecasts[entry.id], by_hand=by_hand) for entry in counted]
     # Without a forecast an entry has no score, and the server would rank a missing value first: such an entry would take the board's
     # only place of its team, and show nothing there.
     history = [one for one in history if one.scores["score"] is not None]
     ours = standing(history, rule=rule, columns=COLUMNS, actions=actions[PHASES[0]])
+    scored_before = frozenset()
     if phase == "final":
         for entry in entries:
-            if known_here and (score := entry.server.get(PHASES[0])) is not None and not entry.misled:
+            if known_here and (score := entry.server.get(PHASES[0])) is not None:
                 forecasts[entry.id] = between_phases(score)
-        moved = migrate(ours, phase=phase, when=now or datetime.now(UTC))
+        moved = [one.id for one in ours]
+        scored_before = frozenset(name for name in moved if PHASES[0] in by_id[name].server)
         # What was sent in this phase itself has its score there, whether or not it stood on the first one's board.
-        kept = {one.id.partition("@")[0] for one in moved} | {entry.id for entry in entries if phase in entry.server}
+        kept = {*moved} | {entry.id for entry in entries if phase in entry.server}
         ours = [
-            own_submission(entry, phase, forecasts[entry.id], by_hand=by_hand) for entry in entries if entry.id in kept
+            own_submission(entry, phase, forecasts[entry.id], by_hand=by_hand) for entry in counted if entry.id in kept
         ]
         known = {one.id: one for one in ours if one.scores["score"] is not None}
         # By hand, the board begins with what was moved to it.
-        begun = [one.id.partition("@")[0] for one in moved] if by_hand else []
+        begun = moved if by_hand else []
         put = [Action(name, "add", known[name].created) for name in begun if name in known]
         ours = standing(list(known.values()), rule=rule, columns=COLUMNS, actions=[*put, *actions[phase]])
     public = {f"reported-{i}": row for i, row in enumerate(REPORTED) if reported and row.phase in (phase, "")}
@@ -217,7 +214,7 @@ def build(
         team: quota(used, owner=team, phase=phase, now=moment, per_day=per_day, total=total)
         for team in dict.fromkeys(entry.facts["team"] for entry in entries)
     }
-    return Board(tuple(lines), rule, phase, quotas, forecaster, known_here)
+    return Board(tuple(lines), rule, phase, quotas, forecaster, scored_before, known_here)
 
 
 def suites_of(board: Board) -> list[str]:

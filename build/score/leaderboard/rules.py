@@ -11,7 +11,7 @@ phase, organisations, computed columns and the competition's own hide_score_outp
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 FINISHED, FAILED = "Finished", "Failed"
@@ -233,15 +233,3 @@ def quota(
     if total and len(counted) >= total:
         reason = f"{len(counted)} of {total} submissions of the phase {phase} are used."
     return Quota(today, len(counted), left, reason)
-
-
-def migrate(board: Iterable[Submission], *, phase: str, when: datetime) -> list[Submission]:
-    """What a phase with auto-migration starts with.
-
-    The finished submissions that stand on the board, without their scores.
-    """
-    return [
-        replace(one, id=f"{one.id}@{phase}", phase=phase, created=when, scores={}, status="Submitted")
-        for one in board
-        if one.status == FINISHED and not one.deleted
-    ]

@@ -259,6 +259,10 @@ class Store:
         if not exact and name.endswith(".zip") and Path(name).is_file():
             digest = sha256(Path(name))  # packaging calls every zip submission.zip
             exact = [entry for entry in entries if entry.facts.get("zip_sha256") == digest]
+            if not exact:
+                raise UserError(
+                    f"{name}, as it is now, was not judged yet: nox -s score -- {name}. An earlier zip of that name goes by its entry's id."
+                )
         found = exact or [
             entry
             for entry in entries

@@ -153,16 +153,18 @@ class Calls(ast.NodeVisitor):
 
     def file(self, node: ast.Call, name: str) -> None:
         """A file that is opened by a literal path."""
+        is_path = dotted(node.func).rpartition(".")[2] == "Path"
         if URL.match(name):
             self.say(node, "network", "warning", f"{name} is a network address.", "Put the file into the zip.")
         elif name.startswith(("/tmp/", "/app/", "/proc/", "/dev/")):  # noqa: S108
             return
         elif ABSOLUTE.match(name):
             sentence = f"{name!r} is a path of another machine."
-            self.say(
-                node, "absolute-path", "error", sentence, "Put the file into the zip; open it by Path(__file__).parent."
-            )
-        elif FILE_NAME.search(name) and dotted(node.func).rpartition(".")[2] != "Path" and not self.moves:
+            # A folder's Path may only be asked whether it is there.
+            severity = "warning" if is_path and not FILE_NAME.search(name) else "error"
+            remedy = "Put the file into the zip; open it by Path(__file__).parent."
+            self.say(node, "absolute-path", severity, sentence, remedy)
+        elif FILE_NAME.search(name) and not is_path and not self.moves:
             if name.removeprefix("./") in self.members:
                 sentence, severity = f"{name!r} is opened relative to the working directory, which", "error"
                 if self.working_directory == "submission":

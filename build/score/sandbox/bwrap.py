@@ -10,9 +10,9 @@ import subprocess
 from functools import cached_property
 from pathlib import Path
 
-from build.processes import last_line
+from build.processes import ROOT, last_line
 from build.score.sandbox import Command, Limits
-from build.score.sandbox.interpreter import REPOSITORY, Interpreter
+from build.score.sandbox.interpreter import Interpreter
 from build.score.sandbox.launch import Supervised, launch, prepare
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
@@ -65,10 +65,10 @@ class Bubblewrap:
                 arguments += ["--ro-bind", str(folder), str(folder)]
         # A repository below a folder that is shown (/usr/src, an environment's own root) is covered, and an environment
         # within the repository (.nox) is shown again on top.
-        if any(REPOSITORY.is_relative_to(outer) for outer in (*shown, *self.interpreter.folders)):
-            arguments += ["--tmpfs", str(REPOSITORY)]
+        if any(ROOT.is_relative_to(outer) for outer in (*shown, *self.interpreter.folders)):
+            arguments += ["--tmpfs", str(ROOT)]
             for folder in self.interpreter.folders:
-                if folder.is_relative_to(REPOSITORY) and folder != REPOSITORY:
+                if folder.is_relative_to(ROOT) and folder != ROOT:
                     arguments += ["--ro-bind", str(folder), str(folder)]
         return arguments
 

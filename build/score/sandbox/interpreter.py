@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 
 from build.errors import UserError
+from build.processes import ROOT
 
-REPOSITORY = Path(__file__).resolve().parents[3]
 _PYTHON = re.compile(r"(?:/usr(?:/local)?/bin/|/opt/[^ ]*/bin/)?python(?:3(?:\.\d+)?)?")
 _QUESTION = (
     "import json, site, sys, sysconfig; print(json.dumps({'executable': sys.executable, 'version': list(sys.version_info[:3]), "
@@ -42,8 +42,8 @@ class Interpreter:
                 f"The Python at {path} cannot be run ({error}); give the path of a working interpreter."
             ) from error
         wanted = {Path(name) for name in found["folders"]}
-        if REPOSITORY in wanted:  # an environment made right in the repository's root
-            wanted = wanted - {REPOSITORY} | {REPOSITORY / name for name in ("bin", "lib", "lib64", "pyvenv.cfg")}
+        if ROOT in wanted:  # an environment made right in the repository's root
+            wanted = wanted - {ROOT} | {ROOT / name for name in ("bin", "lib", "lib64", "pyvenv.cfg")}
         folders: list[Path] = []
         for folder in sorted(wanted, key=lambda path: (len(path.parts), path)):
             if folder.exists() and not any(folder.is_relative_to(outer) for outer in folders):

@@ -12,7 +12,6 @@ import ctypes
 import json
 import os
 import re
-import resource
 import sys
 import sysconfig
 import tempfile
@@ -111,17 +110,15 @@ class Probes:
 
     def returns(self):
         """Whether the returned value is one label an image."""
-        began = time.perf_counter()
         module = load(self.submission)
         self.model = attempt("init", self.submission, module.Model)
-        startup = time.perf_counter() - began
         before = self.images.copy()
         returned = attempt("predict", self.submission, lambda: self.model.predict(self.images))
         found = breach(returned, len(self.images), self.classes)
         self.base = np.asarray(returned)
         changed = not np.array_equal(before, self.images)
         self.images = before
-        return {"breach": found, "type": type(returned).__name__, "startup": startup, "changed_input": changed}
+        return {"breach": found, "type": type(returned).__name__, "changed_input": changed}
 
     def repeat(self):
         """Two calls with the same images."""
@@ -193,10 +190,10 @@ class Probes:
         high_water_mark(reset=True)
         self.predict(many)
         high = high_water_mark()
-        return {"bytes_per_image": max(0, high - low) / (count - few), "images": count}
+        return {"bytes_per_image": max(0, high - low) / (count - few)}
 
     def traces(self):
-        """Modules from elsewhere, files left behind, memory."""
+        """Modules from elsewhere, files left behind."""
         after = files_below(*self.watched)
         changed = sorted(path for path, state in after.items() if self.before.get(path) != state)
         changed = [path for path in changed if not os.path.basename(path).startswith(GENERATED)]
@@ -212,7 +209,6 @@ class Probes:
                 # Settings and caches (fonts, kernels) are the libraries' own, not the submission's.
                 if path.startswith(folder + os.sep) and not re.search(r"/\.(keras|cache|config)/", path)
             ][:20],
-            "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
 
     def run(self):
