@@ -86,11 +86,12 @@ def test_each_job_is_a_process_of_its_own_with_the_whole_limit(tmp_path):
     )
     zip_path, conditions = source(text)(tmp_path / "s.zip"), sets(tmp_path)
     assert "longer than its limit of 8 s" in judged(zip_path, conditions, tmp_path, time_limit=8).sentence
-    outcome = judged(zip_path, conditions, tmp_path, hidden=2 * IMAGES, time_limit=8, keep=tmp_path / "kept").outcome
+    outcome = judged(zip_path, conditions, tmp_path, hidden=2 * IMAGES, time_limit=8).outcome
     assert outcome.status == "scored", outcome.reason
     assert outcome.scores["accuracy"] == 1
     assert 4 <= outcome.seconds["prediction"] <= 8
-    said = (tmp_path / "kept" / "prediction-ingestion-stdout.txt").read_text().splitlines()
+    logs = {(log.step, log.source, log.stream): log.text for log in outcome.logs}
+    said = logs["prediction", "ingestion", "stdout"].splitlines()
     assert [line for line in said if line.startswith("---")] == [f"--- job {number} of 3 ---" for number in (1, 2, 3)]
     processes = [line.split()[-1] for line in said if line.startswith("images")]
     assert len(processes) == 5

@@ -73,7 +73,7 @@ def judge(
         bundle: a competition bundle, folder or zip, whose programs and data are used instead.
         classes: names of the labels 0, 1, ...
         scratch: where a folder for this judgement is made, and removed afterwards.
-        keep: an empty or new folder for the predictions and logs, which then outlive the judgement; else they go too.
+        keep: an empty or new folder for the predictions, which then outlive the judgement; else they go too.
         engine: a name of sandbox.ENGINES, or "auto"; `image` is docker's.
         time_limit: seconds a job may take, by default the bundle's, capped as the server's default queue does.
         memory_limit: MiB a container may take, by default none.
