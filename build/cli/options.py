@@ -39,15 +39,12 @@ def explicitly_given(context: click.Context) -> set[str]:
 
 def refuse_ignored(recipe: Recipe, names: Collection[str]) -> None:
     """UserError where a recipe would record a field of `names`, and its training do nothing by it; imports the framework."""
-    from build.train.ensemble import OWN
+    from build.train.ensemble import OWN, foreign_field
     from submission.network import NETWORKS
 
     for name in names:
         if recipe.ensemble and name not in OWN:
-            raise UserError(
-                f"The recipe {recipe.name} is an ensemble of {', '.join(recipe.ensemble)}, whose settings are their own; leave {name} out, "
-                "or write a recipe of your own in build/recipes.py."
-            )
+            raise foreign_field(recipe, name)
         having = [network for network, settings in NETWORKS.items() if name in settings]
         if having and recipe.network in NETWORKS and recipe.network not in having:
             raise UserError(

@@ -25,6 +25,14 @@ OWN = ("name", "ensemble", "minutes", "epochs", "member", *SPLIT)
 """Fields that mean something in an ensemble's recipe; all others are those of the recipes that it names."""
 
 
+def foreign_field(recipe: Recipe, name: str) -> UserError:
+    """What is said where an ensemble is given a field that only the recipes have that it names."""
+    return UserError(
+        f"The recipe {recipe.name} is an ensemble of {', '.join(recipe.ensemble)}, whose settings are their own: {name} cannot be set "
+        "here; write a recipe of your own in build/recipes.py."
+    )
+
+
 def parts(recipe: Recipe) -> list[Recipe]:
     """The recipes that an ensemble trains: with its split, its largest number of epochs and a share each of its minutes.
 
@@ -35,10 +43,7 @@ def parts(recipe: Recipe) -> list[Recipe]:
     plain = Recipe(name=recipe.name)
     names = [field.name for field in dataclasses.fields(Recipe) if field.name not in OWN]
     if foreign := [name for name in names if getattr(recipe, name) != getattr(plain, name)]:
-        raise UserError(
-            f"The recipe {recipe.name} is an ensemble of {', '.join(recipe.ensemble)}, whose settings are their own: {foreign[0]} "
-            "cannot be set here; write a recipe of your own in build/recipes.py."
-        )
+        raise foreign_field(recipe, foreign[0])
     shared = {name: getattr(recipe, name) for name in ("epochs", *SPLIT)}
     named, seen, made = [find(name) for name in recipe.ensemble], Counter(), []
     own = [part.minutes for part in named]
