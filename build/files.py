@@ -29,11 +29,12 @@ NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 def refused(error: OSError) -> str:
     """One sentence where the system keeps the program from a file, a folder or all temporary ones; "" where the fault may be ours."""
-    if isinstance(error, shutil.Error):  # of a folder's copy: the errors of all its files as texts, without a number
-        said = next((os.strerror(number) for number in FULL if os.strerror(number) in str(error)), "")
-        return f"A disk is full ({said}); make room on it and repeat the command." if said else ""
-    if error.errno in FULL:
-        return f"A disk is full ({error.strerror}); make room on it and repeat the command."
+    # A folder's copy that failed has no number, and the errors of all its files as texts.
+    texts = str(error) if isinstance(error, shutil.Error) else ""
+    if full := next(
+        (os.strerror(number) for number in FULL if number == error.errno or os.strerror(number) in texts), ""
+    ):
+        return f"A disk is full ({full}); make room on it and repeat the command."
     if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):  # tempfile's own
         return (
             "No temporary file can be written (the disk is full, or the folders are read-only); make room, or name a "

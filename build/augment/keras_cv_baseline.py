@@ -93,14 +93,15 @@ class KerasCvBaseline:
             seed=0,
             dtype="float32",
         )
-        for layer in (self._augmix, self._copies, self._randaugment):
+        layers = self._augmix, self._copies, self._randaugment
+        for layer in layers:
             for part in layer._flatten_layers():
                 for name, value in list(vars(part).items()):
                     if isinstance(value, (keras_cv.core.NormalFactorSampler, keras_cv.core.UniformFactorSampler)):
                         setattr(part, name, Drawn(value, part._random_generator))
         self._functions = {
             layer: tf.function(layer.__call__, input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
-            for layer in (self._augmix, self._copies, self._randaugment)
+            for layer in layers
         }
 
     def augmix(self, images: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:

@@ -39,19 +39,9 @@ POOL: dict[str, Callable[[float, float, float], object]] = {
     "invert": lambda m, sign, u: 0,
 }
 DEFAULT = (
-    *(
-        "autocontrast",
-        "equalize",
-        "posterize",
-        "solarize",
-        "solarize_add",
-        "brightness",
-        "contrast",
-        "saturation",
-        "sharpness",
-    ),
-    *("rotate", "shear_x", "shear_y", "translate_x", "translate_y"),
-)
+    "autocontrast", "equalize", "posterize", "solarize", "solarize_add", "brightness", "contrast", "saturation", "sharpness",
+    "rotate", "shear_x", "shear_y", "translate_x", "translate_y",
+)  # fmt: skip
 """What the recipe draws from unless it says otherwise, by name, so that POOL can grow: the paper's list, with its code's solarize_add for
 the identity. Blood cells are told apart by colour too, so hue stays out; invert and brighten_solarize gave back elsewhere what they
 gained (docs/recipe.md).

@@ -25,9 +25,9 @@ _SHARES = (
     "grid_probability",
     "mix_probability",
 )
+_PROBABILITIES = [name for name in _SHARES if name.endswith("_probability")]
 LEAST_OF_KERAS_CV = 0.1
 """Severity of the paper's 0 to 10 below which keras_cv's AugMix cannot be made."""
-_PROBABILITIES = [name for name in _SHARES if name.endswith("_probability")]
 
 
 def bare(recipe: Recipe, **fields) -> Recipe:

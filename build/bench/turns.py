@@ -71,10 +71,11 @@ def begin(
 
     versions: of what takes part, beside those of `machine`; busy: `load` above which the advice is given.
     """
-    console.print(f"[bold]{title}[/]: {', '.join((machine(), *versions))}", highlight=False)
-    if (found := load()) > busy:
+    here, found = machine(), load()
+    console.print(f"[bold]{title}[/]: {', '.join((here, *versions))}", highlight=False)
+    if found > busy:
         console.print(f"Other work wants {found:.1f} times this machine's cores: {advice}.")
-    return {"machine": machine(), "load": round(found, 2)}
+    return {"machine": here, "load": round(found, 2)}
 
 
 def table(
