@@ -73,6 +73,9 @@ def test_the_page_says_at_its_top_that_a_gate_was_missed_and_why_nothing_is_fore
     html = written(tmp_path / "c.html", card)
     assert "trained on 955 of the cells" in html
     assert "No forecast of the server's score: the zip was trained on 955" in html
+    for facts, told in (({"seen": None}, True), ({"seen": None, "run": "r1"}, False), ({"seen": 0}, False)):
+        html = written(tmp_path / "e.html", judged.card(ASKED, judged.answers(ASKED, 0.7), **facts))
+        assert ("Which cells this zip was trained on is not known here." in html) == told
     few = judged.conditions({"held-out": ("none",), "basic": ("blur",)})
     assert "was not judged on the suite stacked" in written(
         tmp_path / "d.html", judged.card(few, judged.answers(few, 0.7))

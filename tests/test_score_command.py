@@ -72,6 +72,7 @@ def test_a_zip_is_judged_on_the_test_cells_of_the_run_that_it_was_packaged_from(
     assert said(None, "r2", whole=True) == ("cells of r2", "")  # and here
     monkeypatch.setattr(command.held_out, "default", lambda: dataclasses.replace(held("r3"), synthetic=True))
     assert "drawn by the kit: they show whether the zip runs" in said(None, None)[1]
+    assert seen[3:] == [0, 0, None, None, 0, 0, 0]
 
 
 def test_a_zip_s_card_says_what_its_runs_trained_with_where_all_of_them_are_here(monkeypatch):

@@ -104,12 +104,12 @@ def _recipe(title: str | None) -> dict | None:
         return None
 
 
-def _held(zip_path: Path, run: str | None, data: str | None, *, whole: bool = False) -> tuple[HeldOut, int, str | None]:
+def _held(zip_path: Path, run: str | None, data: str | None, *, whole: bool = False) -> tuple[HeldOut, int | None, str | None]:
     """The test cells that were asked for, with `whole` all of `data`; without a wish those of the run that the zip was packaged from,
     where that is known.
 
-    Says so where the zip may have been trained on some of them; returns how many for certain, too, and the runs that the zip was
-    packaged from.
+    Says so where the zip may have been trained on some of them; returns how many for certain, too (None where nobody knows), and the
+    runs that the zip was packaged from.
     """
     with explained(zip_path, "read"):
         digest = sha256(zip_path)
@@ -123,14 +123,15 @@ def _held(zip_path: Path, run: str | None, data: str | None, *, whole: bool = Fa
         held = held_out.of_run(own if run is None else Run.open(run))
     else:
         held = held_out.default()
-    seen = _seen(held, own)
+    unknown = own is None and not (run or whole or held.synthetic)
+    seen = None if unknown else _seen(held, own)
     if warning := _warning(held, own, seen, named=bool(run), whole=whole):
         console.print(warning, style="yellow", markup=False)
     return held, seen, title
 
 
 def _seen(held: HeldOut, own: Run | None) -> int:
-    """How many of the test cells the run `own`, which the zip was packaged from, was trained on; 0 where that is not known."""
+    """How many of the test cells the run `own`, which the zip was packaged from, was trained on; 0 for cells that it does not know."""
     if own is None or held.split is None or own.facts["data"]["sha256"] != held.cells_sha256:
         return 0
     return held.split.tests_seen_by(split_of(own))
