@@ -1,5 +1,6 @@
 """The judge asks for as many images in one job as the hidden set has: the division, what the jobs share, what one that fails leaves."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def test_a_zip_is_on_the_disk_once_and_not_once_a_job(tmp_path, monkeypatch):
 
 def test_each_job_is_a_process_of_its_own_with_the_whole_limit(tmp_path):
     text = model(
-        "time.sleep(2)\nprint('images', len(X), 'in', os.getpid())\n" + "return X.astype(int).sum((1, 2, 3)) % 8"
+        "time.sleep(len(X) / 4)\nprint('images', len(X), 'in', os.getpid())\nreturn X.astype(int).sum((1, 2, 3)) % 8"
     )
     zip_path, conditions = source(text)(tmp_path / "s.zip"), sets(tmp_path)
     assert "longer than its limit of 8 s" in judged(zip_path, conditions, tmp_path, time_limit=8).sentence
@@ -93,9 +94,37 @@ def test_each_job_is_a_process_of_its_own_with_the_whole_limit(tmp_path):
     logs = {(log.step, log.source, log.stream): log.text for log in outcome.logs}
     said = logs["prediction", "ingestion", "stdout"].splitlines()
     assert [line for line in said if line.startswith("---")] == [f"--- job {number} of 3 ---" for number in (1, 2, 3)]
-    processes = [line.split()[-1] for line in said if line.startswith("images")]
-    assert len(processes) == 5
-    assert [processes.index(process) for process in processes] == [0, 0, 2, 2, 4]
+    asked = [line.split() for line in said if line.startswith("images")]
+    assert [int(words[1]) for words in asked] == [2 * IMAGES, 2 * IMAGES, IMAGES]
+    assert len({words[3] for words in asked}) == 3
+
+
+def test_a_job_is_one_call_of_all_its_images_in_mixed_order(tmp_path):
+    text = model("print('first', *X[:, 0, 0, 0])\nreturn X.astype(int).sum((1, 2, 3)) % 8")
+    zip_path, conditions = source(text)(tmp_path / "s.zip"), sets(tmp_path)
+    pixels = [np.load(one.images_path)[:, 0, 0, 0].tolist() for one in conditions]
+    for one_call in (True, False):
+        outcome = judged(zip_path, conditions, tmp_path, one_call=one_call).outcome
+        assert outcome.scores["accuracy"] == 1
+        assert outcome.images == {one.key: IMAGES for one in conditions}
+        (said,) = (log.text for log in outcome.logs if (log.source, log.stream) == ("ingestion", "stdout"))
+        calls = [list(map(int, line.split()[1:])) for line in said.splitlines() if line.startswith("first")]
+        if one_call:
+            assert len(calls) == 1
+            assert sorted(calls[0]) == sorted(itertools.chain(*pixels))
+            assert calls[0] != list(itertools.chain(*pixels))
+            assert len(set(outcome.condition_seconds.values())) == 1
+        else:
+            assert calls == pixels
+
+
+def test_a_model_that_answers_once_is_judged_on_one_call(tmp_path):
+    once = model(
+        "if hasattr(self, 'asked'): raise RuntimeError('again')\nself.asked = True\nreturn X.astype(int).sum((1, 2, 3)) % 8"
+    )
+    zip_path, conditions = source(once)(tmp_path / "s.zip"), sets(tmp_path)
+    assert judged(zip_path, conditions, tmp_path).exit_code == 0
+    assert "again" in judged(zip_path, conditions, tmp_path, one_call=False).sentence
 
 
 def test_a_job_that_fails_is_the_last_and_says_why(tmp_path):

@@ -75,11 +75,13 @@ def scoring_bundle(
     time_limit: int = DEFAULT_TIME_LIMIT,
     working_directory: str = "program",
     job_images: int | None = None,
+    one_call: bool = False,
 ) -> Path:
     """Write a bundle of one phase that scores a zip on `conditions` into `folder` (made anew); returns it.
 
     Image files are linked where the file system allows. `working_directory` is the ingestion's (ServerEnvironment). The judge has a
-    zip predict at most `job_images` in one job (None: all). UserError without conditions or with a suite name too long for a column.
+    zip predict at most `job_images` in one job (None: all), with `one_call` in one call. UserError without conditions or with a suite
+    name too long for a column.
     """
     folder = Path(folder)
     shutil.rmtree(folder, ignore_errors=True)
@@ -91,6 +93,7 @@ def scoring_bundle(
         folder / "reference_data",
         classes=classes,
         working_directory=working_directory,
+        one_call=one_call,
     )
     for name in ("ingestion_program", "scoring_program"):
         write_program(name, folder / name)

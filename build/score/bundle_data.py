@@ -42,11 +42,13 @@ def write_data(
     *,
     classes: Sequence[str],
     working_directory: str,
+    one_call: bool = False,
 ) -> None:
     """Write a task's input data and reference data into two new folders.
 
     Several `jobs` become folders of the input data that build/score/prediction.py has predicted one after another; a server, which
-    knows no such division, needs a single one. UserError without conditions; image files are linked where the file system allows.
+    knows no such division, needs a single one. `one_call`: all images of a job are one call of Model.predict, else each condition is
+    one. UserError without conditions; image files are linked where the file system allows.
     """
     conditions = [condition for job in jobs for condition in job]
     if not conditions:
@@ -59,7 +61,7 @@ def write_data(
     if len(jobs) > 1:
         folders = [input_data / f"job-{number}" for number in range(1, len(jobs) + 1)]
         reports.write_json(input_data / "jobs.json", {"jobs": [folder.name for folder in folders]})
-    plan = {"classes": len(classes), "working_directory": working_directory}
+    plan = {"classes": len(classes), "working_directory": working_directory, "one_call": one_call}
     for folder, job in zip(folders, jobs, strict=True):
         folder.mkdir(exist_ok=True)
         shown = []

@@ -64,6 +64,7 @@ def judge(
     probes: bool = True,
     adapts: bool = False,
     hidden: int | None = None,
+    one_call: bool = True,
 ) -> Verdict:
     """Judge the zip at `zip_path` on `conditions`, or with the competition bundle `bundle` (then without probes).
 
@@ -85,6 +86,7 @@ def judge(
         adapts: the recipe declares that predictions depend on the other images of a call.
         hidden: images of the hidden set, where known, for a forecast of its time and memory; a zip is asked for at most so many of
             the `conditions` in one job (HIDDEN_IMAGES where not known), so that a limit meant for the hidden set holds for them.
+        one_call: a job's `conditions` come as one array, mixed, as a hidden set does; else each is a call, with a time of its own.
 
     """
     zip_path = Path(zip_path)
@@ -111,6 +113,7 @@ def judge(
                 classes=classes,
                 working_directory=environment.working_directory,
                 job_images=hidden or HIDDEN_IMAGES,
+                one_call=one_call,
             )
         with _progress(conditions, work) as follow:
             outcome = run(
