@@ -1,6 +1,6 @@
 """What the competition asks of a submission: classes, image shape, pixel range.
 
-This is the one file to change for another competition of the same kind. It imports numpy only, so that a recipe,
+For another competition of the same kind this is the file to change first. It imports numpy only, so that a recipe,
 a scorecard or a checker can read it without waiting for a framework.
 """
 

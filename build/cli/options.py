@@ -121,7 +121,7 @@ suites_option = click.option(
     metavar="A,B",
     callback=lambda _context, _option, value: tuple(filter(None, value.split(","))) if value else None,
     help="Suites to score on: held-out, basic, microscopy, imagenet-c, geometry, laboratory, stacked, or Python files that define one; "
-    "default: held-out, basic, microscopy, stacked.",
+    "default: held-out, basic, microscopy, stacked; held-out is always asked, by package basic too.",
 )
 team_option = click.option(
     "--team", default="this team", show_default=True, help="Whose entry it is on the local leaderboard."

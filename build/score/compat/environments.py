@@ -32,7 +32,7 @@ OTHERS = (
 USUAL = ("matplotlib", "pandas", "pillow", "scikit-learn", "tqdm")
 """What the server is thought to have beside the framework; scipy and others come with these."""
 NEEDED_BYTES = 2.8e9
-"""Free disk below which no environment is made: one takes up to 2 GB, less where the installer can use hard links."""
+"""Free disk below which no environment is made: one takes up to 2.5 GB, less where the installer can use hard links."""
 STAMP = "compat.sha256"
 
 
