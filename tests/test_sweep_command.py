@@ -1,5 +1,6 @@
 """`sweep` on the command line: its exit code, and what it asks of Ray."""
 
+import dataclasses
 import signal
 import sys
 from types import SimpleNamespace
@@ -9,7 +10,10 @@ from cell_files import sentence
 
 from build import cli
 from build.errors import UserError
+from build.recipes import find
 from build.sweep.drive import Sweep
+from build.sweep.pack import pack
+from build.sweep.plan import Asked
 
 
 @pytest.mark.parametrize(("failed", "packed", "code"), [(0, 0, 0), (2, 0, 1), (0, 1, 1)])
@@ -19,6 +23,51 @@ def test_a_run_that_failed_is_an_exit_code_also_where_others_were_packed(tmp_pat
     monkeypatch.setattr(Sweep, "best", lambda *_: [])
     monkeypatch.setattr("build.sweep.pack.pack", lambda *_, **__: packed)
     assert cli.main(["sweep", "--data", "synthetic:160", "--recipes", "smoke", "--pack", "1"]) == code
+
+
+@pytest.mark.parametrize(
+    ("runs", "soup", "cooked", "packed"),
+    [(("a", "b"), False, [], ("a", "b")), (("a", "b"), True, [(["a", "b"], True)], ("s",)), (("a",), True, [], ("a",))],
+)
+def test_the_best_runs_are_packed_as_an_ensemble_or_as_a_greedy_soup(monkeypatch, runs, soup, cooked, packed):
+    averaged, asked = [], []
+
+    def average(names, *, greedy):
+        averaged.append((names, greedy))
+        return SimpleNamespace(id="s")
+
+    monkeypatch.setattr("build.train.soup.soup", average)
+    monkeypatch.setattr("build.sweep.pack.package", lambda *names, **options: asked.append((names, options)) or 0)
+    entries = [SimpleNamespace(run=run, arm="smoke", score=0.9) for run in runs]
+    assert pack(entries, soup=soup, rows=9, team="reds", engine="plain") == 0
+    assert averaged == cooked
+    assert asked == [(packed, {"rows": 9, "team": "reds", "engine": "plain"})]
+
+
+SMOKE = (dataclasses.replace(find("smoke"), epochs=4, minutes=0.0),)
+SEARCH = ["--search", "dropout=uniform(0,1)", "--trials", "2"]
+SEARCHED = {"search": "dropout=uniform(0,1)", "trials": 2, "search_seed": 0}
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        (
+            ["--seeds", "3", "--folds", "5", "--members", "2", "--rows", "9", "--engine", "plain"],
+            {"seeds": 3, "folds": 5, "members": 2, "rows": 9, "engine": "plain", "judge": True},
+        ),
+        (["--no-judge"], {"judge": False}),
+        (SEARCH, SEARCHED | {"judge": False}),
+        ([*SEARCH, "--search-seed", "3", "--judge"], SEARCHED | {"search_seed": 3, "judge": True}),
+    ],
+)
+def test_a_sweep_is_of_what_its_options_say(tmp_path, monkeypatch, options, asked):
+    monkeypatch.chdir(tmp_path)
+    given = []
+    monkeypatch.setattr("build.sweep.drive.Sweep", lambda one: given.append(one) or SimpleNamespace(run=lambda: 0))
+    recipes = ["--recipes", "smoke", "--epochs", "4", "--minutes", "0"]
+    assert cli.main(["sweep", "--data", "synthetic:160", *recipes, *options]) == 0
+    assert given == [Asked(SMOKE, "synthetic:160", **asked)]
 
 
 def test_recipes_without_a_name_are_not_taken_for_the_default(tmp_path, monkeypatch, capsys):
