@@ -1,6 +1,7 @@
 """`python -m build score` and `bundle` as functions: which cells a zip is judged on, and what is refused before the work."""
 
 import dataclasses
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from build.data.split import Split
 from build.errors import UserError
 from build.files import sha256
 from build.score import command, held_out
+from build.score.environment import DEFAULT, ServerEnvironment
 from build.score.held_out import HeldOut
 
 SPLITS = {"r1": ([0, 1, 2, 3], [4], [5, 6]), "r2": ([5, 6, 4], [3], [2, 1]), "r3": ([0, 1], [2, 3], [4, 5, 6])}
@@ -86,6 +88,40 @@ def test_a_zip_s_card_says_what_its_runs_trained_with_where_all_of_them_are_here
     assert command._recipe("r1 + r2") == {"name": "r1 + r2"}
     assert command._recipe("r1 + gone") is None
     assert command._recipe(None) is None
+
+
+@pytest.fixture
+def told(monkeypatch) -> dict:
+    """What the judge or the rehearsal was told, in whose place this stands."""
+    given = {}
+
+    def end(*_, **options):
+        given.update(options)
+        raise UserError("Enough.")
+
+    monkeypatch.setattr(command, "judge", end)
+    monkeypatch.setattr(command, "rehearse", end)
+    monkeypatch.setattr(command, "_held", lambda *_, **__: (HeldOut(None, None, 0, "cells", False, "x", None), 0, None))
+    return given
+
+
+def test_the_judge_of_a_bundle_is_told_what_the_options_say(told, tmp_path):
+    Path("lab.json").write_text(json.dumps(json.loads(DEFAULT.read_text()) | {"name": "Lab"}))
+    limits = ["--memory-limit", "2", "--time-limit", "90", "--engine", "docker", "--image", "lab/keras:3"]
+    server = ["--environment", "lab.json", "--era", "2024-11", "--phase", "1"]
+    assert cli.main(["score", str(good(tmp_path / "s.zip")), "--bundle", "b", *limits, *server]) == 2
+    given = {"bundle": Path("b"), "memory_limit": 2048, "time_limit": 90, "engine": "docker", "image": "lab/keras:3"}
+    given |= {"environment": dataclasses.replace(ServerEnvironment.read(), name="Lab"), "era": "2024-11", "phase": 1}
+    assert {name: told[name] for name in given} == given
+
+
+def test_the_rehearsal_is_told_what_the_options_say(told, tmp_path):
+    options = ["--hidden", "9", "--adapts", "--no-probes", "--rows", "8", "--team", "reds", "--suites", "laboratory"]
+    assert cli.main(["score", str(good(tmp_path / "s.zip")), *options]) == 2
+    given = {"hidden": 9, "adapts": True, "probes": False, "rows": 8, "suites": ("held-out", "laboratory")}
+    given |= {"memory_limit": None, "environment": None}
+    assert {name: told[name] for name in given} == given
+    assert told["submission"]["team"] == "reds"
 
 
 def test_a_file_where_the_scorecard_s_folder_should_be_is_told_before_the_judgement(capsys, tmp_path, monkeypatch):
