@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,11 +32,30 @@ def test_json_holds_every_field_on_a_line_of_its_own():
         assert f'\n  "{field.name}": ' in text
 
 
-def test_the_recipes_that_the_readme_promises_are_there_under_their_own_names():
-    assert {"podium", "report-convnext", "report-mobilenet-v3", "report-custom-cnn"} <= set(RECIPES)
-    for name, recipe in RECIPES.items():
-        assert find(name) is recipe
-        assert recipe.name == name
+@pytest.fixture
+def documents() -> str:
+    """README.md and docs/*.md."""
+    return "\n".join(path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))))
+
+
+def test_the_table_of_recipes_names_each_of_them_with_its_minutes(documents):
+    (table,) = re.findall(r"^\| recipe \| network and .*\n\|[-:| ]+\n((?:\|.*\n)+)", documents, re.MULTILINE)
+    told = {}
+    for row in table.splitlines():
+        first, *_, last = row.strip("| ").split(" | ")
+        minutes = re.fullmatch(r"(\d+) minutes", last)
+        told |= dict.fromkeys(re.findall(r"`([^`]+)`", first), float(minutes[1]) if minutes else 0.0)
+    assert told == {name: recipe.minutes for name, recipe in RECIPES.items()}
+
+
+def test_the_gates_are_those_that_the_documents_name(documents):
+    accuracy, size = r"(\d+) % of held-out cells and (\d+) % of the suite `basic`", r"at most (\d+) MB"
+    seconds = r"at most (\d+) s for 1,000 images \(`podium-gpu`: (\d+)\)"
+    (told,) = re.findall(rf"{accuracy}[^.]*?{size}[^.]*?{seconds}", " ".join(documents.split()))
+    recipe = Recipe("any")
+    gates = [100 * recipe.minimum_held_out, 100 * recipe.minimum_perturbed, recipe.maximum_zip_mb]
+    gates += [one.maximum_seconds_per_1000 for one in (recipe, find("podium-gpu"))]
+    assert [float(number) for number in told] == gates
 
 
 def test_every_recipe_ends_at_the_size_of_the_contract_s_images():
