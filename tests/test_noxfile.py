@@ -22,18 +22,25 @@ SESSIONS = {
 }
 
 
-def test_ctrl_c_leaves_a_command_its_time_and_a_failure_stops_what_follows():
-    podium = next(node for node in TREE.body if getattr(node, "name", "") == "podium")
-    (patient,) = (ast.literal_eval(node.value) for node in podium.body if isinstance(node, ast.Assign))
-    assert patient == {"interrupt_timeout": None, "terminate_timeout": None}
-    assert "nox.options.stop_on_first_error = True" in ast.unparse(TREE)
+def test_ctrl_c_leaves_a_command_its_time_and_a_failure_stops_what_follows(noxfile, monkeypatch):
+    ran = []
+    monkeypatch.setattr(noxfile, "prepare", lambda *_: None)
+    session = types.SimpleNamespace(run=lambda *command, **options: ran.append((command, options)))
+    noxfile.podium(session, "train", "--x")
+    patient = {"external": True, "interrupt_timeout": None, "terminate_timeout": None}
+    assert ran == [((str(noxfile.PYTHON), "-m", "build", "train", "--x"), patient)]
+    assert noxfile.nox.options.stop_on_first_error is True
 
 
-def test_where_nvidia_s_driver_is_the_framework_s_cuda_libraries_come_along():
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
-    assert any("tensorflow[and-cuda]" in one for one in groups["gpu"])
-    podium = next(node for node in TREE.body if getattr(node, "name", "") == "podium")
-    assert "*(['gpu'] if CUDA else [])" in ast.unparse(podium)
+@pytest.mark.parametrize(("cuda", "groups"), [(True, ("run", "gpu")), (False, ("run",))])
+def test_where_nvidia_s_driver_is_the_framework_s_cuda_libraries_come_along(noxfile, monkeypatch, cuda, groups):
+    prepared = []
+    monkeypatch.setattr(noxfile, "CUDA", cuda)
+    monkeypatch.setattr(noxfile, "prepare", lambda _, *groups: prepared.append(groups))
+    noxfile.podium(types.SimpleNamespace(run=lambda *_, **__: None), "train")
+    assert prepared == [groups]
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    assert any("tensorflow[and-cuda]" in one for one in named["gpu"])
 
 
 def test_every_command_has_its_session():
