@@ -1,7 +1,9 @@
 """Fixtures shared by all tests: the real cells where they are at hand, and one generator a test."""
 
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,15 +12,22 @@ import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
-# What a CI may set changes what is printed (rich, click), how many threads compute and what a training believes to be part of.
+# What a CI may set changes what is printed (rich, click), how many threads compute and what a training believes to be part of; keras'
+# own variables (KERAS_BACKEND, KERAS_DISTRIBUTION_...) are set by the tests that want another backend.
 FOREIGN = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES", "PODIUM_CORES", "TF_CONFIG")
-for variable in (*FOREIGN, *(name for name in os.environ if name.startswith("KERAS_DISTRIBUTION_"))):
+for variable in (*FOREIGN, *(name for name in os.environ if name.startswith("KERAS_"))):
     os.environ.pop(variable, None)
 # Tests are of a CPU: several processes would each take all of a GPU's memory, and decide otherwise. Those that they start inherit it.
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+# The user's keras.json may name another backend, or other types; keras reads it as it is imported.
+os.environ["KERAS_HOME"] = KERAS_HOME = tempfile.mkdtemp(prefix="podium-keras-")
 # The same examples every time: a failure is of a change.
 settings.register_profile("podium", derandomize=True, database=None, deadline=None)
 settings.load_profile("podium")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(KERAS_HOME, ignore_errors=True)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import cv2
-import keras
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -166,7 +165,6 @@ np.save(out, np.asarray(Framing(**settings)(images)))
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(keras.backend.backend() == "jax", reason="this is the JAX backend")
 def test_jax_frames_the_same(tmp_path):
     pytest.importorskip("jax")
     out = tmp_path / "framed.npy"

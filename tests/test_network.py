@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
@@ -172,7 +171,6 @@ SMALL = [SPECS["convnext"] | {"layer_scale": 0.5}, SPECS["custom-cnn"], SPECS["e
     ],
     ids=["convnext, custom-cnn, efficientnet-lite", "resnet50", "mobilenet-v3-large"],
 )
-@pytest.mark.skipif(keras.backend.backend() == "jax", reason="this is the JAX backend")
 def test_jax_gives_the_same_logits(tmp_path, specs):
     pytest.importorskip("jax")
     out = tmp_path / "logits.npz"
