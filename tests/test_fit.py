@@ -14,7 +14,7 @@ from toy_cells import RECIPE, column
 
 from build.data.split import Split
 from build.errors import UserError
-from build.runs import Run
+from build.runs import Run, RunInterrupted
 from build.train import checkpoint, fit, learner, progress, record
 from build.train.fit import train
 from build.train.hosts import Hosts
@@ -306,6 +306,20 @@ def test_a_training_that_diverges_later_keeps_what_was_good(cells, tmp_path, mon
     run = Run.open("latest", tmp_path)
     assert (run.facts["status"], run.facts["result"]["epoch"], len(run.history)) == ("failed", 1, 1)
     assert [run.weights_path.read_bytes()] == kept
+
+
+class Beside(Hosts):
+    """One of two: the other wishes to stop as soon as an epoch is done."""
+
+    def sum(self, values):
+        return super().sum(values) + (self.run_id is not None and values == [False])
+
+
+def test_where_another_host_wishes_to_stop_the_training_stops_after_the_epoch(cells, tmp_path):
+    with pytest.raises(RunInterrupted):
+        train(RECIPE, cells, seed=0, root=tmp_path, hosts=Beside())
+    run = Run.open("latest", tmp_path)
+    assert (run.facts["status"], len(run.history)) == ("interrupted", 1)
 
 
 def test_a_training_that_diverges_at_once_is_one_sentence(cells, tmp_path):
