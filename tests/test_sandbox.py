@@ -28,11 +28,13 @@ def test_a_program_sees_the_paths_of_the_server(tmp_path):
 @on_each_engine
 def test_the_working_directory_is_the_program_and_the_environment_is_clean(name, tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET_OF_THE_USER", "1")
-    source = "import json, os; print(json.dumps([os.listdir('.'), sorted(os.environ)]))"
-    files, names = said(run(name, tmp_path, source, env={"PYTHONUNBUFFERED": "1"}))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    source = "import json, os; print(json.dumps([os.listdir('.'), dict(os.environ)]))"
+    files, variables = said(run(name, tmp_path, source, env={"PYTHONUNBUFFERED": "1"}))
     assert files == ["main.py"]
-    assert "SECRET_OF_THE_USER" not in names
-    assert "PYTHONUNBUFFERED" in names
+    assert "SECRET_OF_THE_USER" not in variables
+    assert variables["PYTHONUNBUFFERED"] == "1"
+    assert variables["CUDA_VISIBLE_DEVICES"] == "-1"  # it hides GPUs
 
 
 @on_each_engine

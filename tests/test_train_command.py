@@ -73,13 +73,14 @@ def test_its_own_settings_may_be_named_again_and_its_data_elsewhere(run, capsys)
         ("synthetic_cells.npz", True, "podium-gpu"),
     ],
 )
-def test_the_recipe_follows_from_the_data_and_the_machine(monkeypatch, data, gpu, name):
+def test_the_recipe_follows_from_the_data_and_the_machine(monkeypatch, capsys, data, gpu, name):
     monkeypatch.setattr("build.cli.training._gpu", lambda: gpu)
     asked = []
     monkeypatch.setattr("build.data.prepare.prepare", lambda data, recipe, seed: asked.append(recipe.name) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cli.main(["train", "--data", data])
     assert asked == [name]
+    assert ("Training on synthetic cells" in capsys.readouterr().err) == (name == "smoke")
 
 
 @pytest.mark.parametrize("option", [("--set", "upsample=2"), ("--size", "tiny")])
