@@ -1,6 +1,7 @@
 """The judge's door: a verdict for any zip, a scorecard and a leaderboard entry from a rehearsal, and what is printed of them."""
 
 import dataclasses
+import datetime
 import io
 import json
 from pathlib import Path
@@ -12,6 +13,7 @@ from submissions import GOOD, LABELS, also, cells, good, model, pack, small_bund
 
 from build.errors import UserError
 from build.score import transcript
+from build.score.bundle import write_competition
 from build.score.held_out import HeldOut, Rows
 from build.score.judge import _server_only, judge
 from build.score.leaderboard.forecast import Forecaster
@@ -191,8 +193,14 @@ def test_what_does_no_harm_on_the_server_does_none_here(members, top, rules, eng
 
 
 def test_a_bundle_s_later_phase_is_rehearsed(tmp_path):
-    with pytest.raises(UserError, match="there is no phase 1"):
-        judge(good(tmp_path / "s.zip"), bundle=small_bundle(tmp_path), scratch=tmp_path / "scratch", phase=1)
+    first, zip_path = cells(tmp_path), good(tmp_path / "s.zip")
+    second = dataclasses.replace(first, labels=np.r_[(first.labels[:5] - 1) % 8, first.labels[5:]])  # all are right
+    asked = {"development": [first], "final": [second], "start": datetime.date(2026, 1, 5)}
+    given = {"bundle": write_competition(tmp_path / "bundle", **asked), "scratch": tmp_path / "scratch"}
+    accuracies = [judge(zip_path, **given, phase=phase).outcome.scores["accuracy"] for phase in (0, 1)]
+    assert accuracies == pytest.approx([7 / 12, 1])
+    with pytest.raises(UserError, match="there is no phase 2"):
+        judge(zip_path, **given, phase=2)
 
 
 def test_a_model_that_draws_lots_scores_with_a_warning(tmp_path):

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 import browser
+import cv2
+import numpy as np
 import pytest
 
 from build.recipes import find as recipe_named
@@ -137,7 +139,11 @@ def test_a_study_of_which_nothing_is_done_has_its_files_too(tmp_path):
 
 
 def test_the_plot_is_a_picture_that_grows_with_the_rows(table):
-    assert page.plot(table).startswith(b"\x89PNG")
+    plots = [page.plot(table | {"rows": table["rows"][:count]}) for count in (1, 2)]
+    assert all(plot.startswith(b"\x89PNG") for plot in plots)
+    one, two = (cv2.imdecode(np.frombuffer(plot, np.uint8), cv2.IMREAD_COLOR) for plot in plots)
+    assert one.shape[0] < two.shape[0]
+    assert one.shape[1] == two.shape[1]
 
 
 def test_the_best_row_is_named_on_the_seeds_that_all_rows_have(table):
