@@ -4,7 +4,7 @@ import io
 import os
 import re
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import browser
 import judged
@@ -28,10 +28,10 @@ def filled(tmp_path_factory) -> Store:
 
 
 def test_slots_count_what_was_recorded_today(filled):
-    (left,) = build(filled, per_day=5).quotas.values()
+    then = filled.find("nano").recorded["dev"]
+    (left,) = build(filled, per_day=5, now=then).quotas.values()
     assert (left.used_today, left.left) == (1, 4)
-    tomorrow = datetime.now(UTC) + timedelta(days=1)
-    (left,) = build(filled, per_day=5, now=tomorrow).quotas.values()
+    (left,) = build(filled, per_day=5, now=then + timedelta(days=1)).quotas.values()
     assert (left.used_today, left.used, left.left) == (0, 1, 5)
 
 
@@ -58,6 +58,8 @@ def test_the_door_records_and_compares_by_name(tmp_path):
     assert "Save the slot: aaaaaaaa" in (tmp_path / "p.html").read_text()
     said = judged.printed(store, tmp_path / "p.html", record=("b.zip", 0.5), compare=("b.zip", "a.zip"))
     assert "Save the slot: aaaaaaaa scored 0.87 already, and it ranks first" in said
+    assert "scored 0.85 (final)." in judged.printed(store, tmp_path / "p.html", record=("a.zip", 0.85), phase="final")
+    assert store.find("a.zip").server == {"dev": 0.87, "final": 0.85}
     with pytest.raises(UserError, match="two different entries"):
         judged.printed(store, tmp_path / "p.html", compare=("a.zip", "aaaa"))
 
