@@ -39,6 +39,12 @@ class Model:
 """
 
 
+@pytest.fixture(autouse=True)
+def room(monkeypatch):
+    """There is enough of it, whatever this machine's disk has."""
+    monkeypatch.setattr(environments, "NEEDED_BYTES", 0)
+
+
 @pytest.fixture
 def images(rng, tmp_path) -> dict[str, Path]:
     """Two kinds of a few images."""
@@ -285,15 +291,14 @@ def test_the_table_counts_the_labels_that_are_equal():
 
 
 def test_what_cannot_be_installed_is_a_sentence_and_leaves_nothing(monkeypatch, tmp_path):
-    monkeypatch.setattr(environments.shutil, "which", lambda name: f"/bin/{name}")
-    monkeypatch.setattr(environments.subprocess, "run", Installer(fails="install"))
     (versions,) = sets("2.17")
-    assert provide(versions, tmp_path) == Environment(None, "uv pip failed: No solution found.")
-    assert [path.name for path in tmp_path.iterdir()] == [".compat-2.17.lock"]
-    monkeypatch.setattr(environments, "NEEDED_BYTES", 1e18)
-    assert "GB of disk are free" in provide(versions, tmp_path).problem
-    monkeypatch.setattr(environments, "NEEDED_BYTES", 0)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(environments.shutil, "which", lambda name: f"/bin/{name}")
+        patch.setattr(environments.subprocess, "run", Installer(fails="install"))
+        assert provide(versions, tmp_path) == Environment(None, "uv pip failed: No solution found.")
+        assert [path.name for path in tmp_path.iterdir()] == [".compat-2.17.lock"]
+        patch.setattr(environments, "NEEDED_BYTES", 1e18)
+        assert "GB of disk are free" in provide(versions, tmp_path).problem
     monkeypatch.setattr(environments.shutil, "which", lambda name: None)
     absent = dataclasses.replace(versions, python=(3, 99))
     assert "python3.99 cannot be run" in provide(absent, tmp_path).problem
