@@ -14,7 +14,7 @@ from build.machine import pip_install
 
 OUT_OF_MEMORY = ("ResourceExhaustedError", "RESOURCE_EXHAUSTED")
 """TensorFlow has a class of its own for it, JAX a word in the message."""
-ON_CPU = "on the CPU with CUDA_VISIBLE_DEVICES=-1"
+ON_CPU = "on the CPU with CUDA_VISIBLE_DEVICES=-1 JAX_PLATFORMS=cpu"
 JAX_FOR_GPUS = pip_install("jax[cuda12]")
 TROUBLES = (
     (

@@ -19,7 +19,7 @@ from scipy.special import log_softmax
 from build.console import console
 from build.errors import UserError
 from build.files import arrays
-from build.processes import environment, last_line
+from build.processes import NO_GPU, environment, last_line
 from build.runs import Run
 
 PROCESS = "build.train.member_logits"
@@ -37,7 +37,7 @@ def shares_of(runs: Sequence[Run]) -> list[float]:
         out = Path(scratch) / "logits.npz"
         job = {"runs": [str(run.folder) for run in runs], "out": str(out)}
         # On the processor: whoever packages, a sweep for one, may hold all of a GPU's memory.
-        variables = environment() | {"CUDA_VISIBLE_DEVICES": "-1"}
+        variables = environment() | NO_GPU
         with console.status("Asking the members on the validation cells"):
             done = subprocess.run(
                 [sys.executable, "-m", PROCESS, json.dumps(job)],

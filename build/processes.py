@@ -10,6 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CHATTER = re.compile(r"[IWE]\d{4} |\d{4}-\d\d-\d\d .*: [IWE] |WARNING: All log")
 LONGEST_LINE = 300
+NO_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+"""Variables that hide a GPU. JAX goes by the driver's files: it would start CUDA all the same, and fail as that sees no card."""
 
 
 def environment() -> dict[str, str]:

@@ -62,10 +62,12 @@ def test_too_few_cells_or_members_that_all_do_harm_give_no_shares(rng):
 )
 def test_what_the_shares_are_worth_is_told(here, monkeypatch, capsys, fitted, shares, told):  # noqa: F811
     def process(arguments, *, env, **_):
-        assert env["CUDA_VISIBLE_DEVICES"] == "-1"  # who packages may hold the GPU's memory
+        # Who packages may hold the GPU's memory; JAX would see it past CUDA's variable.
+        assert (env["CUDA_VISIBLE_DEVICES"], env["JAX_PLATFORMS"]) == ("-1", "cpu")
         np.savez(json.loads(arguments[-1])["out"], logits=np.zeros((2, 64, 8)), labels=np.zeros(64, np.int64))
         return subprocess.CompletedProcess(arguments, 0)
 
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     monkeypatch.setattr(member_shares.subprocess, "run", process)
     monkeypatch.setattr(member_shares, "fit", lambda *_: fitted)
     assert shares_of(open_members(["m0", "m1"])) == shares

@@ -132,7 +132,7 @@ def test_ray_is_told_the_address_so_that_local_joins_no_cluster_that_is_there(tm
     [
         (None, {}),
         (1, {}),
-        (0, {"CUDA_VISIBLE_DEVICES": "-1"}),
+        (0, {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}),
         (0.5, {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}),
     ],
 )
@@ -141,7 +141,7 @@ def test_runs_that_share_a_gpu_share_its_memory_and_those_without_see_none(tmp_p
 
     with pytest.raises(UserError), Cluster("local", root=tmp_path, cache=tmp_path, cpus=1, gpus=gpus, memory_gib=1):
         pass
-    names = ("CUDA_VISIBLE_DEVICES", "TF_FORCE_GPU_ALLOW_GROWTH", "XLA_PYTHON_CLIENT_PREALLOCATE")
+    names = ("CUDA_VISIBLE_DEVICES", "JAX_PLATFORMS", "TF_FORCE_GPU_ALLOW_GROWTH", "XLA_PYTHON_CLIENT_PREALLOCATE")
     assert {name: value for name, value in ray[0]["runtime_env"]["env_vars"].items() if name in names} == told
 
 

@@ -18,7 +18,7 @@ from build.console import console
 from build.data.prepare import prepare
 from build.errors import UserError
 from build.machine import pip_install
-from build.processes import ROOT
+from build.processes import NO_GPU, ROOT
 from build.runs import provenance
 from build.study.execute import Result, Task
 from build.sweep.depot import Depot, Parcel
@@ -72,7 +72,7 @@ class Cluster:
         }
         variables |= {name: os.environ[name] for name in ("KERAS_BACKEND", "KERAS_HOME") if name in os.environ}
         if self.gpus == 0:  # asked for: Ray hides nothing from a run that takes no GPU
-            variables["CUDA_VISIBLE_DEVICES"] = "-1"
+            variables |= NO_GPU
         elif self.gpus and self.gpus < 1:  # or the first run would take all of the card's memory
             variables |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
         # Ray 2.60 announces that a task without a GPU will see all of them; ours ask for the GPUs that they need.
