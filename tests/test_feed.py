@@ -58,6 +58,25 @@ def test_batches_that_were_read_are_not_held_when_their_epoch_is_over():
     assert not any(made() is not None for made in seen)
 
 
+@pytest.mark.parametrize(("workers", "ahead"), [(2, 8), (15, 30)])
+def test_every_thread_of_a_large_machine_has_a_batch_to_make(workers, ahead):
+    """Were only eight batches made at once, more threads than eight would wait for the reader."""
+
+    class Long(ReadAhead):
+        def __len__(self):
+            return 100
+
+        def make(self, index):
+            asked.append(index)
+            return np.zeros(1), np.zeros(1)
+
+    asked = []
+    with Long(workers) as batches:
+        batches[0]
+        batches._pool.shutdown(wait=True)
+    assert sorted(asked) == list(range(ahead))
+
+
 def test_nothing_is_tuned_and_the_length_is_known(fed):
     assert fed.options().autotune.enabled is False  # else an epoch's end waits for a sleeping thread
     assert int(fed.cardinality()) == 3

@@ -15,7 +15,8 @@ import keras
 import numpy as np
 
 MADE = 8
-"""Batches that are made before they are asked for: 64 images of 96 px are 1.8 MB, so this is small against any network."""
+"""Batches that are made before they are asked for, or two for each thread, as none shall wait: 64 images of 96 px are 1.8 MB, so this is
+small against any network."""
 READ = 2
 """Of them, batches that TensorFlow holds ready."""
 
@@ -27,6 +28,7 @@ class ReadAhead(keras.utils.PyDataset):
         """workers: threads. Keras' own (PyDataset(workers=n)) take a tenth of a second to stop, and an early break does not stop them."""
         super().__init__(workers=1)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
+        self._ahead = max(MADE, 2 * workers)
         self._futures: dict[int, Future] = {}
         self._open = True
 
@@ -37,7 +39,7 @@ class ReadAhead(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         if not self._open:
             return self.make(index)  # a reader that is ahead of a `fit` that was stopped
-        for ahead in range(index, min(index + MADE, len(self))):
+        for ahead in range(index, min(index + self._ahead, len(self))):
             if ahead not in self._futures:
                 self._futures[ahead] = self._pool.submit(self.make, ahead)
         result = self._futures[index].result()
