@@ -72,7 +72,7 @@ PODIUM_GPU = dataclasses.replace(
     head_learning_rate=1e-3,
     maximum_seconds_per_1000=110.0,  # by its operations two cores need 85 for base; the phase's limit is a gate of its own
 )
-"""The default where a GPU is found: ConvNeXt base (tiny below 30 GiB of memory) from keras.applications' ImageNet weights, on images
+"""The default where a GPU is found: ConvNeXt base (tiny below 20 GiB of memory) from keras.applications' ImageNet weights, on images
 enlarged to 192 pixels, as those weights know them; a learning rate that fine-tunes rather than forgets (Liu et al. 2022, table 5: 5e-5)."""
 
 # The systems of the report (AN2DL first homework, "AwesomeChallengers", 2025), with the settings that it gives: RandAugment(2, .2)

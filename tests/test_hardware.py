@@ -39,6 +39,11 @@ def test_a_small_gpu_gets_a_smaller_one_and_the_type_that_it_is_fast_in():
     assert decide(AUTO, OLD).precision == "float32"
 
 
+def test_a_card_of_24_gib_which_shows_less_trains_base():
+    assert decide(AUTO, dataclasses.replace(T4, gpu_gib=22.0)).size == "base"
+    assert decide(AUTO, dataclasses.replace(T4, gpu_gib=16.0)).size == "tiny"
+
+
 def test_several_gpus_are_all_used_under_tensorflow_and_xla_is_off_there():
     assert (decide(AUTO, TWO).replicas, decide(AUTO, TWO).xla) == (2, False)
     assert decide(AUTO, dataclasses.replace(TWO, backend="jax")).replicas == 1
