@@ -25,7 +25,8 @@ def summary(row: dict, total: int, best: bool, remaining: float) -> str:
 class Watch(keras.callbacks.Callback):
     """Follows one epoch: draws the bar, times the steps, passes a wish to stop on to keras.
 
-    `async_safe` lets keras call it from another thread, so that the training does not wait for a loss to be read back.
+    `async_safe` lets keras call it from another thread under JAX, so that the training does not wait for a loss to be read back. Under
+    TensorFlow it changes nothing: there the loss is waited for after every call, which on several GPUs is every step.
     """
 
     async_safe = True
