@@ -1,10 +1,12 @@
 """How many epochs fit into a time budget."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 
 from build.recipes import find
+from build.train import progress
 from build.train.budget import SHARE, Costs, Timetable
 
 RECIPE = dataclasses.replace(find("podium"), resolutions=((48, 0.5), (96, 0.5)), head_epochs=2)
@@ -154,6 +156,31 @@ def test_the_median_is_of_the_last_three_epochs_of_the_kind():
     assert costs.newest.rates[LARGE] == pytest.approx(0.02)
     assert costs.newest.fixed == pytest.approx(2.0)
     assert costs.learn(SMALL, 0.05, fixed=3.0, start=None).rates[SMALL] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("together", [1, 16])
+def test_what_an_epoch_takes_is_what_is_foreseen_of_the_next_however_many_steps_a_call_makes(monkeypatch, together):
+    """A graph is traced for 20 s, filling the pipeline takes 0.5 s, a step of 10 images 0.4 s, validation and checkpoint 7 s."""
+    steps, now = 44, [0.0]
+    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    table = timetable(resolutions=((96, 1.0),), images=10 * steps)
+    bar = SimpleNamespace(add_task=lambda *_, **__: 0, update=lambda *_, **__: None)
+    for traced in (20.0, 0.0, 0.0):
+        began = now[0]
+        watch = progress.Watch(
+            bar, title="", images=10 * steps, batch=10, after=lambda _: 0.0, stop=progress.StopSignal()
+        )
+        now[0] += traced + 0.5
+        for first in range(0, steps, together):
+            made = min(together, steps - first)
+            now[0] += 0.4 * made
+            watch.on_train_batch_end(first + made - 1)
+        now[0] += 7
+        seconds, start = now[0] - began, watch.start_seconds if traced else None
+        table.learn(LARGE, watch.seconds_an_image, seconds=seconds, start=start)
+    assert table.costs.start == pytest.approx(20.5)
+    assert table.remaining(3, 4) == pytest.approx(steps * 0.4 + 7.5)
+    assert table.remaining(0, 1) == pytest.approx(20.5 + steps * 0.4 + 7.5)
 
 
 def test_the_last_kind_begins_where_its_resolution_does():

@@ -44,7 +44,7 @@ def test_rate_and_eta_leave_out_the_first_step_which_traces_the_graph(watched):
     for number in range(5):
         step(number)
     assert watch.seconds_an_image == pytest.approx(0.2)
-    assert watch.start_seconds == 5
+    assert watch.start_seconds == 3  # beyond the two seconds that a step takes
     # 50 images to go at .2 s, then 1000 of the epochs that follow.
     assert bar.values == "50: loss 1.250  accuracy 0.500  5 img/s  ETA 0:10, in all 3:30"
     assert watch.cut
@@ -57,6 +57,7 @@ def test_a_single_step_still_gives_a_rate(watched):
     watch, _, _, step = watched
     step(0)
     assert watch.seconds_an_image == pytest.approx(0.5)
+    assert watch.start_seconds == 0
 
 
 def test_steps_reported_late_by_another_thread_do_not_turn_the_epoch_back(watched):

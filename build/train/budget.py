@@ -34,7 +34,7 @@ class Costs:
     fixed: float = 0.0
     """Seconds of an epoch that do not depend on its kind."""
     start: float = 0.0
-    """Seconds until the first step of a new kind is done."""
+    """Seconds that a new kind's graph takes to be traced and compiled."""
     recent: tuple[tuple[Kind, float, float], ...] = ()
     """Of the last epochs, each one's kind, seconds an image and fixed seconds."""
 
@@ -93,6 +93,15 @@ class Timetable:
         last = self.kind(total - 1, total)
         first = next(epoch for epoch in range(total) if self.kind(epoch, total) == last)
         return max([first, *schedule.ends_of_stages(total, self.recipe.curriculum)[:-1]])
+
+    def learn(self, kind: Kind, rate: float, *, seconds: float, start: float | None) -> None:
+        """Take in an epoch of so many `seconds`.
+
+        rate: seconds an image. start: what its first call took longer than that; None where the graph was known, as what it then takes
+        longer, filling the pipeline, every epoch does.
+        """
+        fixed = max(0.0, seconds - self.images * rate - (start or 0.0))
+        self.costs = self.costs.learn(kind, rate, fixed=fixed, start=start)
 
     def remaining(self, done: int, total: int, costs: Costs | None = None) -> float:
         """Estimated seconds of the epochs after the first `done`, by other costs than the timetable's if they are given."""

@@ -256,12 +256,8 @@ class Training:
         row["seconds"] = now - began
         # From where the epoch before was measured: what came after that, its checkpoint above all, belongs to an epoch's cost too.
         since, self.measured = self.measured or began, now
-        spent = watch.seconds_an_image * watch.images + watch.start_seconds
-        self.timetable.costs = self.timetable.costs.learn(
-            kind,
-            watch.seconds_an_image,
-            fixed=max(0.0, now - since - spent),
-            start=None if known else watch.start_seconds,
+        self.timetable.learn(
+            kind, watch.seconds_an_image, seconds=now - since, start=None if known else watch.start_seconds
         )
         state.done = epoch + 1
         state.history.append(row)

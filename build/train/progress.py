@@ -74,15 +74,16 @@ class Watch(keras.callbacks.Callback):
 
     @property
     def start_seconds(self) -> float:
-        """Until the first step was done: tracing the graph, filling the pipeline."""
-        return (self.first or self.last)[1] - self.began
+        """What the first call took longer than its images do later: tracing the graph, filling the pipeline."""
+        images, moment = self.first or self.last
+        return max(0.0, moment - self.began - images * self.seconds_an_image)
 
     @property
     def seconds_an_image(self) -> float:
-        """Over the steps after the first; with a single step, of that one."""
+        """Over the steps after the first call, which makes one or several; with a single call, of that one."""
         first = self.first or self.last
         images, seconds = self.last[0] - first[0], self.last[1] - first[1]
-        return seconds / images if images else self.start_seconds / max(first[0], 1)
+        return seconds / images if images else (first[1] - self.began) / max(first[0], 1)
 
 
 def bar() -> Progress:
