@@ -34,7 +34,8 @@ def workplace(tmp_path_factory) -> Path:
 def here(workplace, monkeypatch) -> Path:
     """The workplace as the working directory, with an empty dist/."""
     monkeypatch.chdir(workplace)
-    for path in (workplace / "dist").glob("*"):
+    (workplace / "dist").mkdir(exist_ok=True)
+    for path in (workplace / "dist").iterdir():
         path.unlink()
     return workplace
 

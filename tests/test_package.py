@@ -82,29 +82,21 @@ def test_the_judge_gets_the_test_side_of_the_run_s_split(here, monkeypatch):
     assert {"held-out", "basic"} <= set(options["suites"])
 
 
-def test_an_earlier_zip_is_not_mistaken_for_the_new_one_and_not_lost(here, monkeypatch):
+@pytest.mark.parametrize(("clean", "name"), [(0.1, "rejected-submission.zip"), (0.9, "submission.zip")])
+def test_an_earlier_zip_is_not_mistaken_for_the_new_one_and_not_lost(here, monkeypatch, clean, name):
     Path("dist/submission.zip").write_bytes(b"earlier")
-    judged(monkeypatch, card(clean=0.1))
-    assert make() == 1
-    assert not Path("dist/submission.zip").exists()
-    assert Path("dist/previous-submission.zip").read_bytes() == b"earlier"
+    calls = judged(monkeypatch, card(clean=clean))
+    assert make() == (clean < 0.5)
+    zips = {path.name: path.read_bytes() for path in Path("dist").glob("*.zip")}
+    assert zips == {name: calls[0][0], "previous-submission.zip": b"earlier"}
 
 
-def test_what_fails_after_the_judge_leaves_the_earlier_zip_beside_its_scorecard(here, monkeypatch):
+@pytest.mark.parametrize(("where", "function"), [(packaging, "_attention"), (Judged, "write")])
+def test_what_fails_after_the_judge_leaves_the_earlier_zip_beside_its_scorecard(here, monkeypatch, where, function):
     judged(monkeypatch, card())
     make()
     before = {path.name: path.read_bytes() for path in Path("dist").iterdir()}
-    monkeypatch.setattr(packaging, "_attention", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        make(force=True)
-    assert {path.name: path.read_bytes() for path in Path("dist").iterdir()} == before
-
-
-def test_what_fails_while_the_scorecard_is_written_leaves_the_earlier_zip_beside_its_own(here, monkeypatch):
-    judged(monkeypatch, card())
-    make()
-    before = {path.name: path.read_bytes() for path in Path("dist").iterdir()}
-    monkeypatch.setattr(Judged, "write", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(where, function, lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         make(force=True)
     assert {path.name: path.read_bytes() for path in Path("dist").iterdir()} == before
