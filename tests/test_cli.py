@@ -140,13 +140,6 @@ def test_score_judges_on_the_test_cells_of_a_source_and_the_leaderboard_learns_o
     assert cli.main(["score", str(zip_path), "--bundle", "b", "--data", "synthetic"]) == 2
 
 
-def test_inspect_shows_what_was_found(capsys):
-    assert cli.main(["inspect", "--data", "synthetic:160", "--quick"]) == 0
-    said = capsys.readouterr().err
-    assert "Lymphocyte" in said
-    assert "160" in said
-
-
 def test_a_competition_bundle_is_accepted_by_the_unpacker_s_rules(capsys, tmp_path, monkeypatch):
     from build.score.competition import check
 

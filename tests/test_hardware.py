@@ -135,7 +135,6 @@ def test_another_backend_is_refused(monkeypatch):
 
 def test_several_gpus_take_one_step_a_call():
     """keras' loop of several steps breaks under MirroredStrategy."""
-    assert decide(AUTO, H100).steps_per_execution > 1
     assert decide(AUTO, dataclasses.replace(H100, gpus=H100.gpus * 2)).steps_per_execution == 1
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import toy_cells
 
-from build.recipes import default, find
+from build.recipes import find
 from build.train import hardware
 from build.train.classifier import spec_of
 from build.train.fit import train
@@ -31,12 +31,6 @@ def test_it_fine_tunes_imagenets_weights_at_twice_the_side(machine, decided):
     spec = spec_of(RECIPE, decision, classes=8, image_shape=contract.IMAGE_SHAPE, seed=0)
     assert spec["upsample"] == 2.0
     assert RECIPE.learning_rate <= 2e-4  # a rate made for a training from scratch would destroy them
-
-
-def test_it_is_the_default_where_there_is_a_gpu_and_real_data():
-    assert default(synthetic=False, gpu=True) == "podium-gpu"
-    assert default(synthetic=False, gpu=False) == "podium"
-    assert default(synthetic=True, gpu=True) == "smoke"
 
 
 @pytest.mark.slow

@@ -27,16 +27,6 @@ def test_a_second_call_opens_the_cache_and_a_changed_file_is_read_again(tmp_path
     np.testing.assert_array_equal(changed.images, some_images(16, seed=1))
 
 
-@pytest.mark.parametrize("victim", ["images.npy", "labels.npy", "about.json"])
-def test_a_damaged_cache_entry_is_made_again(tmp_path, victim):
-    path = npz(tmp_path)
-    read(path, seed=0, cache=tmp_path / "cache")
-    (entry,) = (tmp_path / "cache").iterdir()
-    (entry / victim).write_bytes((entry / victim).read_bytes()[:20])
-    cells = read(path, seed=0, cache=tmp_path / "cache")
-    np.testing.assert_array_equal(cells.images, some_images(16))
-
-
 def test_of_two_entries_with_the_same_cells_the_whole_one_is_found(tmp_path):
     sha256 = read(npz(tmp_path), seed=0, cache=tmp_path / "cache").sha256
     (entry,) = (tmp_path / "cache").iterdir()
