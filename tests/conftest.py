@@ -12,8 +12,8 @@ import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
-# What a CI may set changes what is printed (rich, click), how many threads compute and what a training believes to be part of; keras'
-# own variables (KERAS_BACKEND, KERAS_DISTRIBUTION_...) are set by the tests that want another backend.
+# What a CI may set changes what is printed (rich, click), how many threads compute and what a training believes to be
+# part of; keras' own variables (KERAS_BACKEND, KERAS_DISTRIBUTION_...) are set by the tests that want another backend.
 FOREIGN = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES", "PODIUM_CORES", "TF_CONFIG")
 for variable in (*FOREIGN, *(name for name in os.environ if name.startswith("KERAS_"))):
     os.environ.pop(variable, None)
