@@ -24,7 +24,7 @@ from build.gpu_troubles import troubles_told
 from build.recipe import IMAGE_SIDE, Recipe
 from build.runs import Run, RunInterrupted
 from build.standing import surpasses
-from build.train import distillation, hardware, record, schedule, settings, unseen
+from build.train import distillation, hardware, pretrained, record, schedule, settings, unseen
 from build.train.budget import Kind, Timetable
 from build.train.hosts import Hosts, is_loss
 from build.train.learner import Learner
@@ -126,8 +126,8 @@ class Training:
         self.validation = Validation(
             prepared, recipe, seed=seed, workers=decision.workers, hosts=hosts, replicas=decision.replicas
         )
-        pretrained = decision.weights != "none"
-        self.timetable = Timetable(recipe, pretrained=pretrained, image_side=IMAGE_SIDE, images=self.learner.images)
+        begun, images = decision.weights != "none", self.learner.images
+        self.timetable = Timetable(recipe, pretrained=begun, image_side=IMAGE_SIDE, images=images)
         self.state = record.State(total=recipe.epochs)
         if resumes:
             self.state, phase = record.recall(run, self.timetable)
@@ -145,17 +145,19 @@ class Training:
         if not self.hosts.chief:
             self.run = Run(root / self.hosts.chiefs_text(""))
             return self.run
-        self.run = record.begin(
+        decision, spec = self.decision, learner.spec
+        self.run = record.create(
             root,
             self.recipe,
-            prepared=self.prepared,
-            seed=self.seed,
-            machine=machine,
-            decision=self.decision,
-            network=learner.network,
-            spec=learner.spec,
-            plan=learner.plan,
-            teachers=self.teachers,
+            self.prepared,
+            self.seed,
+            device=machine.device,
+            decided=dataclasses.asdict(decision),
+            weights_sha256=pretrained.hash_of(decision.weights, self.recipe.network, spec.get("size")),
+            parameters=int(learner.network.count_params()),
+            spec=spec,
+            counts=learner.plan.facts(),
+            teachers=[teacher.facts for teacher in self.teachers],
             hosts=self.hosts.count,
         )
         self.hosts.chiefs_text(self.run.id)

@@ -17,7 +17,7 @@ from build.gpu_troubles import JAX_FOR_GPUS
 from build.machine import check_backend, cores, multiplies_bfloat16, nvidia_smi
 from build.pretrain import shipped
 from build.recipe import Recipe
-from submission.applications import APPLICATIONS
+from build.train import pretrained
 from submission.network import MADE_OF_PARTS
 
 BASE_GPU_GIB = 20
@@ -25,8 +25,6 @@ BASE_GPU_GIB = 20
 pixels in half precision 0.44 GB for each copy of what its 36 blocks take in, 14 copies with XLA and at most 36 without: 8 to 18 GB."""
 SIZED = ("convnext", "efficientnet-lite")
 """Networks that come in sizes."""
-PUBLISHED = ("tiny", "small", "base", "large", "xlarge")
-"""ConvNeXt sizes with ImageNet weights in keras.applications."""
 BFLOAT16_CAPABILITY = (8, 0)
 FLOAT16_CAPABILITY = (7, 0)
 """CUDA compute capabilities from which tensor cores take these types."""
@@ -146,10 +144,10 @@ def decide(recipe: Recipe, machine: Machine) -> Decision:
         size = "atto" if not gpu else "base" if machine.gpu_gib >= BASE_GPU_GIB else "tiny"
     weights = recipe.weights
     if weights == "auto":
-        published = recipe.network in APPLICATIONS and recipe.width == 1
-        convnext = recipe.network == "convnext" and recipe.stem_patch == 4
-        published |= convnext and size in PUBLISHED
-        drawn = convnext and shipped.find(size) is not None
+        convnext = recipe.network == "convnext"
+        plain = recipe.stem_patch == 4 if convnext else recipe.width == 1
+        published = plain and pretrained.is_published(recipe.network, size)
+        drawn = plain and convnext and shipped.find(size) is not None
         weights = "imagenet" if gpu and published else "drawn" if drawn else "none"
     # MirroredStrategy makes its own all-reduce between replicas; XLA compiles it only as a whole, so it stays off there.
     # It shares a batch evenly, so with a number of GPUs that does not divide the batch some stay out.

@@ -92,7 +92,7 @@ def load(network: keras.Model, spec: dict, weights: str | Path) -> list[str]:
         raise UserError(
             f"Expected weights in a file of ours (.npz) or of keras.applications (.h5), got {path}; {INSTEAD}."
         )
-    if name not in DONORS or (name == "convnext" and ("convnext", size) not in PUBLISHED):
+    if not is_published(name, size):
         what = f"{name} {size}" if size else name
         raise UserError(
             f"Nobody publishes weights of {what} for Keras; {INSTEAD}, or choose a published size (tiny and up)."
@@ -115,13 +115,22 @@ def hash_of(weights: str | Path, network: str, size: str | None) -> str | None:
     return sha256(path) if path and path.is_file() else None
 
 
+def is_published(network: str, size: str | None) -> bool:
+    """Whether keras.applications has ImageNet weights of this network."""
+    return _key(network, size) in PUBLISHED
+
+
+def _key(network: str, size: str | None) -> tuple[str, str | None]:
+    """Of PUBLISHED: only ConvNeXt is published in sizes; a decision has a size for every network."""
+    return network, size if network == "convnext" else None
+
+
 def fetch(network: str, size: str, weights: str) -> None:
     """Have published weights here, downloaded if need be; UserError where they cannot be had."""
-    key = network, size if network == "convnext" else None
     if weights == IMAGENET and network == "efficientnet-lite":
         efficientnet_lite_weights.read(size)
-    elif weights == IMAGENET and key in PUBLISHED:
-        download(*key)
+    elif weights == IMAGENET and is_published(network, size):
+        download(network, size)
 
 
 def download(network: str, size: str | None) -> Path:
@@ -129,7 +138,7 @@ def download(network: str, size: str | None) -> Path:
 
     keras.applications keeps its files there by the same names, so neither fetches what the other has. Raises UserError.
     """
-    url, digest = PUBLISHED[network, size]
+    url, digest = PUBLISHED[_key(network, size)]
     try:
         return Path(keras.utils.get_file(url.rsplit("/", 1)[1], url, cache_subdir="models", file_hash=digest))
     except Exception as error:  # get_file raises bare Exceptions, for want of a connection too

@@ -1,6 +1,6 @@
 """What a training leaves in its run folder while it runs, and how it is taken up again.
 
-    run = begin(root, recipe, ...)
+    run = create(root, recipe, ...)
     save(run, state, timetable, learner.variables, phase="all")    after every epoch
     state, phase = recall(run, timetable)                           in another process
     finish(run, state, status)
@@ -17,7 +17,6 @@ from pathlib import Path
 
 import keras
 
-from build.augment.balance import Plan
 from build.console import console
 from build.data.split import SIDES, Split
 from build.errors import UserError
@@ -46,37 +45,6 @@ class State:
     """The row of the best epoch, whose weights are kept."""
     seconds: float = 0.0
     """Spent before this session."""
-
-
-def begin(
-    root: Path,
-    recipe: Recipe,
-    *,
-    prepared,
-    seed: int,
-    machine: hardware.Machine,
-    decision: hardware.Decision,
-    network: keras.Model,
-    spec: dict,
-    plan: Plan,
-    teachers: Sequence[TeacherFile] = (),
-    hosts: int = 1,
-) -> Run:
-    """Make the run folder with all that is known before the first epoch."""
-    return create(
-        root,
-        recipe,
-        prepared,
-        seed,
-        device=machine.device,
-        decided=dataclasses.asdict(decision),
-        weights_sha256=pretrained.hash_of(decision.weights, recipe.network, spec.get("size")),
-        parameters=int(network.count_params()),
-        spec=spec,
-        counts=plan.facts(),
-        teachers=[teacher.facts for teacher in teachers],
-        hosts=hosts,
-    )
 
 
 def create(root: Path, recipe: Recipe, prepared, seed: int, **facts: object) -> Run:
