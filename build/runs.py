@@ -199,8 +199,8 @@ class Run:
             yield
 
     @classmethod
-    def create(cls, root: Path | str, recipe: Recipe, *, latest: bool = True, **facts: object) -> "Run":
-        """Make a new run folder with the recipe and `facts` in it and, unless told otherwise, point `latest` at it."""
+    def create(cls, root: Path | str, recipe: Recipe, **facts: object) -> "Run":
+        """Make a new run folder with the recipe and `facts` in it. Whoever trains it says when it is the latest run."""
         root = Path(root)
         with explained(root, "written"):
             root.mkdir(parents=True, exist_ok=True)
@@ -215,13 +215,22 @@ class Run:
         run = cls(folder)
         write_text(run.recipe_path, recipe.to_json())
         run.update(id=run.id, created=now.isoformat(timespec="seconds"), **provenance(), **facts)
-        if latest:
-            run.become_latest()
         return run
 
     def become_latest(self) -> None:
-        """Point `latest` at this run, as `create` does."""
-        _point(self.folder.parent, self.id)
+        """Make `latest` a link to this run, or a text file with its ID where the file system has no links."""
+        assert self.id != LATEST
+        link = self.folder.with_name(LATEST)
+        if link.is_dir() and not link.is_symlink():
+            return  # of runs that were copied with what their links point at; `open` then finds the newest
+        scratch = self.folder.with_name(f".{LATEST}.{secrets.token_hex(4)}")
+        try:
+            scratch.symlink_to(self.id, target_is_directory=True)
+        except OSError:
+            with atomic(link, "w") as file:
+                file.write(self.id + "\n")
+            return
+        scratch.replace(link)
 
     @classmethod
     def open(cls, name: str | Path, root: Path | str = "runs") -> "Run":
@@ -277,22 +286,6 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _point(root: Path, name: str) -> None:
-    """Make root/latest a link to the run, or a text file where the file system has no links."""
-    assert name != LATEST
-    link = root / LATEST
-    if link.is_dir() and not link.is_symlink():
-        return  # of runs that were copied with what their links point at; `open` then finds the newest
-    scratch = root / f".{LATEST}.{secrets.token_hex(4)}"
-    try:
-        scratch.symlink_to(name, target_is_directory=True)
-    except OSError:
-        with atomic(link, "w") as file:
-            file.write(name + "\n")
-        return
-    scratch.replace(link)
 
 
 def _target(root: Path) -> str | None:

@@ -18,9 +18,15 @@ from build.recipes import find
 from build.runs import Run
 
 
+def latest(root, recipe, **facts):
+    made = Run.create(root, recipe, **facts)
+    made.become_latest()
+    return made
+
+
 @pytest.fixture
 def run(tmp_path):
-    return Run.create(tmp_path / "runs", find("smoke"), seed=3, data={"sha256": "ab"})
+    return latest(tmp_path / "runs", find("smoke"), seed=3, data={"sha256": "ab"})
 
 
 def test_a_new_run_says_how_it_was_made(run):
@@ -52,8 +58,8 @@ def test_two_runs_of_one_second_have_two_folders(tmp_path):
 
 def test_latest_is_the_last_run_and_moves_with_the_folder(tmp_path):
     root = tmp_path / "runs"
-    first = Run.create(root, find("smoke"))
-    last = Run.create(root, find("podium"))
+    first = latest(root, find("smoke"))
+    last = latest(root, find("podium"))
     assert {run.id for run in Run.each(root)} == {first.id, last.id}  # `latest` is no third
     assert Run.open("latest", root).id == last.id
     assert (root / "latest" / "recipe.json").exists()
@@ -62,10 +68,10 @@ def test_latest_is_the_last_run_and_moves_with_the_folder(tmp_path):
 
 
 def test_a_run_named_by_the_path_of_the_link_stays_itself_when_the_link_moves_on(tmp_path):
-    first = Run.create(tmp_path, find("smoke"))
+    first = latest(tmp_path, find("smoke"))
     named = Run.open(tmp_path / "latest")
     assert named.id == first.id
-    last = Run.create(tmp_path, find("smoke"))
+    last = latest(tmp_path, find("smoke"))
     named.update(mark=1)
     assert first.facts["mark"] == 1
     assert last.facts.get("mark") is None
@@ -78,8 +84,8 @@ def test_latest_works_where_the_file_system_has_no_links(tmp_path, monkeypatch):
         raise OSError("no links here")
 
     monkeypatch.setattr(type(tmp_path), "symlink_to", refuse)
-    Run.create(tmp_path, find("smoke"))
-    last = Run.create(tmp_path, find("smoke"))
+    latest(tmp_path, find("smoke"))
+    last = latest(tmp_path, find("smoke"))
     assert not (tmp_path / "latest").is_symlink()
     assert Run.open("latest", tmp_path).id == last.id
 
@@ -123,7 +129,7 @@ def test_latest_is_the_newest_where_a_copy_made_a_folder_of_the_link(run):
     copy = shutil.copytree(root, root.parent / "copied")  # follows links, as cp -L does
     assert (copy / "latest").is_dir()
     assert not (copy / "latest").is_symlink()
-    made = Run.create(copy, find("podium"))
+    made = latest(copy, find("podium"))
     assert Run.open("latest", copy).id == max(run.id, made.id)
     assert not list(copy.glob(".latest*"))
 

@@ -114,6 +114,7 @@ def test_a_soup_of_runs_whose_file_was_moved_is_measured_on_the_cells_in_the_cac
 
 def test_a_soup_that_met_a_full_disk_is_not_what_one_would_go_on_with(root, monkeypatch):
     before = Run.create(root, Run.open("good", root).recipe)
+    before.become_latest()
 
     def full(*_):
         raise UserError("weights.npz cannot be written (No space left on device)")

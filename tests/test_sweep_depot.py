@@ -87,6 +87,7 @@ def test_a_run_goes_home_after_an_epoch_and_comes_back_for_the_next_attempt(depo
     with place(reached(depot), elsewhere(depot)) as here:
         here.fetch_run(TASK, prepared.cells.sha256)
         run = Run.create(here.root, RECIPE, seed=0, data={"sha256": prepared.cells.sha256}, status="running")
+        run.become_latest()
         run.checkpoint_path.parent.mkdir()
         run.checkpoint_path.write_bytes(bytes(250_000))
         (run.checkpoint_path.parent / "lock").touch()

@@ -21,7 +21,10 @@ def elsewhere(tmp_path, monkeypatch):
 def run():
     """A run of the recipe smoke that was stopped before its first epoch."""
     recipe = dataclasses.replace(find("smoke"), minutes=2.0)
-    return Run.create("runs", recipe, seed=3, data={"source": "gone.npz", "sha256": "0" * 64}, status="interrupted")
+    facts = {"data": {"source": "gone.npz", "sha256": "0" * 64}, "status": "interrupted"}
+    made = Run.create("runs", recipe, seed=3, **facts)
+    made.become_latest()
+    return made
 
 
 @pytest.mark.parametrize(

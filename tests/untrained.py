@@ -16,6 +16,7 @@ def run_without_weights(folder: Path, recipe: Recipe, *, cells: int, seed: int =
     """A run in folder/runs with its split of `cells` synthetic cells, which are cached in folder/data."""
     prepared = prepare(f"synthetic:{cells}", recipe, seed=seed, cache=folder / "data")
     run = Run.create(folder / "runs", recipe)
+    run.become_latest()
     prepared.split.save(run.split_path)
     run.update(seed=seed, data={"source": prepared.cells.source, "sha256": prepared.cells.sha256})
     return run

@@ -56,7 +56,6 @@ def create(root: Path, recipe: Recipe, prepared, seed: int, **facts: object) -> 
     run = Run.create(
         root,
         recipe,
-        latest=False,
         seed=seed,
         backend=keras.backend.backend(),
         data={"source": cells.source, "sha256": cells.sha256},

@@ -221,7 +221,6 @@ def _write(
     run = Run.create(
         root,
         recipe,
-        latest=False,
         **taken,
         spec=pot.spec,
         status=SOUP,
