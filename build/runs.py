@@ -193,9 +193,15 @@ class Run:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for this process; UserError if another one trains or compresses it."""
+        """Hold the run for this process; UserError if another one trains or compresses it.
+
+        What a killed writer of weights (submission/weights.py) left is removed: only who holds the run writes them.
+        """
         told = f"Run {self.id} is being trained or compressed by another process; wait for it or stop it first."
         with locked(self.checkpoint_path.parent / "lock", told):
+            for path in (*self.folder.glob(".*.npz.*"), *self.folder.glob("compress/.*.npz.*")):
+                if path.suffix[1:].isdecimal():  # a process id, unlike what build/scratch.py draws
+                    path.unlink(missing_ok=True)
             yield
 
     @classmethod

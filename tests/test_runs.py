@@ -225,6 +225,17 @@ def test_no_scratch_files_stay(run):
     assert {path.name for path in run.folder.iterdir()} == {"recipe.json", "run.json", "history.csv"}
 
 
+def test_what_a_killed_writer_of_weights_left_is_removed_when_the_run_is_held_again(run):
+    atomic = run.folder / ".weights.npz.0a1b2c3d-abcd1234"  # as build/scratch.py names its own, which it removes itself
+    compressed = run.folder / "compress"
+    compressed.mkdir()
+    left = run.folder / ".weights.npz.4711", compressed / ".int8.npz.4711"
+    for path in (*left, atomic, run.weights_path):
+        path.write_bytes(b"half")
+    with run.locked():
+        assert [path.exists() for path in (*left, atomic, run.weights_path)] == [False, False, True, True]
+
+
 def _try_to_hold(folder, answer):
     try:
         with Run(folder).locked():
