@@ -38,15 +38,15 @@ FOLDED = {
 class Predictor:
     """A trained network or an ensemble of several, ready to predict."""
 
-    def __init__(self, path: str | Path, *, views: int | None = None, batch: int | None = None):
+    def __init__(self, path: str | Path, *, views: int | None = None, batch: int = BATCH):
         """Load the network that `path` holds.
 
         Args:
             path: a file of submission/weights.py whose meta has "spec" (or "members", submission/ensemble.py), and "views",
-                "batch", "seconds" (that all predictions may take together) and "images" (of all of them) unless the defaults do.
+                "seconds" (that all predictions may take together) and "images" (of all of them) unless the defaults do.
             views: 1, 2, 4, 8 or 16 views an image (submission/views.py), whose logits are averaged; None takes the
                 file's, else 1. They become fewer where the file's seconds would not suffice.
-            batch: images a batch; None takes the file's, else 64.
+            batch: images a batch, at least 1.
 
         Raises WeightsError (a ValueError) with one sentence if the file is missing, damaged or holds another network.
 
@@ -55,14 +55,12 @@ class Predictor:
         self._shares = meta[ensemble.SHARES]
         self.spec = members[0][0]
         self.views = int(views or meta.get("views") or 1)
-        self.batch = int(batch or meta.get("batch", BATCH))
+        self.batch = batch
         height, width, _ = contract.IMAGE_SHAPE
         if self.views not in COUNTS:
             raise WeightsError(f"Expected {', '.join(map(str, COUNTS[:-1]))} or {COUNTS[-1]} views, got {self.views}.")
         if self.views >= len(SYMMETRIES) and height != width:
             raise WeightsError(f"Quarter turns need square images, got {height} x {width} pixels; use at most 4 views.")
-        if self.batch < 1:
-            raise WeightsError(f"Expected a batch of at least one image, got {self.batch}.")
         self.deadline = Deadline(meta.get("seconds"), self.views, expected=meta.get("images", 0))
         self._networks = [_engine(forward(spec, arrays, path)) for spec, arrays in members]
 

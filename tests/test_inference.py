@@ -141,11 +141,11 @@ class Ticking:
 
 def test_views_become_fewer_where_the_time_would_not_suffice_and_every_image_has_its_label(tmp_path, rng):
     images = pictures(rng, 50)
-    path = write_network(tmp_path / "w.npz", "custom-cnn", rng, views=8, batch=8, seconds=100.0)
-    enough = Predictor(path)
+    path = write_network(tmp_path / "w.npz", "custom-cnn", rng, views=8, seconds=100.0)
+    enough = Predictor(path, batch=8)
     np.testing.assert_array_equal(enough.logits(images), Predictor(path, views=8, batch=8).logits(images))
     one, four = (Predictor(path, views=views, batch=8).logits(images) for views in (1, 4))
-    hurried = Predictor(path)
+    hurried = Predictor(path, batch=8)
     hurried.deadline.clock = Ticking(1.0)
     # Seven batches of eight views, each a second: 56 s. A second call would need as many, but 44 are left.
     np.testing.assert_array_equal(hurried.logits(images), enough.logits(images))
@@ -156,17 +156,17 @@ def test_views_become_fewer_where_the_time_would_not_suffice_and_every_image_has
 
 def test_called_image_by_image_the_views_become_fewer_in_time(tmp_path, rng):
     images = pictures(rng, 20)
-    path = write_network(tmp_path / "w.npz", "custom-cnn", rng, views=8, batch=8, seconds=27.0, images=20)
-    hurried = Predictor(path)
+    path = write_network(tmp_path / "w.npz", "custom-cnn", rng, views=8, seconds=27.0, images=20)
+    hurried = Predictor(path, batch=8)
     hurried.deadline.clock = Ticking(1.0)
     found = np.concatenate([hurried.logits(image[None]) for image in images])
     np.testing.assert_array_equal(found[:1], Predictor(path, views=8).logits(images[:1]))  # 8 s; 19 are left for 19
     np.testing.assert_allclose(found[1:], Predictor(path, views=1, batch=1).logits(images[1:]), atol=1e-5)
 
 
-def test_views_and_batch_come_from_the_file_unless_given(tmp_path, rng):
-    path = write_network(tmp_path / "w.npz", "custom-cnn", rng, views=4, batch=16)
-    assert (Predictor(path).views, Predictor(path).batch) == (4, 16)
+def test_views_come_from_the_file_unless_given_and_batches_do_not_matter(tmp_path, rng):
+    path = write_network(tmp_path / "w.npz", "custom-cnn", rng, views=4)
+    assert (Predictor(path).views, Predictor(path).batch) == (4, 64)
     assert (Predictor(path, views=2, batch=8).views, Predictor(path, views=2, batch=8).batch) == (2, 8)
     images = pictures(rng, 33)
     np.testing.assert_allclose(Predictor(path, batch=8).logits(images), Predictor(path).logits(images), atol=1e-4)
@@ -208,10 +208,10 @@ def test_a_file_that_names_no_network_is_refused(meta, tmp_path):
         Predictor(tmp_path / "w.npz")
 
 
-@pytest.mark.parametrize(("views", "batch"), [(3, 64), (32, 64), (1, -1)])
-def test_views_and_batches_that_cannot_be_are_refused(small, views, batch):
+@pytest.mark.parametrize("views", [3, 32])
+def test_views_that_cannot_be_are_refused(small, views):
     with pytest.raises(weights.WeightsError, match="Expected"):
-        Predictor(small, views=views, batch=batch)
+        Predictor(small, views=views)
 
 
 PROGRAM = """
