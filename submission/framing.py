@@ -57,17 +57,13 @@ def check(settings: dict) -> None:
 
 def frame(images, backend: ModuleType, *, crop: float, edge_blur: float, edge_radius: float):
     """Crop, then blur the edges of images (B, H, W, C), H and W known; `backend`: keras.ops or tensorflow. Returns float32."""
-    height, width, channels = images.shape[1:]
+    height, width = images.shape[1:3]
     images = backend.cast(images, "float32")
-
-    def along_both(image_batch, operator):
-        return _along_both(image_batch, operator(height), operator(width), channels, backend)
-
     if crop < 1:
-        images = along_both(images, lambda side: cropping(side, crop))
+        images = _along_both(images, cropping(height, crop), cropping(width, crop), backend)
     if edge_blur > 0:
         kept = disc(height, width, edge_radius)[:, :, None]
-        blurred = along_both(images, lambda side: blurring(side, edge_blur))
+        blurred = _along_both(images, blurring(height, edge_blur), blurring(width, edge_blur), backend)
         images = images * kept + blurred * (1 - kept)
     return images
 
@@ -95,9 +91,9 @@ def disc(height: int, width: int, radius: float) -> np.ndarray:
     return (1 - beyond**2 * (3 - 2 * beyond)).astype(np.float32)
 
 
-def _along_both(images, rows: np.ndarray, columns: np.ndarray, channels: int, backend: ModuleType):
+def _along_both(images, rows: np.ndarray, columns: np.ndarray, backend: ModuleType):
     """Images (B, H, W, C), (H, H) and (W, W) -> (B, H, W, C): rows @ image @ columns.T in every channel."""
-    height, width = len(rows), len(columns)
+    height, width, channels = images.shape[1:]
     # One large product an axis: width and channels are taken together, a batch of products with 3 columns would crawl.
     flat = backend.reshape(images, (-1, width * channels))
     flat = backend.matmul(flat, np.kron(columns.T, np.eye(channels, dtype=np.float32)))
