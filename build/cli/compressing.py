@@ -3,6 +3,7 @@
 import click
 
 from build.cli.options import FiniteRange
+from build.compress import ROWS, STEPS
 
 METHODS_HELP = (
     "Names of build/compress/candidates.py; tfmot stands for all that need tensorflow-model-optimization. "
@@ -25,14 +26,14 @@ METHODS_HELP = (
 @click.option(
     "--rows",
     type=click.IntRange(min=8),
-    default=128,
+    default=ROWS,
     show_default=True,
     help="Validation images for each condition (a corruption at one severity).",
 )
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
-    default=200,
+    default=STEPS,
     show_default=True,
     help="Steps of each fine-tuning, at most an epoch (tfmot's begin it anew).",
 )

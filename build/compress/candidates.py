@@ -67,13 +67,15 @@ DEFAULT = tuple(name for name, method in METHODS.items() if not method.tfmot)
 
 
 def find(names: Sequence[str]) -> list[Method]:
-    """The methods of these names, the baseline first; UserError with the known names if there is none of one."""
+    """The methods of these names, the baseline first; "tfmot" stands for all of its own. UserError where there is none of a name."""
+    meant = {name: [method] for name, method in METHODS.items()}
+    meant["tfmot"] = [method for method in METHODS.values() if method.tfmot]
     for name in names:
-        if name not in METHODS:
+        if name not in meant:
             raise UserError(
                 f"There is no compression method named {name!r}; the methods are {', '.join(METHODS)}, and tfmot for all of its own."
             )
-    return [METHODS[name] for name in dict.fromkeys((BASELINE, *names))]
+    return list(dict.fromkeys(method for name in (BASELINE, *names) for method in meant[name]))
 
 
 class Material:
@@ -98,7 +100,7 @@ class Material:
         rows = np.random.default_rng(self.run.facts["seed"]).permutation(split.train)[:PROBED]
         return sensitivities(self.arrays, self.meta["spec"], np.asarray(cells.images[np.sort(rows)]))
 
-    def steps(self, step: float) -> dict[str, float]:
+    def grid_steps(self, step: float) -> dict[str, float]:
         """The grid's step of every kernel."""
         harm = self.sensitivities
         return values.allocate({name: self.arrays[name].size for name in harm}, harm, step)
@@ -140,7 +142,7 @@ def _arrays(method: Method, material: Material) -> dict[str, np.ndarray | Palett
             name: DEPTHWISE_VALUES if name.endswith(weights.DEPTHWISE_KERNELS) else method.values for name in kernels
         }
         return arrays | {name: values.k_means(arrays[name], counts[name]) for name in kernels}
-    steps = material.steps(method.step)
+    steps = material.grid_steps(method.step)
     if not method.tuned:
         return arrays | {name: values.grid(arrays[name], steps[name]) for name in steps}
     from build.compress.fine_tune import fine_tune  # imports the framework

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from build.compress import candidates, values
+from build.compress import ROWS, STEPS, candidates, values
 from build.compress.candidates import BASELINE, DEFAULT, Material, Method
 from build.compress.measure import answers, difference, validation_conditions
 from build.compress.report import Row, choose, draw, facts, markdown
@@ -30,8 +30,6 @@ from build.members import open_network
 from build.runs import Run
 from build.score.reports import read_json
 from submission import weights
-
-ROWS, STEPS = 128, 200
 
 
 def compressed_path(run: Run) -> Path:
@@ -54,7 +52,7 @@ def compress(
         name: of the run.
         size_limit_mb: of the whole zip; None takes the recipe's, 0 means none.
         budget: points of accuracy that each suite may lose; None takes the recipe's.
-        methods: names of candidates.METHODS; "tfmot" stands for all of its own.
+        methods: names that candidates.find knows.
         rows: validation images a condition.
         steps: of every fine-tuning, at most an epoch.
 
@@ -64,12 +62,7 @@ def compress(
     run = open_network(name)
     size_limit_mb = run.recipe.size_limit_mb if size_limit_mb is None else size_limit_mb
     budget = run.recipe.accuracy_budget if budget is None else budget
-    everything = [
-        known
-        for asked in methods
-        for known in ((one.name for one in candidates.METHODS.values() if one.tfmot) if asked == "tfmot" else (asked,))
-    ]
-    chosen_methods = candidates.find(everything)
+    chosen_methods = candidates.find(methods)
     with muffled():  # imports the framework
         from build.train import hardware
 

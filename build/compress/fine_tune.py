@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 
 from build.compress import values
-from build.compress.learning import TEMPERATURE
+from build.compress.learning import TEMPERATURE, still
 from build.console import bar
 from build.train.checkpoint import snapshot
 from submission.network import assign, build, kernels, variables
@@ -52,8 +52,7 @@ def fine_tune(
     Returns the kernels, and all other weights as float32.
 
     """
-    still = spec | {name: 0.0 for name in ("dropout", "stochastic_depth", "l1", "l2") if name in spec}
-    teacher, student = build(spec, initialize=False), build(still, initialize=False)
+    teacher, student = build(spec, initialize=False), build(still(spec), initialize=False)
     assign(teacher, arrays)
     assign(student, arrays)
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, max(1, len(batches)))

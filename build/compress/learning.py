@@ -21,6 +21,11 @@ TEMPERATURE = 2.0
 """By which logits are divided before they are compared (Hinton et al. 2015, section 2)."""
 
 
+def still(spec: dict) -> dict:
+    """The spec without what a fine-tuning leaves out: dropped features and branches, penalties."""
+    return spec | {name: 0.0 for name in ("dropout", "stochastic_depth", "l1", "l2") if name in spec}
+
+
 @dataclass(frozen=True)
 class Lessons:
     """An epoch of a run's training cells."""

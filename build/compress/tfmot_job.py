@@ -20,7 +20,7 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from build.compress.bridge import twin, weights_of
-from build.compress.learning import TEMPERATURE, Lessons, lessons_of
+from build.compress.learning import TEMPERATURE, Lessons, lessons_of, still
 from build.errors import UserError
 from build.runs import Run
 from build.train.streams import PRUNE, generator
@@ -110,8 +110,8 @@ def main(job: dict) -> None:
     lessons = lessons_of(run)
     arrays, meta = weights.load(run.weights_path)
     tf_keras.utils.set_random_seed(lessons.seed)
-    still = meta["spec"] | {name: 0.0 for name in ("dropout", "stochastic_depth", "l1", "l2") if name in meta["spec"]}
-    teacher, model = twin(still, arrays), twin(still, arrays)
+    spec = still(meta["spec"])
+    teacher, model = twin(spec, arrays), twin(spec, arrays)
     if job["zeros"]:
         model = prune(model, teacher, lessons, job["zeros"], job["steps"])
     if job["values"]:
