@@ -13,6 +13,7 @@ import numpy as np
 from build import files
 from build.console import bar
 from build.data import near
+from build.data.foreign import NEIGHBOUR
 from build.data.prepare import Prepared
 from build.data.report import reasons, summary
 from build.inspection import backgrounds, embedding, resemblance, similarity
@@ -31,8 +32,6 @@ from build.inspection.measure import Measures, measure
 from submission import contract
 
 NEIGHBOURS = 10
-FIFTH = 5
-"""The neighbour whose distance says how isolated a picture is, as in build/data/foreign.py."""
 ALIKE = 0.95
 """What the competition report calls similar."""
 ALIKE_CENTRED = 0.9
@@ -146,8 +145,10 @@ class Inspector:
             searches.append(self.search(f"network without the mean, at least {least:g}", *pairs))
         labels = self.labels[self.kept]
         others = np.setdiff1d(np.arange(len(rows)), self.kept_positions)
-        apart = similarity.closeness_of(similarity.unit(vectors[others].astype(np.float32) - mean), units, rank=FIFTH)
-        fifth = centred.closeness[:, min(FIFTH, centred.closeness.shape[1]) - 1]
+        apart = similarity.closeness_of(
+            similarity.unit(vectors[others].astype(np.float32) - mean), units, rank=NEIGHBOUR
+        )
+        fifth = centred.closeness[:, min(NEIGHBOUR, centred.closeness.shape[1]) - 1]
         distance = np.concatenate([1 - fifth, 1 - apart])
         rows = np.concatenate([self.kept, rows[others]])
         far = np.lexsort((rows, -distance))[:12]
@@ -159,25 +160,17 @@ class Inspector:
             raw_pairs=self._pairs(raw),
             centred_pairs=self._pairs(centred),
             resemblance=self._resemblance(centred, units, labels),
-            suspects=[
-                Suspect(
-                    int(self.kept[s.position]),
-                    self.name(self.kept[s.position]),
-                    contract.CLASSES[s.votes_for],
-                    s.votes,
-                    s.of,
-                    int(
-                        self.kept[
-                            centred.neighbours[s.position][labels[centred.neighbours[s.position]] == s.votes_for][0]
-                        ]
-                    ),
-                )
-                for s in suspects[:LONGEST]
-            ],
+            suspects=[self._suspect(one, centred.neighbours[one.position], labels) for one in suspects[:LONGEST]],
             suspect_count=len(suspects),
             outliers=[self.outlier(rows[i], distance[i]) for i in far.tolist()],
         )
         return network, searches
+
+    def _suspect(self, one: resemblance.Suspect, neighbours: np.ndarray, labels: np.ndarray) -> Suspect:
+        """An entry of the list, with the nearest of its neighbours (k,) that bears the label most of them bear."""
+        row = int(self.kept[one.position])
+        like = int(self.kept[neighbours[labels[neighbours] == one.votes_for][0]])
+        return Suspect(row, self.name(row), contract.CLASSES[one.votes_for], one.votes, one.of, like)
 
     def _pairs(self, found: similarity.Cosines) -> list[Pair]:
         first, second = self.kept[found.first[:LONGEST]], self.kept[found.second[:LONGEST]]
@@ -236,10 +229,11 @@ def inspect(prepared: Prepared, *, cache: Path, network: bool, left_out: str = "
     far = np.lexsort((one.measures.rows, -isolation))[:12]
     groups, alone = one.backgrounds()
     conflicts = [c for c in copies if len(c.labels) > 1 and c.verdict == "conflict"]
+    notes, caveat = prepared.cells.notes, prepared.curation.caveat.removesuffix(".")
     return Findings(
         source=prepared.cells.source,
         sha256=prepared.cells.sha256,
-        notes=(*prepared.cells.notes, *filter(None, (prepared.curation.caveat.removesuffix("."),))),
+        notes=(*notes, caveat) if caveat else notes,
         classes=summary(prepared),
         reasons=reasons(prepared),
         copies=copies[:LONGEST],
