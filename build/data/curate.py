@@ -11,7 +11,7 @@ than a wrong label in the test part. Near-duplicates are kept, in one group, whi
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,18 @@ class Dropped:
     row: int
     reason: str
     detail: str
+
+
+def columns(name: str, kind: type, rows: Sequence) -> dict[str, np.ndarray]:
+    """Rows of the dataclass `kind` as arrays for an npz: NAME_FIELD for each of its fields."""
+    fields = [field.name for field in dataclasses.fields(kind)]
+    return {f"{name}_{field}": np.array([getattr(row, field) for row in rows]) for field in fields}
+
+
+def from_columns(name: str, kind: type, held: Mapping[str, np.ndarray]) -> tuple:
+    """The inverse of `columns`. KeyError where an array is missing, ValueError where one is shorter than another."""
+    table = (held[f"{name}_{field.name}"].tolist() for field in dataclasses.fields(kind))
+    return tuple(kind(*row) for row in zip(*table, strict=True))
 
 
 def counted(dropped: Iterable[Dropped]) -> str:
@@ -72,18 +84,15 @@ class Curation:
 
     def save(self, path: Path) -> None:
         """Write as npz without pickled objects, atomically."""
-        table = {f"dropped_{k}": np.array([getattr(d, k) for d in self.dropped]) for k in ("row", "reason", "detail")}
-        pairs = {f"near_{k}": np.array([getattr(n, k) for n in self.near]) for k in ("row", "twin", "score", "how")}
+        table = columns("dropped", Dropped, self.dropped) | columns("near", Near, self.near)
         with files.atomic(path) as file:
-            np.savez_compressed(file, kept=self.kept, groups=self.groups, alike=np.array(self.alike), **table, **pairs)
+            np.savez_compressed(file, kept=self.kept, groups=self.groups, alike=np.array(self.alike), **table)
 
     @classmethod
     def load(cls, path: Path) -> "Curation":
         """The inverse of `save`. OSError, ValueError or KeyError where the file is not whole."""
         held = files.arrays(path)
-        dropped = zip(*(held[f"dropped_{k}"].tolist() for k in ("row", "reason", "detail")), strict=True)
-        pairs = zip(*(held[f"near_{k}"].tolist() for k in ("row", "twin", "score", "how")), strict=True)
-        dropped, pairs = tuple(Dropped(*d) for d in dropped), tuple(Near(*n) for n in pairs)
+        dropped, pairs = from_columns("dropped", Dropped, held), from_columns("near", Near, held)
         return cls(held["kept"], held["groups"], dropped, pairs, int(held["alike"]))
 
 

@@ -56,8 +56,7 @@ def read(
     for each kind of bad file.
     """
     source = source or str(path)
-    with files.explained(path, "read"):
-        path.open("rb").close()
+    files.check_readable(path)
     with _sentences(path):
         pairs, any_size = _pairs(path)
         headers = [(_header(path, images), _labels(path, labels, mapping)) for images, labels in pairs]

@@ -17,7 +17,7 @@ import numpy as np
 
 from build import files
 from build.data.cells import Cells
-from build.data.curate import Curation, Dropped, counted
+from build.data.curate import Curation, Dropped, columns, counted, from_columns
 from build.errors import UserError
 from submission import contract
 
@@ -49,7 +49,7 @@ class Split:
         names: of each row's file (Cells.files); the CSV has a column of them then.
         """
         path = Path(path)
-        table = {f"dropped_{k}": np.array([getattr(d, k) for d in self.dropped]) for k in ("row", "reason", "detail")}
+        table = columns("dropped", Dropped, self.dropped)
         sides = {side: getattr(self, side) for side in SIDES}
         with files.atomic(path) as file:
             np.savez_compressed(file, **sides, **table, seed=np.array(self.seed), sha256=np.array(self.sha256))
@@ -75,8 +75,7 @@ class Split:
     def load(cls, path: Path) -> "Split":
         """The inverse of `save`. OSError, ValueError or KeyError where the file is not whole."""
         held = files.arrays(path)
-        columns = (held[f"dropped_{k}"].tolist() for k in ("row", "reason", "detail"))
-        dropped = tuple(Dropped(*d) for d in zip(*columns, strict=True))
+        dropped = from_columns("dropped", Dropped, held)
         return cls(*(held[side] for side in SIDES), dropped, int(held["seed"]), str(held["sha256"]))
 
 
@@ -107,19 +106,23 @@ def split(
             f"Shares of validation ({validation_share}) and test ({test_share}) must be 0 or more "
             "and add up to less than 1."
         )
-    labels = cells.labels[curation.kept]
-    group_class = labels[np.unique(curation.groups, return_index=True)[1]]
+    labels, group_class, _ = _groups(cells, curation)
     _check_enough(labels, group_class, cells.source, curation.dropped)
     return _split(cells, curation, shares, seed, stratified=stratified)
 
 
-def _split(cells: Cells, curation: Curation, shares: dict[str, float], seed: int, *, stratified: bool) -> Split:
+def _groups(cells: Cells, curation: Curation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels of the kept rows; of each group its class, which is that of its first row, and its size."""
     labels = cells.labels[curation.kept]
     starts, sizes = np.unique(curation.groups, return_index=True, return_counts=True)[1:]
-    group_class = labels[starts]
+    return labels, labels[starts], sizes
+
+
+def _split(cells: Cells, curation: Curation, shares: dict[str, float], seed: int, *, stratified: bool) -> Split:
+    labels, group_class, sizes = _groups(cells, curation)
     if not stratified:
         group_class = np.zeros_like(group_class)
-    side_of_group = np.empty(len(starts), np.int64)
+    side_of_group = np.empty(len(sizes), np.int64)
     for index in range(len(contract.CLASSES) if stratified else 1):
         members = np.flatnonzero(group_class == index)
         order = np.random.default_rng([seed, index]).permutation(members)
@@ -159,17 +162,15 @@ def fold(
         raise UserError(
             f"A validation share of {validation_share} does not fit beside a test side of 1/{folds}; lower it or take more folds."
         )
-    starts, sizes = np.unique(curation.groups, return_index=True, return_counts=True)[1:]
-    labels = cells.labels[curation.kept]
-    group_class = labels[starts]
+    labels, group_class, sizes = _groups(cells, curation)
     _check_enough(labels, group_class, cells.source, curation.dropped)
     if not stratified:
         group_class = np.zeros_like(group_class)
-    if folds > len(starts):
+    if folds > len(sizes):
         raise UserError(
-            f"{cells.source} has {len(starts)} groups of near-duplicates, too few for {folds} folds; take fewer folds."
+            f"{cells.source} has {len(sizes)} groups of near-duplicates, too few for {folds} folds; take fewer folds."
         )
-    fold_of_group = np.empty(len(starts), np.int64)
+    fold_of_group = np.empty(len(sizes), np.int64)
     for index in range(len(contract.CLASSES) if stratified else 1):
         members = np.flatnonzero(group_class == index)
         order = np.random.default_rng([seed, index, folds]).permutation(members)
