@@ -113,9 +113,10 @@ def package(
     """
     run, *others = open_members(names)
     title = " + ".join(member.id for member in (run, *others))
-    given = {"hidden_images": hidden, "time_limit": time_limit}
-    recipe = dataclasses.replace(run.recipe, **{name: value for name, value in given.items() if value is not None})
-    known = known_of((run, *others)) | {name: value for name, value in given.items() if value is not None}
+    replaced = {"hidden_images": hidden, "time_limit": time_limit}
+    given = {name: value for name, value in replaced.items() if value is not None}
+    recipe = dataclasses.replace(run.recipe, **given)
+    known = known_of((run, *others)) | given
     asked = tuple(dict.fromkeys((*(suites or DEFAULT_SUITES), "held-out", "basic")))
     for name in asked:
         load(name)  # before a minute of measuring views
