@@ -22,19 +22,18 @@ from .parts import STANDARD, BatchNormalization, Parts
 
 @dataclass(frozen=True)
 class Size:
-    """What differs between the sizes: blocks and channels of each stage, and the side in pixels for ImageNet."""
+    """What differs between the sizes: blocks and channels of each stage."""
 
     depths: tuple[int, ...]
     widths: tuple[int, ...]
-    side: int
 
 
 SIZES = {
     # EfficientNet-B0's stages times (width, depth): lite0 (1, 1), lite1 (1, 1.1), lite2 (1.1, 1.2), widths rounded to
     # multiples of 8, depths rounded up; the first and the last stage keep their depth.
-    "lite0": Size((1, 2, 2, 3, 3, 4, 1), (16, 24, 40, 80, 112, 192, 320), 224),
-    "lite1": Size((1, 3, 3, 4, 4, 5, 1), (16, 24, 40, 80, 112, 192, 320), 240),
-    "lite2": Size((1, 3, 3, 4, 4, 5, 1), (16, 24, 48, 88, 120, 208, 352), 260),
+    "lite0": Size((1, 2, 2, 3, 3, 4, 1), (16, 24, 40, 80, 112, 192, 320)),
+    "lite1": Size((1, 3, 3, 4, 4, 5, 1), (16, 24, 40, 80, 112, 192, 320)),
+    "lite2": Size((1, 3, 3, 4, 4, 5, 1), (16, 24, 48, 88, 120, 208, 352)),
 }
 KERNELS = (3, 3, 5, 3, 5, 5, 3)
 STRIDES = (1, 2, 2, 2, 1, 2, 1)

@@ -119,7 +119,7 @@ def test_holes_blank_their_boxes_and_nothing_else_by_black_colour_or_noise(drawn
 
 def test_a_grid_covers_a_quarter_at_most_and_reaches_every_side(rng):
     shares = []
-    for holes in occlusion.draw_grid(200, 96, 96, ratio=0.5, rng=rng):
+    for holes in occlusion.draw_grid(200, 96, 96, rng=rng):
         inside = np.zeros((96, 96), bool)
         for top, bottom, left, right in holes.boxes:
             inside[top:bottom, left:right] = True

@@ -202,7 +202,7 @@ def test_the_teacher_s_features_are_standardised_over_all_batches(rng):
             return drawn[index]
 
     model = distill.Pretrainer(build(ATTO), Fake(), ("stage_2_block_5_add", "stage_3_block_1_add"))
-    model.standardise(Fake(), Batches())
+    model.standardise(Batches())
     values = np.concatenate(drawn).reshape(-1, 5)
     np.testing.assert_allclose(np.array(model.means[0]), values.mean(0), rtol=1e-5)
     np.testing.assert_allclose(np.array(model.deviations[0]), values.std(0), rtol=1e-4)

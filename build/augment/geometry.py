@@ -27,6 +27,8 @@ BORDER_SHARES = {"constant": 0.4, "reflect": 0.35, "replicate": 0.15, "wrap": 0.
 Place = tuple[float, float]
 """Where something lies in an image: pixels to the right of the middle, and below it."""
 MIDDLE: Place = (0.0, 0.0)
+REACH = 0.45
+"""How far from the middle a warp may put the object, as a share of the side."""
 
 
 def matrices(angle=0.0, shear_x=0.0, shear_y=0.0, shift_x=0.0, shift_y=0.0, scale_x=1.0, scale_y=1.0) -> np.ndarray:
@@ -64,10 +66,8 @@ def to_pixels(matrix: np.ndarray, height: int, width: int) -> np.ndarray:
     return result
 
 
-def keep_centre(
-    matrix: np.ndarray, height: int, width: int, *, centre: Place = MIDDLE, reach: float = 0.45
-) -> tuple[np.ndarray, Place]:
-    """The centred (2, 3) matrix with its shift cut so that the object lands within `reach` of the side from the middle;
+def keep_centre(matrix: np.ndarray, height: int, width: int, *, centre: Place = MIDDLE) -> tuple[np.ndarray, Place]:
+    """The centred (2, 3) matrix with its shift cut so that the object lands within REACH of the side from the middle;
     and where it lands.
 
     Shifts and shears of several steps add up, and a picture without its object teaches a wrong label. `centre` is where
@@ -77,7 +77,7 @@ def keep_centre(
     determinant = a * d - b * c
     from_x, from_y = centre[0] - tx, centre[1] - ty
     x, y = (d * from_x - b * from_y) / determinant, (a * from_y - c * from_x) / determinant
-    kept = min(max(x, -reach * width), reach * width), min(max(y, -reach * height), reach * height)
+    kept = min(max(x, -REACH * width), REACH * width), min(max(y, -REACH * height), REACH * height)
     if kept == (x, y):
         return matrix, kept
     tx, ty = centre[0] - a * kept[0] - b * kept[1], centre[1] - c * kept[0] - d * kept[1]

@@ -30,10 +30,10 @@ def draw_cutout(count: int, height: int, width: int, *, size: float, rng: np.ran
     return [Holes([box], fill) for box, fill in zip(boxes, _draw_fills(count, rng), strict=True)]
 
 
-def draw_grid(count: int, height: int, width: int, *, ratio: float = 0.5, rng: np.random.Generator) -> list[Holes]:
-    """A grid of square holes an image: period 1/6 to 1/2 of the side, holes up to `ratio` of it, phase drawn."""
+def draw_grid(count: int, height: int, width: int, *, rng: np.random.Generator) -> list[Holes]:
+    """A grid of square holes an image: period 1/6 to 1/2 of the side, holes of a quarter to half of it, phase drawn."""
     periods = rng.uniform(1 / 6, 1 / 2, count) * min(height, width)
-    sides = periods * ratio * rng.uniform(0.5, 1, count)
+    sides = periods * 0.5 * rng.uniform(0.5, 1, count)
     phases = rng.random((2, count)) * periods
     grids = []
     for period, side, top, left, fill in zip(periods, sides, *phases, _draw_fills(count, rng), strict=True):

@@ -85,11 +85,11 @@ class Pretrainer(keras.Model):
             loss += ops.mean(ops.square((wanted - mean) / deviation - got))
         return loss / len(y_pred)
 
-    def standardise(self, teacher: Teacher, batches: DrawnBatches) -> None:
+    def standardise(self, batches: DrawnBatches) -> None:
         """Measure mean and deviation of every feature of the teacher over some batches."""
-        sums = [[np.zeros(width), np.zeros(width), 0] for width in teacher.widths]
+        sums = [[np.zeros(width), np.zeros(width), 0] for width in self.teacher.widths]
         for index in range(len(batches)):
-            for total, feature in zip(sums, teacher(batches.draw(index)), strict=True):
+            for total, feature in zip(sums, self.teacher(batches.draw(index)), strict=True):
                 values = np.asarray(ops.convert_to_numpy(feature), np.float64).reshape(-1, feature.shape[-1])
                 total[0] += values.sum(0)
                 total[1] += (values**2).sum(0)
@@ -175,13 +175,13 @@ def _train(model: Pretrainer, decision: hardware.Decision, settings: dict, folde
         console.print(f"Going on with {folder} after epoch {done} of {epochs}.")
     else:
         with DrawnBatches(**draw, steps=STATISTICS_STEPS, epoch=STATISTICS_EPOCH) as batches:
-            model.standardise(model.teacher, batches)
+            model.standardise(batches)
     with StopSignal("epoch") as stop:
         for epoch in range(done, epochs):
             began = time.perf_counter()
             with DrawnBatches(**draw, steps=STEPS, epoch=epoch, workers=decision.workers) as batches:
                 loss = model.fit(feed(batches), epochs=1, verbose=0, shuffle=False).history["loss"][-1]
-            checkpoint.save(state, model.variables, model.optimizer.variables, {"done": epoch + 1, **settings})
+            checkpoint.save(state, model.variables, model.optimizer.variables, {"done": epoch + 1})
             spent = time.perf_counter() - began
             console.print(
                 f"epoch {epoch + 1:3}/{epochs}  loss {loss:.4f}  {STEPS * batch / spent:.0f} img/s  "

@@ -33,10 +33,6 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         """Learning rate of the step that follows `step` finished ones."""
         return self.peak * multiplier(step, self.optimizer.total_steps, self.warmup_steps)
 
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {"peak": self.peak, "warmup_steps": self.warmup_steps}
-
 
 class _Averaging:
     """What both optimizers get besides their update rule."""
