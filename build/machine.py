@@ -1,4 +1,4 @@
-"""What computer this is, in words, for results that depend on it."""
+"""The machine that this runs on: its processor and cores, keras' backend, NVIDIA's driver and libraries, the `pip` of this Python."""
 
 import contextlib
 import ctypes

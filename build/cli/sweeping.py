@@ -12,6 +12,7 @@ from build.cli.options import (
     rows_option,
     team_option,
 )
+from build.errors import UserError
 
 
 @click.command(short_help="Train recipes with several seeds, folds or settings.")
@@ -80,7 +81,6 @@ def sweep(
     import dataclasses
 
     from build.data.read import is_synthetic
-    from build.errors import UserError
     from build.files import make_folder
     from build.recipes import default, find
     from build.sweep.drive import Sweep

@@ -19,6 +19,7 @@ from build.cli.options import (
 )
 from build.cli.showing import show_data
 from build.console import console, muffled
+from build.errors import UserError
 from build.machine import nvidia_smi
 
 SYNTHETIC_NOTICE = (
@@ -193,8 +194,6 @@ def _without_latest(path: str) -> str:
 
 def _refuse_twice(set_fields: dict, given: Collection[str]) -> None:
     """UserError where --set names a field that an option of its own has said too."""
-    from build.errors import UserError
-
     for name in set_fields:
         if name in given:
             raise UserError(f"--set {name} and --{OPTIONS.get(name, name)} say the same thing; leave one of them out.")
@@ -202,8 +201,6 @@ def _refuse_twice(set_fields: dict, given: Collection[str]) -> None:
 
 def _refuse_others(run, given: dict, set_fields: Collection[str]) -> None:
     """UserError where an option of a resumed run asks for another setting than the run's own; set_fields: those by --set."""
-    from build.errors import UserError
-
     own = {"seed": run.facts["seed"], "recipe": run.recipe.name}
     for name, value in given.items():
         theirs = own[name] if name in own else getattr(run.recipe, name)
