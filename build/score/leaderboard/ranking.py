@@ -16,7 +16,6 @@ from build.score.leaderboard.rules import (
     FINISHED,
     RULES,
     Action,
-    Column,
     Quota,
     Row,
     Submission,
@@ -27,7 +26,6 @@ from build.score.leaderboard.rules import (
 from build.score.leaderboard.store import PHASES, Entry, Store
 from submission.contract import COMPETITION
 
-COLUMNS = (Column("score", "Score", precision=4),)
 REPORTED_ON = datetime(2024, 11, 24, tzinfo=UTC)
 """The competition's last days; only the order of equal scores depends on it."""
 
@@ -95,7 +93,7 @@ def own_submission(entry: Entry, phase: str, forecast: dict | None, *, by_hand: 
     # What the server scored has finished there, whatever became of it here.
     status = FINISHED if entry.server else entry.facts["status"]
     created = entry.when if by_hand else entry.recorded.get(phase, entry.when)
-    return Submission(entry.id, entry.facts["team"], created, {"score": score}, phase, status)
+    return Submission(entry.id, entry.facts["team"], created, score, phase, status)
 
 
 def own_line(entry: Entry, row: Row | None, phase: str, forecast: dict | None) -> Line:
@@ -175,8 +173,8 @@ def build(
     history = [own_submission(entry, PHASES[0], forecasts[entry.id], by_hand=by_hand) for entry in counted]
     # Without a forecast an entry has no score, and the server would rank a missing value first: such an entry would take the board's
     # only place of its team, and show nothing there.
-    history = [one for one in history if one.scores["score"] is not None]
-    ours = standing(history, rule=rule, columns=COLUMNS, actions=actions[PHASES[0]])
+    history = [one for one in history if one.score is not None]
+    ours = standing(history, rule=rule, actions=actions[PHASES[0]])
     scored_before = frozenset()
     if phase == "final":
         for entry in entries:
@@ -189,16 +187,16 @@ def build(
         ours = [
             own_submission(entry, phase, forecasts[entry.id], by_hand=by_hand) for entry in counted if entry.id in kept
         ]
-        known = {one.id: one for one in ours if one.scores["score"] is not None}
+        known = {one.id: one for one in ours if one.score is not None}
         # By hand, the board begins with what was moved to it.
         begun = moved if by_hand else []
         put = [Action(name, "add", known[name].created) for name in begun if name in known]
-        ours = standing(list(known.values()), rule=rule, columns=COLUMNS, actions=[*put, *actions[phase]])
+        ours = standing(list(known.values()), rule=rule, actions=[*put, *actions[phase]])
     public = {f"reported-{i}": row for i, row in enumerate(REPORTED) if reported and row.phase in (phase, "")}
-    theirs = [Submission(key, row.team, REPORTED_ON, {"score": row.score}, phase) for key, row in public.items()]
-    scored = [one for one in ours if one.scores["score"] is not None]
+    theirs = [Submission(key, row.team, REPORTED_ON, row.score, phase) for key, row in public.items()]
+    scored = [one for one in ours if one.score is not None]
     lines = []
-    for row in rank([*scored, *theirs], COLUMNS):
+    for row in rank([*scored, *theirs]):
         key = row.submission.id
         if key in public:
             lines.append(reported_line(public[key], row))
@@ -208,7 +206,7 @@ def build(
     lines += [own_line(e, None, phase, forecasts[e.id]) for e in reversed(entries) if e.id not in on_board]
     assert len(lines) == len(entries) + len(public)
 
-    used = [Submission(e.id, e.facts["team"], when, {}, p) for e in stored for p, when in e.recorded.items()]
+    used = [Submission(e.id, e.facts["team"], when, phase=p) for e in stored for p, when in e.recorded.items()]
     moment = now or datetime.now(UTC)
     quotas = {
         team: quota(used, owner=team, phase=phase, now=moment, per_day=per_day, total=total)
@@ -226,6 +224,6 @@ def shown_score(line: Line) -> str:
     """The score as text, rounded for display only."""
     if line.score is None:
         return line.kind
-    digits = f"{line.score:.{COLUMNS[0].precision}f}".rstrip("0")
+    digits = f"{line.score:.4f}".rstrip("0")
     text = digits if len(digits) >= 4 else f"{line.score:.2f}"
     return f"{line.score:.2f}  {line.low:.2f}..{line.high:.2f}" if line.kind == "forecast" else text

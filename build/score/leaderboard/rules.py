@@ -1,33 +1,21 @@
 """Codabench's leaderboard and quota rules, as its code has them: which submissions stand on a board, and in what order.
 
-    board = standing(history, rule="Force_Best", columns=COLUMNS)
-    rows = rank(board, COLUMNS)
+    board = standing(history, rule="Force_Best")
+    rows = rank(board)
     quota(history, owner="us", phase="dev", now=datetime.now(UTC), per_day=5, total=100)
 
 Sources: codalab/codabench src/apps/leaderboards/{models,strategies}.py, src/apps/api/serializers/leaderboards.py,
 src/apps/competitions/models.py (Phase.can_user_make_submissions), read at commit c7dbc756. Not covered: several tasks a
-phase, organisations, computed columns and the competition's own hide_score_output.
+phase, organisations, deleted submissions, other columns than one in which more is better, and the competition's own
+hide_score_output.
 """
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 FINISHED, FAILED = "Finished", "Failed"
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a leaderboard; the first of a list is the primary one."""
-
-    key: str
-    title: str
-    higher_is_better: bool = True
-    precision: int = 2
-    """Decimals shown. Values are ranked at full precision."""
-    hidden: bool = False
-    """A hidden column takes no part in the ranking, but does in Force_Best's choice."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +26,15 @@ class Submission:
     owner: str
     created: datetime
     """UTC."""
-    scores: Mapping[str, float | None] = field(default_factory=dict)
+    score: float | None = None
     phase: str = "dev"
     status: str = FINISHED
     """Finished, Failed, or a state on the way."""
-    deleted: bool = False
-    """Deleted by its owner, which the server keeps and hides."""
 
     @property
     def scored(self) -> bool:
-        """Whether its scores reached the server."""
-        return self.status == FINISHED and not self.deleted
+        """Whether its score reached the server."""
+        return self.status == FINISHED
 
 
 @dataclass(frozen=True)
@@ -65,7 +51,7 @@ class Action:
 class Row:
     """A line of the board.
 
-    Position from 1, the submission, and whether its scores equal a neighbour's (the earlier stands higher).
+    Position from 1, the submission, and whether its score equals a neighbour's (the earlier stands higher).
     """
 
     position: int
@@ -73,81 +59,62 @@ class Row:
     tied: bool
 
 
-def order_key(submission: Submission, columns: Sequence[Column]) -> tuple:
-    """Sort key: each column in its direction at full precision, then the time of creation, the earlier first.
+def _order(one: Submission) -> tuple:
+    """Sort key: the score at full precision, then the time of creation, the earlier first; for submissions that have a score.
 
-    A missing value stands where PostgreSQL puts NULL: first where more is better, last where less is (inferred from its
-    documented default, not tried on a server).
+    The server would put a missing one first, as PostgreSQL does with NULL (inferred from its documented default, not tried on a
+    server).
     """
-    key: list = []
-    for column in columns:
-        value = submission.scores.get(column.key)
-        if value is None or math.isnan(value):
-            key.append((0 if column.higher_is_better else 1, 0.0))
-        else:
-            key.append((1 if column.higher_is_better else 0, -value if column.higher_is_better else value))
-    return (*key, submission.created, submission.id)
-
-
-def best(submissions: Iterable[Submission], columns: Sequence[Column]) -> Submission | None:
-    """Force_Best's choice among one owner's scored submissions of one phase."""
-    return min((one for one in submissions if one.scored), key=lambda one: order_key(one, columns), default=None)
+    return (-one.score, one.created, one.id)
 
 
 Board = dict[str, Submission]
 """Submissions on the board by id, in the order in which they came."""
 
 
-def others_of(board: Board, submission: Submission) -> Board:
-    """The board without the entries of the submission's owner in its phase."""
-    return {key: one for key, one in board.items() if (one.owner, one.phase) != (submission.owner, submission.phase)}
-
-
-def force_last(board: Board, submission: Submission, history: Sequence[Submission], columns: Sequence[Column]) -> Board:
-    """The owner's newest scored submission."""
-    del history, columns
-    return {**others_of(board, submission), submission.id: submission}
-
-
-def force_latest_multiple(board, submission, history, columns) -> Board:
-    """Every scored submission."""
-    del history, columns
-    return {**board, submission.id: submission}
-
-
-def force_best(board, submission, history, columns) -> Board:
-    """The owner's best scored submission so far."""
-    mine = [one for one in history if (one.owner, one.phase) == (submission.owner, submission.phase)]
-    chosen = best(mine, columns)
-    return board if chosen is None else {**others_of(board, submission), chosen.id: chosen}
-
-
-def by_hand(board, submission, history, columns) -> Board:
-    """Nothing happens by itself."""
-    del submission, history, columns
-    return board
-
-
 @dataclass(frozen=True)
 class Rule:
-    """One of the six submission rules."""
+    """One of the six submission rules; without any of these the owner's newest scored submission stands."""
 
-    on_scores: Callable[..., Board]
     manual: bool = False
+    """Nothing stands by itself: owners put their submissions on the board."""
     multiple: bool = False
-    """By hand: several entries of an owner may stand."""
+    """Several entries of an owner may stand."""
+    best: bool = False
+    """Of an owner's scored ones the best stands, not the newest."""
     removable: bool = False
     """By hand: an owner may take an entry off the board."""
 
 
 RULES = {
-    "Add": Rule(by_hand, manual=True),
-    "Add_And_Delete": Rule(by_hand, manual=True, removable=True),
-    "Add_And_Delete_Multiple": Rule(by_hand, manual=True, multiple=True, removable=True),
-    "Force_Last": Rule(force_last),
-    "Force_Latest_Multiple": Rule(force_latest_multiple, multiple=True),
-    "Force_Best": Rule(force_best),
+    "Add": Rule(manual=True),
+    "Add_And_Delete": Rule(manual=True, removable=True),
+    "Add_And_Delete_Multiple": Rule(manual=True, multiple=True, removable=True),
+    "Force_Last": Rule(),
+    "Force_Latest_Multiple": Rule(multiple=True),
+    "Force_Best": Rule(best=True),
 }
+
+
+def _same(one: Submission, other: Submission) -> bool:
+    """Whether both are of one owner in one phase."""
+    return (one.owner, one.phase) == (other.owner, other.phase)
+
+
+def _replaced(board: Board, submission: Submission) -> Board:
+    """The board with a submission in the place of its owner's others of its phase."""
+    return {**{key: one for key, one in board.items() if not _same(one, submission)}, submission.id: submission}
+
+
+def placed(board: Board, submission: Submission, past: Sequence[Submission], rule: Rule) -> Board:
+    """The board after a submission's score reached the server; `past` holds all so far, this one too."""
+    if rule.manual:
+        return board
+    if rule.multiple:
+        return {**board, submission.id: submission}
+    if rule.best:
+        submission = min((one for one in past if one.scored and _same(one, submission)), key=_order)
+    return _replaced(board, submission)
 
 
 def act(board: Board, action: Action, known: Mapping[str, Submission], rule: Rule) -> Board:
@@ -159,43 +126,34 @@ def act(board: Board, action: Action, known: Mapping[str, Submission], rule: Rul
     if submission is None or not submission.scored or not rule.manual:
         return board
     if action.kind == "add":
-        kept = board if rule.multiple else others_of(board, submission)
-        return {**kept, submission.id: submission}
+        return {**board, submission.id: submission} if rule.multiple else _replaced(board, submission)
     assert action.kind == "remove", action.kind
     return {key: one for key, one in board.items() if key != submission.id} if rule.removable else board
 
 
-def standing(
-    history: Sequence[Submission], *, rule: str, columns: Sequence[Column], actions: Sequence[Action] = ()
-) -> list[Submission]:
+def standing(history: Sequence[Submission], *, rule: str, actions: Sequence[Action] = ()) -> list[Submission]:
     """The submissions on the board after a history of submissions and actions by hand, in the order in which they came.
 
-    A failed submission never posts scores, so it displaces nothing. `rule` is a key of RULES.
+    A failed submission never posts a score, so it displaces nothing. `rule` is a key of RULES.
     """
-    strategy, board, past = RULES[rule], {}, []
+    chosen, board, past = RULES[rule], {}, []
     assert len({submission.id for submission in history}) == len(history), "two submissions bear one id"
     events = [(one.created, 0, one) for one in history] + [(one.when, 1, one) for one in actions]
     for _, _, event in sorted(events, key=lambda item: item[:2]):
         if isinstance(event, Action):
-            board = act(board, event, {one.id: one for one in past}, strategy)
+            board = act(board, event, {one.id: one for one in past}, chosen)
         else:
             past.append(event)
             if event.scored:
-                board = strategy.on_scores(board, event, past, columns)
+                board = placed(board, event, past, chosen)
     return list(board.values())
 
 
-def rank(board: Iterable[Submission], columns: Sequence[Column]) -> list[Row]:
-    """The board in the server's order: primary column, the other shown columns, then the earlier submission."""
-    shown = [column for position, column in enumerate(columns) if position == 0 or not column.hidden]
-    ordered = sorted(board, key=lambda one: order_key(one, shown))
-    values = [order_key(one, shown)[:-2] for one in ordered]
-    return [
-        Row(
-            i + 1, one, tied=values[i] in (values[i - 1] if i else None, values[i + 1] if i + 1 < len(values) else None)
-        )
-        for i, one in enumerate(ordered)
-    ]
+def rank(board: Iterable[Submission]) -> list[Row]:
+    """The board in the server's order: by score, then the earlier submission."""
+    ordered = sorted(board, key=_order)
+    shared = Counter(one.score for one in ordered)
+    return [Row(position, one, tied=shared[one.score] > 1) for position, one in enumerate(ordered, 1)]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """The unpacker's rules for leaderboards. Only the first is attached to the phases, so only the first is looked at."""
 
+from build.score.leaderboard import rules
 from build.score.unpacker.walk import Walk
 
-RULES = ("Add", "Add_And_Delete", "Add_And_Delete_Multiple", "Force_Last", "Force_Latest_Multiple", "Force_Best")
+RULES = tuple(rules.RULES)
+"""A tuple: YAML may give a value that cannot be hashed."""
 COMPUTATIONS = ("sum", "avg", "min", "max")
 LONGEST = 36
 """Characters of a column's key and title."""
