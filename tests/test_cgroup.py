@@ -6,6 +6,7 @@ import pytest
 
 from build.score.sandbox import cgroup
 from build.score.sandbox.cgroup import MemoryGroup
+from build.score.sandbox.supervise import oom_killed
 
 
 @pytest.fixture
@@ -38,11 +39,11 @@ def test_version_2_limits_memory_and_forbids_swap_in_the_nearest_group_that_may(
     assert (group.version, group.folder.parent) == (2, tmp_path / "v2" / "user")
     assert (group.folder / "memory.max").read_text() == str(100 << 20)
     assert (group.folder / "memory.swap.max").read_text() == "0"
-    assert group.entrances() == [group.folder / "cgroup.procs"]
-    assert not group.killed()
+    assert group.entrance() == group.folder / "cgroup.procs"
+    assert not oom_killed(str(group.events()))
     group.events().write_text("low 0\noom 3\noom_kill 1\n")
     assert group.events().name == "memory.events"
-    assert group.killed()
+    assert oom_killed(str(group.events()))
 
 
 def test_version_1_is_taken_where_version_2_has_no_memory(mounted, tmp_path):
@@ -55,7 +56,7 @@ def test_version_1_is_taken_where_version_2_has_no_memory(mounted, tmp_path):
     assert (group.folder / "memory.memsw.limit_in_bytes").read_text() == str(3 << 19)
     group.events().write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 0\n")
     assert group.events().name == "memory.oom_control"
-    assert not group.killed()
+    assert not oom_killed(str(group.events()))
 
 
 def test_there_is_no_group_without_a_controller_or_without_its_file_systems(mounted, tmp_path):

@@ -12,6 +12,7 @@ from containers import LONG, made, needs_bwrap, on_each_engine, run, said
 from build.errors import UserError
 from build.score.sandbox import Command, Mount, engine, run_together
 from build.score.sandbox.interpreter import Interpreter
+from build.score.sandbox.plain import Plain
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -153,16 +154,16 @@ def test_plain_says_what_it_does_not_isolate_and_bwrap_has_nothing_to_say():
 
 def test_auto_takes_plain_and_says_why_where_bwrap_does_not_work(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    chosen = engine("auto", interpreter=Path(sys.executable))
+    chosen = engine("auto")
     assert chosen.name == "plain"
     assert "bwrap is not installed" in chosen.not_isolated[0]
     with pytest.raises(UserError, match="bwrap is not installed"):
-        engine("bwrap", interpreter=Path(sys.executable))
+        engine("bwrap")
 
 
 def test_an_interpreter_below_a_folder_app_of_this_machine_is_started(tmp_path):
     (tmp_path / "app").symlink_to(sys.prefix, target_is_directory=True)
-    chosen = engine("plain", interpreter=tmp_path / "app" / "bin" / "python")
+    chosen = Plain(Interpreter.of(tmp_path / "app" / "bin" / "python"))
     execution = run(chosen, tmp_path, "print(1)")
     assert (execution.exit_code, execution.stdout.read_text()) == (0, "1\n")
 
@@ -171,7 +172,7 @@ def test_an_unknown_engine_and_a_broken_interpreter_are_sentences():
     with pytest.raises(UserError, match="choose one of auto, bwrap, docker, plain"):
         engine("podman")
     with pytest.raises(UserError, match="cannot be run"):
-        engine("plain", interpreter=Path("/no/python"))
+        Interpreter.of(Path("/no/python"))
 
 
 def test_without_linux_nothing_is_judged_and_no_zip_is_blamed(monkeypatch, tmp_path):

@@ -116,11 +116,11 @@ def check_platform() -> None:
         )
 
 
-def engine(name: str = "auto", *, image: str = "", interpreter: Path | None = None) -> Engine:
+def engine(name: str = "auto", *, image: str = "") -> Engine:
     """The engine called `name`; "auto" takes bwrap where it works and plain otherwise.
 
-    `image` is the container image (docker only). `interpreter` is the Python that runs the programs (bwrap and plain), by default
-    the one that runs the judge. UserError where the engine is unknown or does not work here.
+    `image` is the container image (docker only); bwrap and plain run the programs by the Python that runs the judge. UserError where
+    the engine is unknown or does not work here.
     """
     from build.score.sandbox.bwrap import Bubblewrap
     from build.score.sandbox.docker import Docker
@@ -133,7 +133,7 @@ def engine(name: str = "auto", *, image: str = "", interpreter: Path | None = No
     if name == "docker":
         chosen = Docker(image)
     else:
-        python = Interpreter.of(interpreter)
+        python = Interpreter.of()
         chosen = Plain(python) if name == "plain" else Bubblewrap(python)
         if name == "auto" and chosen.unavailable():
             chosen = Plain(python, why=chosen.unavailable())

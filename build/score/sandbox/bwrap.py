@@ -13,7 +13,7 @@ from pathlib import Path
 from build.processes import ROOT, last_line
 from build.score.sandbox import Command, Limits
 from build.score.sandbox.interpreter import Interpreter
-from build.score.sandbox.launch import Supervised, launch, prepare
+from build.score.sandbox.launch import Supervised, launch
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
 SYSTEM_FILES = (
@@ -119,10 +119,9 @@ class Bubblewrap:
 
     def start(self, command: Command, limits: Limits) -> Supervised:
         """Start it in new namespaces."""
-        folder = prepare(command)
-        (folder / "accounts").mkdir(exist_ok=True)
+        accounts = command.folder / "accounts"
+        accounts.mkdir(parents=True, exist_ok=True)
         for name, text in ACCOUNTS.items():
-            (folder / "accounts" / name).write_text(text)
-        return launch(
-            command, limits, self.arguments(command), env={"PATH": "/usr/local/bin:/usr/bin:/bin"}, cwd=folder
-        )
+            (accounts / name).write_text(text)
+        env = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+        return launch(command, limits, self.arguments(command), env=env, cwd=command.folder)

@@ -43,7 +43,7 @@ def _own(controller: str) -> str:
 
 @dataclass
 class MemoryGroup:
-    """A control group of one container. Made by `create`, entered by writing a pid to `entrances()`, gone after `remove()`."""
+    """A control group of one container. Made by `create`, entered by writing a pid to `entrance()`, gone after `remove()`."""
 
     folder: Path
     version: int
@@ -91,24 +91,16 @@ class MemoryGroup:
     def _accepts_processes(self) -> bool:
         """Whether a process of ours may enter: a child that does nothing else tries."""
         # No fork: this process has threads.
-        enter = ["sh", "-c", 'echo $$ > "$0"', str(self.folder / "cgroup.procs")]
+        enter = ["sh", "-c", 'echo $$ > "$0"', str(self.entrance())]
         return subprocess.run(enter, capture_output=True).returncode == 0
 
-    def entrances(self) -> list[Path]:
-        """Files to which a process writes its id to enter."""
-        return [self.folder / "cgroup.procs"]
+    def entrance(self) -> Path:
+        """File to which a process writes its id to enter."""
+        return self.folder / "cgroup.procs"
 
     def events(self) -> Path:
-        """File with a line `oom_kill COUNT`."""
+        """File with a line `oom_kill COUNT`, how many processes the kernel killed for want of memory."""
         return self.folder / ("memory.events" if self.version == 2 else "memory.oom_control")
-
-    def killed(self) -> bool:
-        """Whether the kernel killed a process of the group for want of memory."""
-        try:
-            lines = self.events().read_text().splitlines()
-        except OSError:
-            return False
-        return any(line.split()[0] == "oom_kill" and int(line.split()[1]) > 0 for line in lines)
 
     def remove(self) -> None:
         """Remove the (empty) group."""

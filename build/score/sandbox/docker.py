@@ -12,7 +12,7 @@ from functools import cached_property
 
 from build.processes import last_line
 from build.score.sandbox import Command, Limits
-from build.score.sandbox.launch import Supervised, launch, prepare
+from build.score.sandbox.launch import Supervised, launch
 
 CLIENTS = ("docker", "podman")
 
@@ -66,10 +66,9 @@ class Docker:
 
     def start(self, command: Command, limits: Limits) -> Supervised:
         """Start it in a new container."""
-        folder = prepare(command)
         name = f"podium-{uuid.uuid4().hex[:12]}"
         call = self.arguments(command, limits, name)
         on_kill = [[self.client, "kill", name]]
         # The client needs the user's own variables (DOCKER_HOST, XDG_RUNTIME_DIR, contexts in HOME); the container gets none of them.
         env = dict(os.environ)
-        return launch(command, limits, call, env=env, cwd=folder, on_kill=on_kill, measures_memory=False)
+        return launch(command, limits, call, env=env, cwd=command.folder, on_kill=on_kill, measures_memory=False)

@@ -13,7 +13,7 @@ from build.processes import ROOT
 
 _PYTHON = re.compile(r"(?:/usr(?:/local)?/bin/|/opt/[^ ]*/bin/)?python(?:3(?:\.\d+)?)?")
 _QUESTION = (
-    "import json, site, sys, sysconfig; print(json.dumps({'executable': sys.executable, 'version': list(sys.version_info[:3]), "
+    "import json, site, sys, sysconfig; print(json.dumps({'executable': sys.executable, "
     "'folders': [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, *sysconfig.get_paths().values()]}))"
 )
 
@@ -23,7 +23,6 @@ class Interpreter:
     """An installed Python."""
 
     executable: Path
-    version: tuple[int, int, int]
     folders: tuple[Path, ...]
     """Existing folders to show a sandbox, outermost first; none lies within another."""
 
@@ -48,7 +47,7 @@ class Interpreter:
         for folder in sorted(wanted, key=lambda path: (len(path.parts), path)):
             if folder.exists() and not any(folder.is_relative_to(outer) for outer in folders):
                 folders.append(folder)
-        return Interpreter(Path(found["executable"]), tuple(found["version"]), tuple(folders))
+        return Interpreter(Path(found["executable"]), tuple(folders))
 
     def run_by(self, argv: tuple[str, ...]) -> tuple[str, ...]:
         """`argv` with this interpreter in the place of the image's `python`, however it is spelt."""

@@ -18,7 +18,7 @@ TICK = 0.25
 """Seconds between two calls of the caller's tick (a progress bar)."""
 
 
-def prepare(command: Command) -> Path:
+def _prepare(command: Command) -> Path:
     """Make the container's folder with its private folders; returns it."""
     for name in SCRATCH_FOLDERS:
         (command.folder / name).mkdir(parents=True, exist_ok=True)
@@ -66,8 +66,6 @@ class Supervised:
                 "detail": f"the supervisor ended with {self.process.returncode} and no verdict",
             }
         if self.group is not None:
-            if found["cause"] == "exit" and self.group.killed():
-                found["cause"] = "memory"
             self.group.remove()
             self.group = None
         for name in SCRATCH_FOLDERS:
@@ -102,7 +100,7 @@ def launch(
     Counted as output: the command's writable mounts, its private folders and its logs. `measures_memory` is False where the
     memory is another process tree's (a container engine's).
     """
-    folder = prepare(command)
+    folder = _prepare(command)
     group = MemoryGroup.create(limits.memory_mib) if limits.memory_mib and measures_memory else None
     specification = {
         "argv": list(argv),
@@ -115,7 +113,7 @@ def launch(
         "output_mib": limits.output_mib,
         "processes": limits.processes,
         "watched": [str(folder), *(str(mount.host) for mount in command.mounts if mount.writable)],
-        "cgroups": [str(path) for path in group.entrances()] if group else [],
+        "cgroup": str(group.entrance()) if group else "",
         "memory_events": str(group.events()) if group else "",
         "on_kill": [list(one) for one in on_kill],
     }

@@ -5,7 +5,7 @@ The judge runs this as its own process, because only an ancestor can adopt the o
 Prints one JSON line: exit_code, cause, seconds, peak_mib, survivors, detail.
 
 SPEC: argv, env, cwd, stdout, stderr, seconds, memory_mib (or null), output_mib, processes, watched (folders whose growth counts),
-cgroups (files that take the pid of the new process), memory_events (file that counts the kernel's kills, or ""), on_kill (commands
+cgroup (file that takes the pid of the new process, or ""), memory_events (file that counts the kernel's kills, or ""), on_kill (commands
 that end what is no descendant, a container).
 """
 
@@ -130,8 +130,8 @@ def start(spec: dict) -> tuple[int, int]:
         os.setsid()
         # A plain process can kill this supervisor, its parent; it is not to outlive that.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        for group in spec["cgroups"]:
-            with open(group, "w") as file:
+        if spec["cgroup"]:
+            with open(spec["cgroup"], "w") as file:
                 file.write(str(os.getpid()))
         most = int(spec["output_mib"] * 2**20)
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
@@ -258,6 +258,8 @@ def supervise(spec: dict) -> dict:
     size, files = written(spec["watched"], output_limit, most_files)
     if cause == "exit" and (size > output_limit or files > most_files):
         cause = "output"
+    elif cause == "exit" and oom_killed(spec["memory_events"]):
+        cause = "memory"
     code = None if detail else 137 if status is None else os.waitstatus_to_exitcode(status)
     return {
         "exit_code": 128 - code if code is not None and code < 0 else code,
