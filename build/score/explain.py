@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,17 +166,23 @@ def _syntax(seen: Seen) -> tuple[str, str] | None:
     return None
 
 
+def misplaced(names: Collection[str]) -> tuple[str, str, str]:
+    """(sentence, remedy, file) for a zip of these files, without model.py at its root; "" where no file comes close."""
+    nested = [name for name in names if name.endswith("/model.py") and "__MACOSX" not in name.split("/")]
+    if nested:
+        file = min(nested, key=lambda name: (name.count("/"), name.split("/")))
+        folder = file.removesuffix("/model.py")
+        sentence = f"model.py is not at the root of the zip but in {folder}/."
+        return sentence, f"Zip the contents of {folder}/, not the folder.", file
+    if other := min((name for name in names if name.lower() == "model.py"), default=""):
+        return f"The file is called {other}; the server looks for model.py.", "Rename it.", other
+    return "There is no model.py in the zip.", "Add model.py with the class Model.", ""
+
+
 def _missing(seen: Seen) -> tuple[str, str] | None:
     if seen.error == "missing":
-        found = sorted(seen.submission.rglob("model.py"), key=lambda path: (len(path.parts), path))
-        inner = [path.parent.relative_to(seen.submission) for path in found if "__MACOSX" not in path.parts]
-        if inner:
-            sentence = f"model.py is not at the root of the zip but in {inner[0]}/."
-            return sentence, f"Zip the contents of {inner[0]}/, not the folder."
-        other = sorted(path.name for path in seen.submission.iterdir() if path.name.lower() == "model.py")
-        if other:
-            return f"The file is called {other[0]}; the server looks for model.py.", "Rename it."
-        return "There is no model.py in the zip.", "Add model.py with the class Model."
+        files = [path for path in seen.submission.rglob("*") if path.is_file()]
+        return misplaced([path.relative_to(seen.submission).as_posix() for path in files])[:2]
     if seen.error == "no-class":
         return "model.py has no class Model.", "Define `class Model` with __init__(self) and predict(self, X)."
     return None

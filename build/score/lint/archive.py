@@ -5,6 +5,7 @@ import zipfile
 from collections import Counter
 
 from build.score import metadata
+from build.score.explain import misplaced
 from build.score.outcome import Finding
 from build.score.unpack import clean_parts, extracted, shown
 
@@ -54,20 +55,8 @@ def _root(files: set[str]) -> list[Finding]:
     """Whether model.py is where the ingestion program looks."""
     if "model.py" in files:
         return []
-    nested = sorted(
-        (name for name in files if name.endswith("/model.py") and "__MACOSX" not in name),
-        key=lambda name: name.count("/"),
-    )
-    if nested:
-        folder = nested[0].removesuffix("/model.py")
-        sentence = f"model.py is not at the root of the zip but in {folder}/."
-        return [
-            Finding("wrapper-folder", "error", sentence, f"Zip the contents of {folder}/, not the folder.", nested[0])
-        ]
-    if other := next((name for name in sorted(files) if name.lower() == "model.py"), ""):
-        sentence = f"The file is called {other}; the server looks for model.py."
-        return [Finding("no-model", "error", sentence, "Rename it.", other)]
-    return [Finding("no-model", "error", "There is no model.py in the zip.", "Add model.py with the class Model.")]
+    sentence, remedy, file = misplaced(files)
+    return [Finding("wrapper-folder" if "/" in file else "no-model", "error", sentence, remedy, file)]
 
 
 def _junk(files: set[str]) -> list[Finding]:
