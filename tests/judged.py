@@ -8,6 +8,7 @@ from rich.console import Console
 
 from build.score.leaderboard import command as door
 from build.score.leaderboard.store import Store
+from build.score.outcome import Outcome
 from build.score.scorecard import assemble
 from build.score.suites import Condition
 
@@ -53,8 +54,8 @@ def answers(asked: list[Condition], accuracy: float | dict[str, float], seed: in
     return given
 
 
-def card(asked: list[Condition], given: dict, *, outcome=None, **changes) -> dict:
-    """A scorecard of a submission that scored, unless `outcome` says otherwise; `changes` go to its facts."""
+def card(asked: list[Condition], given: dict, *, outcome: dict | None = None, **changes) -> dict:
+    """A scorecard of a submission that scored, unless `outcome` (fields of Outcome) says otherwise; `changes` go to its facts."""
     facts = {"file": "submission.zip", "zip_sha256": "ab" * 32, "zip_bytes": 12_300_000, "team": "us", **changes}
     facts |= {"weights_sha256": "cd" * 32, "commit": "0123abc"}
     recipe = {"name": "podium", "augmix_probability": 0.5}
@@ -62,7 +63,7 @@ def card(asked: list[Condition], given: dict, *, outcome=None, **changes) -> dic
         asked,
         given,
         classes=CLASSES,
-        outcome=outcome or {"status": "scored", "seconds": {"prediction": 2.0}, "peak_mib": 300.0},
+        outcome=Outcome(**(outcome or {"seconds": {"prediction": 2.0}, "peak_mib": 300.0})),
         submission=facts,
         seed=0,
         recipe=recipe,

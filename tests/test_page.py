@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from build.score import drawing
+from build.score.outcome import Finding
 from build.score.page import memory, size, write_html
 
 ASKED = judged.conditions()
@@ -125,9 +126,7 @@ def test_a_card_of_an_earlier_version_has_a_page(tmp_path):
 
 def test_a_failures_page_says_the_step_the_reason_and_the_remedy(tmp_path):
     outcome = {"status": "failed", "step": "prediction", "reason": "It <fell> over.", "remedy": "Hold it."}
-    outcome["findings"] = [
-        {"rule": "x", "severity": "error", "message": "No <model>.", "remedy": "Add it.", "file": "a.py", "line": 3}
-    ]
+    outcome["findings"] = [Finding("x", "error", "No <model>.", "Add it.", "a.py", 3)]
     html = written(tmp_path / "card.html", judged.card([], {}, outcome=outcome))
     assert "in the prediction step: It &lt;fell&gt; over." in html
     assert "What to change: Hold it." in html

@@ -1,6 +1,5 @@
 """A scorecard from conditions and predictions: counts, errors against a baseline, worst images, failures, files."""
 
-import dataclasses
 import json
 
 import judged
@@ -70,7 +69,7 @@ def test_what_a_corruption_costs_is_counted_on_its_own_images():
 def test_a_card_against_itself_has_ratios_of_one_and_other_images_are_not_compared():
     given = judged.answers(ASKED, 0.7)
     first = judged.card(ASKED, given)
-    common = {"classes": judged.CLASSES, "outcome": {"status": "scored"}, "submission": {}, "seed": 0}
+    common = {"classes": judged.CLASSES, "outcome": Outcome(), "submission": {}, "seed": 0}
     again = assemble(ASKED, given, **common, baseline=first, baseline_name="first")
     assert again["baseline"]["name"] == "first"
     assert set(again["baseline"]["suites"]) == {"basic", "stacked"}
@@ -118,7 +117,7 @@ def test_answers_may_lie_in_files(tmp_path):
 
 
 def test_a_failure_is_a_card_without_suites():
-    outcome = dataclasses.replace(Outcome(), status="failed", step="prediction", reason="It fell over.")
+    outcome = {"status": "failed", "step": "prediction", "reason": "It fell over."}
     card = judged.card(ASKED, {}, outcome=outcome)
     assert card["suites"] == {}
     assert card["worst"] == []
@@ -135,9 +134,9 @@ def test_a_scored_submission_must_have_answered_everything():
 
 def test_time_is_that_of_predict_where_it_was_measured():
     measured = {"condition_seconds": {"a": 2.0, "b": 1.0}, "images": {"a": 500, "b": 500}, "seconds": {"prediction": 9}}
-    assert scorecard.seconds_per_1000(measured, 1000) == pytest.approx(3)
-    assert scorecard.seconds_per_1000({"seconds": {"prediction": 9.0}}, 2000) == pytest.approx(4.5)
-    assert scorecard.seconds_per_1000({}, 1000) is None
+    assert scorecard.seconds_per_1000(Outcome(**measured), 1000) == pytest.approx(3)
+    assert scorecard.seconds_per_1000(Outcome(seconds={"prediction": 9.0}), 2000) == pytest.approx(4.5)
+    assert scorecard.seconds_per_1000(Outcome(), 1000) is None
 
 
 def test_a_card_is_written_and_read_again_whole(tmp_path):

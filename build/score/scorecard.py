@@ -177,12 +177,12 @@ def compare_with(card: dict, baseline: Mapping, name: str) -> dict:
     return values
 
 
-def seconds_per_1000(outcome: Mapping, images: int) -> float | None:
+def seconds_per_1000(outcome: Outcome, images: int) -> float | None:
     """Seconds of prediction for 1,000 images: within Model.predict where the run measured it, else the whole step."""
-    measured, counts = outcome.get("condition_seconds") or {}, outcome.get("images") or {}
-    if measured and sum(counts.values()):
-        return 1000 * sum(measured.values()) / sum(counts.values())
-    total = (outcome.get("seconds") or {}).get("prediction")
+    measured, count = outcome.condition_seconds, sum(outcome.images.values())
+    if measured and count:
+        return 1000 * sum(measured.values()) / count
+    total = outcome.seconds.get("prediction")
     return 1000 * total / images if total and images else None
 
 
@@ -191,7 +191,7 @@ def assemble(
     predictions: Mapping,
     *,
     classes: tuple[str, ...],
-    outcome,
+    outcome: Outcome,
     submission: Mapping,
     seed: int,
     recipe: Mapping | None = None,
@@ -206,16 +206,13 @@ def assemble(
     """The scorecard of one submission as a JSON-able dict.
 
     predictions: condition key -> labels (n,) or the path of their .npy; may be empty where the outcome is a failure,
-    then the card has no suites. outcome: a mapping or a dataclass (status, step, reason, seconds, peak_mib ...).
-    submission: facts of the zip (file, zip_sha256, zip_bytes, weights_sha256, commit, run, team ...). recipe: the facts the training is
-    known by, or None. baseline: the scorecard of another submission, whose name appears beside the ratios. own_pairs: (suite -> accuracy,
-    the server's score), from which the forecast learns beside the public pairs (`Store.pairs`). source: which cells these are, in words;
-    of synthetic ones nothing is forecast.
+    then the card has no suites. submission: facts of the zip (file, zip_sha256, zip_bytes, weights_sha256, commit, run,
+    team ...). recipe: the facts the training is known by, or None. baseline: the scorecard of another submission, whose
+    name appears beside the ratios. own_pairs: (suite -> accuracy, the server's score), from which the forecast learns
+    beside the public pairs (`Store.pairs`). source: which cells these are, in words; of synthetic ones nothing is forecast.
     """
-    given = dict(outcome) if isinstance(outcome, Mapping) else dataclasses.asdict(outcome)
-    outcome = {**dataclasses.asdict(Outcome()), **given}
     answered = {c.key: answers(c, predictions) for c in conditions if c.key in predictions}
-    if outcome.get("status") == "scored" and len(answered) != len(conditions):
+    if outcome.status == "scored" and len(answered) != len(conditions):
         absent = next(condition.key for condition in conditions if condition.key not in answered)
         raise UserError(
             f"The submission left {len(conditions) - len(answered)} conditions unanswered, the first is {absent}."
@@ -242,7 +239,9 @@ def assemble(
         "competition": competition,
         "classes": list(classes),
         "outcome": {
-            key: value for key, value in outcome.items() if key not in ("predictions", "logs", "detailed_results")
+            key: value
+            for key, value in dataclasses.asdict(outcome).items()
+            if key not in ("predictions", "logs", "detailed_results")
         },
         "submission": {**dict.fromkeys(SUBMISSION), **submission},
         "recipe": None if recipe is None else dict(recipe),
@@ -256,7 +255,7 @@ def assemble(
         "suites": suites,
         "perturbed_accuracy": suites[GATE_SUITE]["accuracy"] if GATE_SUITE in suites else None,
         "seconds_per_1000": seconds_per_1000(outcome, sum(len(condition.labels) for condition in asked)),
-        "peak_mib": outcome.get("peak_mib"),
+        "peak_mib": outcome.peak_mib,
         "timing": None,  # what the hidden set would take: the rehearsal fills it in
         "baseline": None,
         "gates": None,  # packaging fills them in
