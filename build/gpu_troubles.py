@@ -1,16 +1,17 @@
-"""What a GPU and its libraries refuse, in one sentence each: asked by the trainer, by studies and by the command line.
+"""Whether there is a GPU, and what it and its libraries refuse, in one sentence each: for the trainer, studies and the command line.
 
     with troubles_told():
         model.fit(...)
 
-No framework is imported here.
+No framework is imported here, but by `has_gpu` where the driver is there.
 """
 
 import contextlib
 from collections.abc import Iterator
 
+from build.console import muffled
 from build.errors import UserError
-from build.machine import pip_install
+from build.machine import nvidia_smi, pip_install
 
 OUT_OF_MEMORY = ("ResourceExhaustedError", "RESOURCE_EXHAUSTED")
 """TensorFlow has a class of its own for it, JAX a word in the message."""
@@ -38,6 +39,16 @@ TROUBLES = (
     ),
 )
 """Words of an error, its class among them -> what to do."""
+
+
+def has_gpu() -> bool:
+    """Whether the framework sees a GPU; it is asked only where the driver is there, as that takes seconds."""
+    if not nvidia_smi():
+        return False
+    with muffled():
+        from build.train import hardware
+
+        return bool(hardware.find().gpus)
 
 
 def is_out_of_memory(error: Exception) -> bool:

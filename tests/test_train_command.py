@@ -77,7 +77,7 @@ def test_its_own_settings_may_be_named_again_and_its_data_elsewhere(run, capsys)
     ],
 )
 def test_the_recipe_follows_from_the_data_and_the_machine(monkeypatch, capsys, data, gpu, name):
-    monkeypatch.setattr("build.cli.training._gpu", lambda: gpu)
+    monkeypatch.setattr("build.cli.training.has_gpu", lambda: gpu)
     asked = []
     monkeypatch.setattr("build.data.prepare.prepare", lambda data, recipe, seed: asked.append(recipe.name) or 1 / 0)
     with pytest.raises(ZeroDivisionError):

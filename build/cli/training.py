@@ -20,7 +20,7 @@ from build.cli.options import (
 from build.cli.showing import show_data
 from build.console import console, muffled
 from build.errors import UserError
-from build.machine import nvidia_smi
+from build.gpu_troubles import has_gpu
 
 SYNTHETIC_NOTICE = (
     "Training on synthetic cells, which this kit draws itself (--data takes yours). They show that everything works; "
@@ -126,7 +126,7 @@ def train(
         data = data if "data" in explicit else run.facts["data"]["source"]
     else:
         synthetic = is_synthetic(data)
-        chosen = find(default(synthetic=synthetic, gpu=not synthetic and _gpu()) if recipe is None else recipe)
+        chosen = find(default(synthetic=synthetic, gpu=not synthetic and has_gpu()) if recipe is None else recipe)
         chosen = dataclasses.replace(chosen, **changes)
     if is_synthetic(data):
         console.print(SYNTHETIC_NOTICE)
@@ -209,13 +209,3 @@ def _refuse_others(run, given: dict, set_fields: Collection[str]) -> None:
             raise UserError(
                 f"Run {run.id} goes on by its own settings, {name} {theirs!r} and not {value!r}; leave {option} out, or train a new run."
             )
-
-
-def _gpu() -> bool:
-    """Whether the framework sees a GPU; it is asked only where the driver is there, as that takes seconds."""
-    if not nvidia_smi():
-        return False
-    with muffled():
-        from build.train import hardware
-
-        return bool(hardware.find().gpus)

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from build.console import clock, console, muffled
+from build.console import clock, console
 from build.data.read import is_synthetic, read
 from build.errors import Interrupted, UserError
 from build.files import atomic, make_folder, write_text
+from build.gpu_troubles import has_gpu
 from build.machine import machine
 from build.study import page, protocol, results
 from build.study.catalogue import STUDIES, Study, find
@@ -54,7 +55,7 @@ def reproduce(
         raise UserError(f"No row's label contains {only!r}; the rows are: {known}.")
     # The others' tables are not made anew for rows that this call does not have.
     studies = [study for study in studies if any(only.lower() in row.label.lower() for row in study.rows)]
-    chosen = protocol.choose(scale, gpu=_has_gpu() if scale == "auto" else False)
+    chosen = protocol.choose(scale, gpu=scale == "auto" and has_gpu())
     told = protocol.describe(chosen, epochs=epochs, seeds=seeds)
     if is_synthetic(data):
         told += " The cells are synthetic: figures show that everything works and say nothing about real cells."
@@ -69,31 +70,23 @@ def reproduce(
         "device": machine(),
         "test_rows": rows,
     }
+    carry = carry or functools.partial(execute, work=functools.partial(work, root=root))
     failed = 0
     for study in studies:
         ask = functools.partial(Task, data=data, rows=rows, engine=engine)
-        under_way = UnderWay(study, facts, epochs=epochs, only=only, folder=Path(dist) / "studies")
-        under_way.carry = carry
-        failed += under_way.run(ask, functools.partial(work, root=root))
+        under_way = UnderWay(study, facts, epochs=epochs, only=only, folder=Path(dist) / "studies", carry=carry)
+        failed += under_way.run(ask)
     return int(failed > 0)
-
-
-def _has_gpu() -> bool:
-    with muffled():
-        from build.train import hardware
-
-        return bool(hardware.find().gpus)
 
 
 class UnderWay:
     """One study while it is performed."""
 
-    def __init__(self, study: Study, facts: dict, *, epochs: int | None, only: str, folder: Path):
-        self.study, self.facts, self.only, self.folder = study, facts, only, folder
+    def __init__(self, study: Study, facts: dict, *, epochs: int | None, only: str, folder: Path, carry: Callable):
+        self.study, self.facts, self.only, self.folder, self.carry = study, facts, only, folder, carry
         self.lines: list[Line] = []
         self.times: list[float] = []
         """Seconds of each task that was trained or judged in this call."""
-        self.carry: Callable | None = None
         for row in study.rows:
             recipe = protocol.at_scale(row.recipe, facts["scale"], epochs=epochs)
             if recipe.epochs >= row.least_epochs:
@@ -103,14 +96,14 @@ class UnderWay:
                 f"{row.label}: left out, it needs {row.least_epochs} epochs or more (--epochs).", markup=False
             )
 
-    def run(self, ask: Callable[..., Task], work: Callable[[Task], Result]) -> int:
+    def run(self, ask: Callable[..., Task]) -> int:
         """Perform all rows; `ask` makes a task of a recipe and a seed. Returns how many tasks failed."""
         try:
             # Taught rows need their teachers' runs. Seeds outside: a table of one seed is whole as early as can be.
             for taught in (False, True):
                 lines = [line for line in self.lines if bool(line.row.teachers) is taught]
                 pairs = [(line, seed) for seed in range(self.facts["seeds"]) for line in lines]
-                self._wave([(line, task) for line, seed in pairs if (task := self._task(line, seed, ask))], work)
+                self._wave([(line, task) for line, seed in pairs if (task := self._task(line, seed, ask))])
         except KeyboardInterrupt as error:
             self.write()
             raise Interrupted(
@@ -139,7 +132,7 @@ class UnderWay:
         self._say(line, line.results[seed])
         return None
 
-    def _wave(self, pairs: list[tuple[Line, Task]], work: Callable[[Task], Result]) -> None:
+    def _wave(self, pairs: list[tuple[Line, Task]]) -> None:
         began: dict[int, float] = {}
         """When each began: on a cluster several are under way."""
 
@@ -153,9 +146,7 @@ class UnderWay:
             console.rule(escape(name), align="left")
             began[position] = time.monotonic()
 
-        tasks = [task for _, task in pairs]
-        done = self.carry(tasks, begin=begin) if self.carry else execute(tasks, work, begin)
-        for position, result in done:
+        for position, result in self.carry([task for _, task in pairs], begin=begin):
             line, task = pairs[position]
             line.results[task.seed] = result
             if result.measures and not result.reused:
