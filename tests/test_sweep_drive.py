@@ -115,9 +115,10 @@ def test_what_another_driver_did_between_reading_and_beginning_is_known(tmp_path
 
 def test_the_table_counts_what_earlier_calls_finished():
     board = Board(5)
-    board.begin(0, "podium", "seed 3", over=3)
+    board.before = 3
+    board.begin(0, "podium", "seed 3")
     board.over(0, Entry("podium", 3, 0, 0, DONE, "run", score=0.7), reused=False)
-    board.begin(1, "podium", "seed 4", over=4)
+    board.begin(1, "podium", "seed 4")
     assert board.table().title.startswith("4 of 5 runs over, ETA ")
 
 

@@ -2,7 +2,7 @@
 
     board = Board(total=15)
     with board.shown(live=True):
-        board.begin(0, "podium", "seed 0", over=0)
+        board.begin(0, "podium", "seed 0")
         board.epoch(0, run, history)
         board.over(0, entry, reused=False)
 
@@ -30,9 +30,12 @@ class Board:
 
     def __init__(self, total: int):
         """total: runs, where none is given up."""
-        self.total, self.times = total, []
-        self.running: dict[int, dict] = {}
+        self.total = total
+        self.trained, self.pace = 0, 0.0
+        """Runs that were trained in this call, and seconds from one to the next."""
         self.before = 0
+        """Runs that earlier calls finished."""
+        self.running: dict[int, dict] = {}
         self.finished: list[tuple[str, str]] = []
         self.live: Live | None = None
         self._elsewhere = False
@@ -49,20 +52,19 @@ class Board:
             yield
         self.live = None
 
-    def begin(self, position: int, arm: str, spot: str, *, over: int) -> None:
-        """A run begins; `over` runs are, so far."""
-        if not (self.running or self.finished):
-            self.before = over
+    def begin(self, position: int, arm: str, spot: str) -> None:
+        """A run begins."""
         self.running[position] = {"name": f"{arm}, {spot}", "began": time.monotonic(), "epoch": 0, "score": None}
         if self._elsewhere:
             return
+        over = self.before + len(self.finished)
         number = min(self.total, over + len(self.running))
-        eta = f", ETA {clock(self.left(over))} at most" if self.times else ""
+        eta = f", ETA {clock(self.left(over))} at most" if self.trained else ""
         console.rule(escape(f"sweep {number}/{self.total}: {arm}, {spot}{eta}"), align="left")
 
     def left(self, over: int) -> float:
         """Seconds, at the mean pace of the runs of this call."""
-        return max(0, self.total - over) * sum(self.times) / max(1, len(self.times))
+        return max(0, self.total - over) * self.pace
 
     def epoch(self, position: int, run: str, history: list[dict]) -> None:
         """A run has come to the end of an epoch."""
@@ -80,8 +82,8 @@ class Board:
         known = self.running.pop(position)
         if not reused:
             # With several at once a run counts for its share of the time.
-            self.times.append((time.monotonic() - self._began) / (len(self.times) + 1))
-            self.times = [self.times[-1]] * len(self.times)
+            self.trained += 1
+            self.pace = (time.monotonic() - self._began) / self.trained
         told = entry.failure or f"{entry.state}, score {percent(entry.score)}"
         if entry.figures:
             told += f", test {percent(entry.figures['accuracy'])}, stacked {percent(entry.figures['stacked'])}"
@@ -94,7 +96,7 @@ class Board:
         """The runs under way and how many there are to come."""
         over = min(self.total, self.before + len(self.finished))
         title = f"{over} of {self.total} runs over"
-        if self.times:
+        if self.trained:
             title += f", ETA {clock(self.left(over))}"
         shown = Table(title=title, title_justify="left")
         for head, justify in (("run", "left"), ("epoch", "right"), ("score", "right"), ("seconds", "right")):

@@ -47,8 +47,6 @@ class Sweep:
         self.pending: dict[int, tuple[str, Spot, Trial | None]] = {}
         """Tasks that are under way, by position."""
         self.given = 0
-        self.before = 0
-        """Runs that earlier calls finished."""
         self.follow: deque[tuple[Trial, Spot]] = deque()
         """Further runs of trials whose first one was not given up."""
         self.searches: dict[str, Search] = {}
@@ -63,7 +61,7 @@ class Sweep:
         engine = engine or self._in_process
         with self.state.locked(), self.board.shown(live=live):
             self.state = State.open(self.folder, self.asked, self.cells.sha256)  # another driver may have ended since
-            self.before = sum(self._is_over(arm, spot) for arm, spot in self.state.entries)
+            self.board.before = sum(self._is_over(arm, spot) for arm, spot in self.state.entries)
             self.state.write()
             try:
                 for position, result in engine(self._tasks(), begin=self._begin, heard=self._heard):
@@ -184,7 +182,7 @@ class Sweep:
 
     def _begin(self, position: int) -> None:
         arm, spot, _ = self.pending[position]
-        self.board.begin(position, arm, spot.text(self.asked), over=self.before + len(self.board.finished))
+        self.board.begin(position, arm, spot.text(self.asked))
 
     def _heard(self, position: int, run: str, history: list[dict]) -> bool:
         """After an epoch: whether to give the run up."""
