@@ -153,7 +153,12 @@ class Forecaster:
         mean = point.x + float(self.ridge.predict(row)[0])
         return mean, float(np.sqrt(self.noise**2 + (row @ self.covariance @ row.T).item()))
 
-    def predict(self, suites: Mapping[str, float], confidence: float = CONFIDENCE) -> dict | None:
+    def _reach(self, deviation: float) -> float:
+        """Half of an interval in log-odds."""
+        # Few pairs estimate the noise: Student's t with their number less the offset, the slope and the noise itself.
+        return float(t.ppf(0.5 + CONFIDENCE / 2, max(2, len(self.points) - 3))) * deviation
+
+    def predict(self, suites: Mapping[str, float]) -> dict | None:
         """Forecast for one entry's suite accuracies: score, low, high, and a sentence.
 
         None without the suite `stacked`.
@@ -161,10 +166,8 @@ class Forecaster:
         if ANCHOR not in suites:
             return None
         mean, deviation = self._predict(own_point(suites, usual=self.usual))
-        # Few pairs estimate the noise: Student's t with their number less the offset, the slope and the noise itself.
-        reach = float(t.ppf(0.5 + confidence / 2, max(2, len(self.points) - 3))) * deviation
         below = own_point(suites).x < self.lowest
-        reach *= EXTRAPOLATED if below else 1
+        reach = self._reach(deviation) * (EXTRAPOLATED if below else 1)
         lowest = f" It lies below all public pairs (from {expit(self.lowest):.2f} on): a guess." if below else ""
         error, what = self.error()
         pairs = f"{len(self.pairs)} public pairs" + (f" and {len(self.own)} of your own" if self.own else "")
@@ -172,7 +175,7 @@ class Forecaster:
             "score": float(expit(mean)),
             "low": float(expit(mean - reach)),
             "high": float(expit(mean + reach)),
-            "confidence": confidence,
+            "confidence": CONFIDENCE,
             "pairs": len(self.points),
             "own_pairs": len(self.own),
             "sentence": (
@@ -235,7 +238,7 @@ class Forecaster:
         if point.source not in model.sources:
             point = Point(point.x, point.y, OWN_SOURCE, point.differences)
         mean, deviation = model._predict(point)
-        reach = float(t.ppf(0.5 + CONFIDENCE / 2, max(2, len(others) - 3))) * deviation
+        reach = model._reach(deviation)
         return float(expit(mean)) - pair.server, float(expit(mean - reach)), float(expit(mean + reach))
 
     def weights(self) -> list[dict]:
@@ -249,7 +252,7 @@ class Forecaster:
         for index, name in enumerate(OTHERS):
             mean = WEIGHT * float(self.ridge.coef_[first + index])
             deviation = WEIGHT * float(np.sqrt(self.covariance[first + index, first + index]))
-            reach = float(t.ppf(0.5 + CONFIDENCE / 2, max(2, len(self.points) - 3))) * deviation
+            reach = self._reach(deviation)
             rows.append(
                 {
                     "suite": name,
