@@ -69,14 +69,12 @@ def wilson(correct: float, n: float) -> tuple[float, float]:
 def clustered(correct: np.ndarray, image: np.ndarray) -> tuple[float, float]:
     """Wilson interval of a mean over conditions that share images.
 
-    correct (m,) bool and image (m,) int: which image each answer is about. Answers about one image resemble each other,
+    correct (m,) bool and image (m,) int, m > 0: which image each answer is about. Answers about one image resemble each other,
     so the sample size is divided by the design effect (Kish 1965, chapter 5): n_eff = p (1 - p) / Var(mean), the
     variance taken between images. Never above m and never below the number of images divided by the largest number of
     answers about one.
     """
     correct, image = np.asarray(correct, float), np.asarray(image)
-    if not len(correct):
-        return 0.0, 1.0
     _, inverse, counts = np.unique(image, return_inverse=True, return_counts=True)
     share = correct.mean()
     residual = np.bincount(inverse, correct - share)
@@ -105,7 +103,7 @@ def bootstrap(
 
 
 def measure(labels: np.ndarray, predictions: np.ndarray, classes: tuple[str, ...]) -> Metrics:
-    """Measure predictions (n,) against labels (n,), both integers in 0..len(classes)-1; n may be 0.
+    """Measure predictions (n,) against labels (n,), both integers in 0..len(classes)-1, n > 0.
 
     Weighted precision, recall and F1 weigh the classes by their number of images (scikit-learn); a class without images
     or without predictions counts 0 there.
@@ -113,11 +111,6 @@ def measure(labels: np.ndarray, predictions: np.ndarray, classes: tuple[str, ...
     labels, predictions = np.asarray(labels), np.asarray(predictions)
     assert labels.shape == predictions.shape == (len(labels),), (labels.shape, predictions.shape)
     n, numbers = len(labels), range(len(classes))
-    if not n:
-        rows = tuple({"name": name, "n": 0, **dict.fromkeys(("precision", "recall", "f1"), 0.0)} for name in classes)
-        rows = tuple({**row, "recall_low": 0.0, "recall_high": 1.0} for row in rows)
-        empty = tuple((0,) * len(classes) for _ in classes)
-        return Metrics(0, 0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, rows, empty)
     correct = int((labels == predictions).sum())
     matrix = confusion_matrix(labels, predictions, labels=numbers)
     weighted = precision_recall_fscore_support(labels, predictions, labels=numbers, average="weighted", zero_division=0)
