@@ -89,12 +89,9 @@ def load(name: str | Path) -> Suite:
     return suite
 
 
-def choose_rows(labels: np.ndarray, count: int | None, *, rng: np.random.Generator) -> np.ndarray:
-    """About `count` rows, sorted, every class in its share of `labels` (largest remainders) and at least once.
-
-    None takes all.
-    """
-    if not count or count >= len(labels):
+def choose_rows(labels: np.ndarray, count: int, *, rng: np.random.Generator) -> np.ndarray:
+    """About `count` rows, sorted, every class in its share of `labels` (largest remainders) and at least once."""
+    if count >= len(labels):
         return np.arange(len(labels))
     classes, sizes = np.unique(labels, return_counts=True)
     exact = sizes * count / len(labels)
@@ -212,14 +209,14 @@ def materialise(
     labels: np.ndarray,
     *,
     seed: int,
-    rows_per_condition: int | None = ROWS_PER_CONDITION,
+    rows_per_condition: int = ROWS_PER_CONDITION,
     cache: Path,
 ) -> list[Condition]:
     """Make (or find) the perturbed images of the named suites.
 
     images (N, H, W, 3) uint8, array or memory map; labels (N,) integers. Each corruption gets its own seeded stratified
-    choice of about `rows_per_condition` images (None: all), the same at its five severities; `held-out` always takes
-    all. A corruption that cannot run here is left out with a sentence. Same arguments, same bytes. Raises UserError on
+    choice of about `rows_per_condition` images, the same at its five severities; `held-out` always takes all.
+    A corruption that cannot run here is left out with a sentence. Same arguments, same bytes. Raises UserError on
     bad input or an unknown suite.
     """
     labels = np.asarray(labels)
@@ -228,7 +225,7 @@ def materialise(
     source, everything = content(images, labels), np.arange(len(images))
     labels = labels.astype(np.int64)
     conditions: list[Condition] = []
-    count = min(len(images), rows_per_condition or len(images))
+    count = min(len(images), rows_per_condition)
     total = sum(len(suite.conditions) * count if suite.corruptions else len(images) for suite in suites)
     with bar("perturbing", total) as advance:
         for suite in suites:
