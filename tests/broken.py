@@ -5,9 +5,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import submissions as zips
 from submissions import GOOD, also, header_field, model, only, raw, source
-
-from tests import submissions as zips
 
 SERVER = "TensorFlow 2.17.0 / Keras 3.4.1"
 ISOLATED = "bwrap"

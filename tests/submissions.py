@@ -1,4 +1,4 @@
-"""Writers of submission zips: a good one, and a table of broken ones with what the judge must say of each.
+"""Writers of submission zips, good and broken, and of the files in them.
 
 A writer takes the path of the zip to be made. All models are numpy only, so that a rehearsal costs a fraction of a second.
 """
