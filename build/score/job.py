@@ -48,8 +48,6 @@ class Job:
     logs: list[Log]
     crash: str = ""
     """What of a metadata file the worker stumbles over without a word."""
-    delivers: bool = True
-    """Whether there is an output at all: the worker makes none where it copies nothing and runs nothing."""
     removed: list[str] = field(default_factory=list)
     """Links and special files that its output held."""
 
@@ -181,7 +179,6 @@ def run_job(
             job.refusals[kind] = f"the command {found.command!r} cannot be split into words ({error})"
             continue
         commands[kind] = Command(kind, argv, tuple(mounts), folder / "containers", env=env)
-    job.delivers = job.copied or bool(commands)
     executions = run_together(settings.engine, list(commands.values()), settings.limits, tick=tick)
     job.removed = transfer(output)
     job.executions = dict(zip(commands, executions, strict=True))
@@ -219,7 +216,8 @@ def transfer(output: Path) -> list[str]:
 
 def push_output(job: Job) -> Failure | None:
     """What the worker does with a job's output at its end: it adds its own file `metadata`, a reserved name."""
-    if not job.delivers and job.step == "prediction":
+    # The worker makes no output where it copies nothing and runs nothing.
+    if not job.copied and not job.executions and job.step == "prediction":
         return diagnose.nothing_delivered()
     reserved = job.output / "metadata"
     if reserved.exists():
