@@ -21,7 +21,7 @@ from build.errors import UserError
 from build.score import bundle
 from build.score.bundle import PROGRAMS, scoring_bundle, write_competition
 from build.score.bundle_pages import logo
-from build.score.competition import check, load
+from build.score.competition import load
 from build.score.programs.podium_labels import breach
 from build.score.worker import run
 from submission.contract import CLASSES
@@ -74,7 +74,7 @@ def test_a_bundle_that_was_stopped_midway_leaves_the_earlier_one(tmp_path, rng, 
     with pytest.raises(KeyboardInterrupt):
         competition(tmp_path / name, tmp_path, rng, title="Another")
     assert sorted(path.name for path in tmp_path.iterdir()) == before
-    assert check(target, tmp_path / "unpacked") == []
+    assert load(target, tmp_path / "unpacked").findings == ()
 
 
 def test_two_bundles_written_at_once_are_both_whole(tmp_path, rng, monkeypatch):
@@ -88,30 +88,28 @@ def test_two_bundles_written_at_once_are_both_whole(tmp_path, rng, monkeypatch):
 
     monkeypatch.setattr("build.score.bundle._write_yaml", beside)
     target = competition(tmp_path / "bundle.zip", tmp_path, rng)
-    assert check(target, tmp_path / "unpacked") == []
+    assert load(target, tmp_path / "unpacked").findings == ()
 
 
 def test_the_bundle_for_scoring_at_home_breaks_no_rule(tmp_path, rng):
-    folder = scoring_bundle(conditions(tmp_path, rng, "clean.0", "noise.1"), tmp_path / "bundle", time_limit=77)
-    assert check(folder, tmp_path) == []
+    folder = scoring_bundle(conditions(tmp_path, rng, "clean.0", "noise.1"), tmp_path / "bundle")
     found = load(folder, tmp_path)
+    assert found.findings == ()
     assert found.columns == ("accuracy", "precision", "recall", "f1", "accuracy_clean", "accuracy_noise")
-    assert (found.primary, found.detailed_results, found.phases[0].execution_time_limit) == ("accuracy", True, 77.0)
+    assert (found.primary, found.detailed_results, found.phases[0].execution_time_limit) == ("accuracy", True, 600.0)
 
 
 def test_the_competition_breaks_no_rule_and_has_a_development_and_a_final_phase(tmp_path, rng):
     target = competition(tmp_path / "competition.zip", tmp_path, rng, days=10, final_days=3, submissions_per_day=2)
-    assert check(target, tmp_path / "scratch") == []
     found = load(target, tmp_path / "scratch")
-    development, final = found.phases
-    assert (development.name, final.name) == ("Development", "Final")
-    utc = datetime.UTC
-    assert development.start == datetime.datetime(2024, 11, 8, tzinfo=utc)
-    assert development.end == datetime.datetime(2024, 11, 18, tzinfo=utc)
-    assert development.end < final.start == datetime.datetime(2024, 11, 18, 0, 0, 1, tzinfo=utc)
-    assert final.end == datetime.datetime(2024, 11, 21, tzinfo=utc)
-    assert (development.tasks, final.tasks) == ((0,), (1,))
-    assert development.max_submissions_per_day == 2
+    assert found.findings == ()
+    assert [phase.tasks for phase in found.phases] == [(0,), (1,)]
+    with zipfile.ZipFile(target) as archive:
+        development, final = yaml.safe_load(archive.read("competition.yaml"))["phases"]
+    assert (development["name"], final["name"]) == ("Development", "Final")
+    assert (development["start"], development["end"]) == ("2024-11-08 00:00:00", "2024-11-18 00:00:00")
+    assert (final["start"], final["end"]) == ("2024-11-18 00:00:01", "2024-11-21 00:00:00")
+    assert development["max_submissions_per_day"] == 2
     shown = [sorted(path.name for path in found.tasks[i].input_data.glob("*.npy")) for i in (0, 1)]
     assert shown == [["clean.0.npy", "noise.1.npy"], ["blur.2.npy", "clean.0.npy", "noise.1.npy"]]
 

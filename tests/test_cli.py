@@ -141,7 +141,7 @@ def test_score_judges_on_the_test_cells_of_a_source_and_the_leaderboard_learns_o
 
 
 def test_a_competition_bundle_is_accepted_by_the_unpacker_s_rules(capsys, tmp_path, monkeypatch):
-    from build.score.competition import check
+    from build.score.competition import load
 
     monkeypatch.setattr("build.score.suites.run_process", lambda *_: "keras_cv's operations have tests of their own")
     asked = ("--data", "synthetic:320", "--rows", "8", "--out", "b.zip", "--start", "2026-01-05")
@@ -150,7 +150,7 @@ def test_a_competition_bundle_is_accepted_by_the_unpacker_s_rules(capsys, tmp_pa
     out, said = capsys.readouterr()
     assert out.strip() == "b.zip"
     assert "publish only the rows that b-split.csv calls train or validation" in " ".join(said.split())
-    assert [finding for finding in check(Path("b.zip"), tmp_path / "scratch") if finding.severity == "error"] == []
+    assert load(Path("b.zip"), tmp_path / "scratch").findings == ()
     with zipfile.ZipFile("b.zip") as archive:
         development, final = (
             {image.tobytes() for image in np.load(io.BytesIO(archive.read(f"input_data_{phase}/held-out.none.0.npy")))}

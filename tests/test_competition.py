@@ -8,14 +8,21 @@ import pytest
 import yaml
 
 from build.errors import UserError
-from build.score.competition import check, load
+from build.score.competition import load
+from build.score.outcome import Finding
 from build.score.unpacker.phases import moment
+from build.score.unpacker.rules import violations
 
 
-def rules(folder, *, files: dict | None = None, text: str | None = None, **changes) -> list[str]:
+def rules(folder, *, files: dict | None = None, **changes) -> list[str]:
     """Rules that a bundle with these changes breaks."""
-    bundle = bundles.bundle(folder / "bundle", programs=files, text=text, **changes)
-    return [finding.rule for finding in check(bundle, folder / "scratch")]
+    bundle = bundles.bundle(folder / "bundle", programs=files, **changes)
+    return [finding.rule for finding in broken(bundle)]
+
+
+def broken(bundle) -> list[Finding]:
+    """What is wrong with a bundle whose competition.yaml can be read."""
+    return violations(bundle, yaml.safe_load((bundle / "competition.yaml").read_text()))
 
 
 def changed(part: str, index: int = 0, **changes) -> dict:
@@ -150,9 +157,9 @@ def test_each_broken_rule_is_the_only_one_reported(rule, changes, tmp_path):
 def test_a_program_folder_without_metadata_is_a_warning_because_the_unpacker_takes_it(tmp_path):
     files = {"ingestion_program": {"ingestion.py": ""}, "scoring_program": {"scoring.py": "", "metadata": ""}}
     bundle = bundles.bundle(tmp_path / "bundle", programs=files)
-    found = check(bundle, tmp_path / "scratch")
+    found = load(bundle, tmp_path / "scratch").findings
     assert [(finding.rule, finding.severity) for finding in found] == [("program", "warning")] * 2
-    assert load(bundle, tmp_path / "scratch").findings == tuple(found)
+    assert found == tuple(broken(bundle))
 
 
 def test_an_unquoted_time_is_cut_to_midnight_and_said(tmp_path):
@@ -160,10 +167,11 @@ def test_an_unquoted_time_is_cut_to_midnight_and_said(tmp_path):
     assert "'2024-11-08 00:00:00'" in quoted
     unquoted = quoted.replace("'2024-11-08 00:00:00'", "2024-11-08 13:30:00")
     bundle = bundles.bundle(tmp_path / "bundle", text=unquoted)
-    (finding,) = check(bundle, tmp_path / "scratch")
+    (finding,) = load(bundle, tmp_path / "scratch").findings
     assert (finding.rule, finding.severity) == ("unquoted-date", "warning")
     assert finding.remedy == "Write `start: '2024-11-08 13:30:00'`."
-    assert load(bundle, tmp_path / "scratch").phases[0].start == datetime.datetime(2024, 11, 8, tzinfo=datetime.UTC)
+    (phase,) = yaml.safe_load(unquoted)["phases"]
+    assert moment(phase["start"]) == datetime.datetime(2024, 11, 8, tzinfo=datetime.UTC)
 
 
 @pytest.mark.parametrize(
@@ -192,10 +200,10 @@ def test_no_date_is_none_and_nonsense_an_error():
 
 def test_a_bundle_is_read_with_its_defaults(tmp_path):
     found = load(bundles.bundle(tmp_path / "bundle"), tmp_path / "scratch")
-    assert (found.title, found.columns, found.primary) == ("Tiny", ("accuracy", "duration"), "accuracy")
+    assert (found.columns, found.primary) == (("accuracy", "duration"), "accuracy")
     assert (found.docker_image, found.detailed_results) == ("codalab/codalab-legacy:py37", False)
     (phase,) = found.phases
-    assert (phase.max_submissions_per_day, phase.max_submissions, phase.execution_time_limit) == (5, 100, 60.0)
+    assert (phase.tasks, phase.execution_time_limit) == ((0,), 60.0)
     task = found.tasks[0]
     assert (task.name, task.ingestion_only_during_scoring) == ("only", False)
     assert (task.input_data / "numbers.txt").read_text() == "7"
@@ -223,11 +231,13 @@ def test_a_zipped_bundle_with_zipped_programs_is_unpacked(tmp_path):
 
 def test_a_wrapper_folder_a_missing_and_a_broken_yaml_are_sentences(tmp_path):
     folder = bundles.write(tmp_path / "outer", {"inner/competition.yaml": "version: 2"})
-    assert check(folder, tmp_path)[0].remedy == "Zip the contents of inner/, not the folder."
+    with pytest.raises(UserError, match=r"Zip the contents of inner/, not the folder\."):
+        load(folder, tmp_path)
     with pytest.raises(UserError, match=r"no competition\.yaml at its root"):
         load(bundles.write(tmp_path / "none", {"a": ""}), tmp_path)
     for text in ("{", "- 1", "\t", "a: b: c"):
-        assert rules(tmp_path, text=text) == ["yaml"]
+        with pytest.raises(UserError, match=r"competition\.yaml (cannot be read|is not a mapping)"):
+            load(bundles.bundle(tmp_path / "bundle", text=text), tmp_path)
     with pytest.raises(UserError, match="There is no bundle at"):
         load(tmp_path / "absent.zip", tmp_path)
     (tmp_path / "bad.zip").write_bytes(b"no zip")

@@ -15,7 +15,7 @@ from build.errors import UserError
 from build.score import transcript
 from build.score.bundle import write_competition
 from build.score.held_out import HeldOut, Rows
-from build.score.judge import _server_only, judge
+from build.score.judge import _server_only, judge, timing_of
 from build.score.leaderboard.forecast import Forecaster
 from build.score.leaderboard.store import Store
 from build.score.outcome import Finding, Outcome, Verdict
@@ -91,6 +91,20 @@ def test_the_last_line_of_a_failure_says_why_and_what_to_change(tmp_path):
     assert lines[-1].startswith("It would fail: ")
     assert "ZeroDivisionError" in lines[-1]
     assert any("The server would show" in line for line in lines)
+
+
+def test_the_time_of_a_hidden_set_is_that_of_prediction_scaled_and_that_of_the_start_as_it_is():
+    def timed(startup: float, seconds: dict, images: dict, hidden: int | None = 5000) -> dict:
+        times = {"seconds": {"startup": startup}, "condition_seconds": seconds, "images": images}
+        return timing_of(Outcome(**times, time_limit=600.0), hidden)
+
+    assert timed(10.0, {"a": 20.0, "b": 20.0}, {"a": 100, "b": 300}) == {
+        "startup_seconds": 10.0, "seconds_per_1000": 100.0, "largest_set": 5900,
+        "hidden_images": 5000, "hidden_seconds": 510.0, "hidden_fits": True,
+    }  # fmt: skip
+    assert timed(10.0, {"a": 20.0}, {"a": 100})["hidden_fits"] is False
+    assert timed(700.0, {"a": 20.0}, {"a": 100}, None)["largest_set"] == 0
+    assert timed(1.0, {}, {})["seconds_per_1000"] is None
 
 
 def test_the_memory_of_a_hidden_set_is_forecast(tmp_path):
@@ -255,7 +269,7 @@ def test_a_bundle_names_its_own_image(tmp_path, monkeypatch):
         + "".join(line for line in yaml.read_text().splitlines(keepends=True) if not line.startswith("docker_image"))
     )
 
-    def engine(name, *, image="", interpreter=None):
+    def engine(name, *, image=""):
         asked.append((name, image))
         raise UserError("Enough.")
 

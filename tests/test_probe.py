@@ -169,17 +169,6 @@ def test_a_sample_is_taken_evenly_from_all_files(tmp_path):
     assert set(probe.sample(paths, 2)[:, 0, 0, 0] % 10) == {0, 2}
 
 
-def test_the_forecast_scales_the_time_of_prediction_and_not_that_of_the_start():
-    found = probe.forecast(10.0, {"a": 20.0, "b": 20.0}, {"a": 100, "b": 300}, 600.0, 5000)
-    assert found == {
-        "startup_seconds": 10.0, "seconds_per_1000": 100.0, "largest_set": 5900,
-        "hidden_images": 5000, "hidden_seconds": 510.0, "hidden_fits": True,
-    }  # fmt: skip
-    assert probe.forecast(10.0, {"a": 20.0}, {"a": 100}, 600.0, 5000)["hidden_fits"] is False
-    assert probe.forecast(700.0, {"a": 20.0}, {"a": 100}, 600.0, None)["largest_set"] == 0
-    assert probe.forecast(1.0, {}, {}, 600.0, 5000)["seconds_per_1000"] is None
-
-
 FIELDS = ("checks", "failure", "breach", "modules", "inside", "shape", "differing", "parts", "images", "type")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 10**30) | st.floats() | st.text(max_size=8),

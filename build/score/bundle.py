@@ -22,7 +22,6 @@ from build.score.metrics import METRICS, Metric
 from build.score.unpacker.leaderboards import LONGEST
 from build.score.unpacker.phases import DEFAULT_TIME_LIMIT
 from build.scratch import scratch_folder
-from submission.contract import CLASSES
 
 PROGRAMS = Path(__file__).parent / "programs"
 SHARED = {
@@ -71,8 +70,6 @@ def scoring_bundle(
     conditions: Sequence[Condition],
     folder: Path,
     *,
-    classes: Sequence[str] = CLASSES,
-    time_limit: int = DEFAULT_TIME_LIMIT,
     working_directory: str = "program",
     job_images: int | None = None,
     one_call: bool = False,
@@ -91,7 +88,6 @@ def scoring_bundle(
         divide(conditions, job_images) if job_images else [conditions],
         folder / "input_data",
         folder / "reference_data",
-        classes=classes,
         working_directory=working_directory,
         one_call=one_call,
     )
@@ -105,7 +101,7 @@ def scoring_bundle(
     }
     values = {
         "version": 2,
-        **pages(folder, "Podium suites", classes, shape),
+        **pages(folder, "Podium suites", shape),
         "docker_image": ServerEnvironment.read().image,
         "enable_detailed_results": True,
         "tasks": [task],
@@ -114,7 +110,7 @@ def scoring_bundle(
                 "index": 0,
                 "name": "Suites",
                 "start": "2024-11-08 00:00:00",
-                "execution_time_limit": int(time_limit),
+                "execution_time_limit": DEFAULT_TIME_LIMIT,
                 "tasks": [0],
             }
         ],
@@ -176,7 +172,6 @@ def write_competition(
     days: int = 14,
     final_days: int = FINAL_DAYS,
     title: str = "Blood cells",
-    classes: Sequence[str] = CLASSES,
     time_limit: int = DEFAULT_TIME_LIMIT,
     submissions_per_day: int = 5,
     submissions: int = 100,
@@ -205,7 +200,6 @@ def write_competition(
                 [conditions],
                 folder / data["input_data"],
                 folder / data["reference_data"],
-                classes=classes,
                 working_directory="program",
             )
             programs = {kind: f"{kind}/" for kind in ("ingestion_program", "scoring_program")}
@@ -222,7 +216,7 @@ def write_competition(
         shape = np.load(development[0].images_path, mmap_mode="r").shape[1:]
         values = {
             "version": 2,
-            **pages(folder, title, classes, shape),
+            **pages(folder, title, shape),
             "docker_image": image or ServerEnvironment.read().image,
             "registration_auto_approve": False,
             "enable_detailed_results": True,

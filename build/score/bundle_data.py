@@ -11,6 +11,7 @@ import numpy as np
 from build.errors import UserError
 from build.files import save_array
 from build.score import reports
+from submission.contract import CLASSES
 
 
 class Condition(Protocol):
@@ -40,7 +41,6 @@ def write_data(
     input_data: Path,
     reference: Path,
     *,
-    classes: Sequence[str],
     working_directory: str,
     one_call: bool = False,
 ) -> None:
@@ -56,12 +56,12 @@ def write_data(
     input_data.mkdir(parents=True)
     keys = [condition.key for condition in conditions]
     assert len(set(keys)) == len(keys), "condition keys are not unique"
-    _write_labels(conditions, reference, classes)
+    _write_labels(conditions, reference)
     folders = [input_data]
     if len(jobs) > 1:
         folders = [input_data / f"job-{number}" for number in range(1, len(jobs) + 1)]
         reports.write_json(input_data / "jobs.json", {"jobs": [folder.name for folder in folders]})
-    plan = {"classes": len(classes), "working_directory": working_directory, "one_call": one_call}
+    plan = {"classes": len(CLASSES), "working_directory": working_directory, "one_call": one_call}
     for folder, job in zip(folders, jobs, strict=True):
         folder.mkdir(exist_ok=True)
         shown = []
@@ -71,18 +71,18 @@ def write_data(
         reports.write_json(folder / "conditions.json", plan | {"conditions": shown})
 
 
-def _write_labels(conditions: Sequence[Condition], reference: Path, classes: Sequence[str]) -> None:
+def _write_labels(conditions: Sequence[Condition], reference: Path) -> None:
     reference.mkdir(parents=True)
     known = []
     for condition in conditions:
         labels = np.asarray(condition.labels)
         assert labels.ndim == 1, f"{condition.key} has labels of shape {labels.shape}"
         assert labels.size, f"{condition.key} has no labels"
-        outside = (labels < 0) | (labels >= len(classes))
-        assert not outside.any(), f"{condition.key} has labels outside 0..{len(classes) - 1}"
+        outside = (labels < 0) | (labels >= len(CLASSES))
+        assert not outside.any(), f"{condition.key} has labels outside 0..{len(CLASSES) - 1}"
         save_array(reference / f"{condition.key}.labels.npy", labels.astype(np.int64))
         known.append({"key": condition.key, "suite": condition.suite, "labels": f"{condition.key}.labels.npy"})
-    reports.write_json(reference / "conditions.json", {"classes": list(classes), "conditions": known})
+    reports.write_json(reference / "conditions.json", {"classes": list(CLASSES), "conditions": known})
 
 
 def _link(source: Path, target: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from build.score.drawing import png
+from submission.contract import CLASSES
 
 
 def logo() -> bytes:
@@ -34,13 +35,13 @@ the zip keeps the weights from being copied into the prediction output.
 TERMS = "# Terms\n\nOne account a team. The test images and labels are not to be looked for.\n"
 
 
-def pages(folder: Path, title: str, classes: Sequence[str], shape: Sequence[int]) -> dict:
+def pages(folder: Path, title: str, shape: Sequence[int]) -> dict:
     """Write logo and pages; returns the part of competition.yaml that names them."""
     (folder / "logo.png").write_bytes(logo())
-    names = ", ".join(f"{number} {name}" for number, name in enumerate(classes))
+    names = ", ".join(f"{number} {name}" for number, name in enumerate(CLASSES))
     height, width, channels = shape
     text = OVERVIEW.format(
-        title=title, height=height, width=width, channels=channels, last=len(classes) - 1, classes=names
+        title=title, height=height, width=width, channels=channels, last=len(CLASSES) - 1, classes=names
     )
     (folder / "overview.md").write_text(text)
     (folder / "terms.md").write_text(TERMS)

@@ -1,11 +1,9 @@
-"""Competition bundles, version 2: what Codabench's unpacker accepts, as a checker with one sentence a violation, and as a reader.
+"""Competition bundles, version 2: `load(bundle, scratch)` reads what the judge needs of one.
 
-`check(bundle)` lists every violation; `load(bundle, scratch)` reads what the judge needs and raises UserError at the first.
-The rules themselves are in unpacker/.
+It raises UserError at the first rule of Codabench's unpacker that the bundle breaks. The rules themselves are in unpacker/.
 """
 
 import contextlib
-import datetime
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -18,7 +16,7 @@ from build.errors import UserError
 from build.files import DAMAGED
 from build.score.outcome import Finding
 from build.score.unpack import unpack
-from build.score.unpacker.phases import DEFAULT_TIME_LIMIT, QUOTAS, moment
+from build.score.unpacker.phases import DEFAULT_TIME_LIMIT
 from build.score.unpacker.rules import DATA, DEFAULT_IMAGE, violations
 
 
@@ -26,7 +24,6 @@ from build.score.unpacker.rules import DATA, DEFAULT_IMAGE, violations
 class Task:
     """One task: its folders (unpacked), None where it has none."""
 
-    index: int
     name: str
     scoring_program: Path
     ingestion_program: Path | None
@@ -39,22 +36,14 @@ class Task:
 class Phase:
     """One phase, in order."""
 
-    name: str
-    start: datetime.datetime
-    end: datetime.datetime | None
     tasks: tuple[int, ...]
     execution_time_limit: float
-    max_submissions_per_day: int
-    """0: no limit."""
-    max_submissions: int
 
 
 @dataclass(frozen=True)
 class Competition:
     """What the judge needs of a bundle."""
 
-    folder: Path
-    title: str
     docker_image: str
     queue: str
     """Of workers of its own; empty: the server's default queue."""
@@ -66,6 +55,7 @@ class Competition:
     primary: str
     """Key of the column that ranks."""
     findings: tuple[Finding, ...] = field(default=())
+    """Rules that it breaks though the unpacker takes it."""
 
 
 def _values(folder: Path) -> dict | Finding:
@@ -102,13 +92,6 @@ def _opened(bundle: Path, scratch: Path) -> Path:
     return folder
 
 
-def check(bundle: Path, scratch: Path) -> list[Finding]:
-    """Every rule of Codabench's unpacker that the bundle (folder or zip) breaks. `scratch` takes what a zip unpacks to."""
-    folder = _opened(bundle, scratch)
-    values = _values(folder)
-    return [values] if isinstance(values, Finding) else violations(folder, values)
-
-
 def docker_image(bundle: Path) -> str:
     """The image that the bundle (folder or zip) names, by its competition.yaml alone; Codabench's default where it names none."""
     bundle = Path(bundle)
@@ -136,8 +119,6 @@ def load(bundle: Path, scratch: Path) -> Competition:
     board = values["leaderboards"][0]
     columns = sorted(board["columns"], key=lambda column: column["index"])
     return Competition(
-        folder=folder,
-        title=str(values["title"]),
         docker_image=str(values.get("docker_image", DEFAULT_IMAGE)),
         queue=str(values.get("queue") or ""),
         detailed_results=bool(values.get("enable_detailed_results", False)),
@@ -152,12 +133,8 @@ def load(bundle: Path, scratch: Path) -> Competition:
 def _phases(entries: list[dict]) -> Iterator[Phase]:
     for entry in sorted(entries, key=lambda phase: phase.get("index", 0)):
         yield Phase(
-            name=str(entry.get("name", "")),
-            start=moment(entry["start"]),
-            end=moment(entry.get("end")),
             tasks=tuple(entry["tasks"]),
             execution_time_limit=float(entry.get("execution_time_limit", DEFAULT_TIME_LIMIT)),
-            **{key: entry.get(key, default) or 0 for key, default in QUOTAS.items()},
         )
 
 
@@ -182,6 +159,4 @@ def _task(entry: dict, folder: Path, scratch: Path) -> Task:
             path = target
         folders[kind] = path
     only_scoring = bool(entry.get("ingestion_only_during_scoring", False))
-    return Task(
-        entry["index"], str(entry.get("name") or entry["index"]), ingestion_only_during_scoring=only_scoring, **folders
-    )
+    return Task(str(entry.get("name") or entry["index"]), ingestion_only_during_scoring=only_scoring, **folders)

@@ -1,6 +1,6 @@
 """The one door to the judge: lint -> bundle -> both jobs of the worker -> probes -> verdict.
 
-    verdict = judge(Path("submission.zip"), conditions, classes=CLASSES)
+    verdict = judge(Path("submission.zip"), conditions)
     verdict.exit_code        # 0: it would score; 1: it would fail, verdict.sentence says why
 
 Whatever is in the zip, nothing is raised because of it: a failure is a value. UserError is for a wrong call only.
@@ -8,6 +8,7 @@ Whatever is in the zip, nothing is raised because of it: a failure is a value. U
 
 import dataclasses
 import errno
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -50,7 +51,6 @@ def judge(
     conditions: Sequence[Condition] = (),
     *,
     bundle: Path | None = None,
-    classes: Sequence[str] = CLASSES,
     scratch: Path = SCRATCH,
     keep: Path | None = None,
     engine: str = "auto",
@@ -72,7 +72,6 @@ def judge(
         zip_path: what would be uploaded.
         conditions: sets of test images (build/score/suites.py); predictions by their keys are in the outcome.
         bundle: a competition bundle, folder or zip, whose programs and data are used instead.
-        classes: names of the labels 0, 1, ...
         scratch: where a folder for this judgement is made, and removed afterwards.
         keep: an empty or new folder for the predictions, which then outlive the judgement; else they go too.
         engine: a name of sandbox.ENGINES, or "auto"; `image` is docker's.
@@ -110,7 +109,6 @@ def judge(
             bundle = scoring_bundle(
                 conditions,
                 work / "scoring",
-                classes=classes,
                 working_directory=environment.working_directory,
                 job_images=hidden or HIDDEN_IMAGES,
                 one_call=one_call,
@@ -133,17 +131,11 @@ def judge(
         _check_disk(outcome, work)
         verdict = Verdict(outcome, findings + outcome.findings, on_suites=bool(conditions))
         if conditions:
-            verdict.timing = probe.forecast(
-                outcome.seconds.get("startup", 0.0),
-                outcome.condition_seconds,
-                outcome.images,
-                outcome.time_limit,
-                hidden,
-            )
+            verdict.timing = timing_of(outcome, hidden)
             _add_lateness(verdict)
         if outcome.status == "scored" and conditions and probes:
             limits = Limits(outcome.time_limit, memory_limit, output_limit)
-            _probe(verdict, Settings(chosen, era, limits, environment), zip_path, conditions, classes, work, adapts)
+            _probe(verdict, Settings(chosen, era, limits, environment), zip_path, conditions, work, adapts)
             _add_memory(verdict, conditions, hidden)
         _server_only(verdict, own_image=outcome.engine == "docker" and image in ("", named or environment.image))
         verdict.findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
@@ -153,13 +145,13 @@ def judge(
         return verdict
 
 
-def _probe(verdict, settings: Settings, zip_path: Path, conditions, classes, work: Path, adapts: bool) -> None:
+def _probe(verdict, settings: Settings, zip_path: Path, conditions, work: Path, adapts: bool) -> None:
     """Add what the probes find; a first call that fails there would fail on the server."""
     submission = work / "probed"
     if unpack(zip_path, submission):  # it was unpacked a moment ago
         return
     images = probe.sample([condition.images_path for condition in conditions])
-    found = probe.probe(settings, submission, images, classes=len(classes), work=work / "probe", adapts=adapts)
+    found = probe.probe(settings, submission, images, classes=len(CLASSES), work=work / "probe", adapts=adapts)
     verdict.findings += found.findings
     verdict.probed = found.recorded
     verdict.growth_bytes_per_image = found.growth_bytes_per_image
@@ -181,6 +173,27 @@ def _check_disk(outcome: Outcome, work: Path) -> None:
     full = os.strerror(errno.ENOSPC) in said and shutil.disk_usage(work).free < LEAST_FREE
     if full or os.strerror(errno.EDQUOT) in said:
         raise UserError(f"The disk of {work.parent} was full while the zip was judged; make room on it and repeat it.")
+
+
+def timing_of(outcome: Outcome, hidden: int | None) -> dict:
+    """Time of the prediction step for other numbers of images, from what the run measured of each condition.
+
+    Returns seconds_per_1000, startup_seconds, largest_set (images that fit the time limit, None without a rate), and for `hidden`
+    images: hidden_images, hidden_seconds, hidden_fits.
+    """
+    seconds, startup = outcome.condition_seconds, outcome.seconds.get("startup", 0.0)
+    total, count = sum(seconds.values()), sum(outcome.images.get(key, 0) for key in seconds)
+    found: dict = {"startup_seconds": startup, "seconds_per_1000": None, "largest_set": None}
+    if not count:
+        return found
+    rate = total / count
+    found["seconds_per_1000"] = 1000 * rate
+    left = max(0.0, outcome.time_limit - startup)
+    found["largest_set"] = math.floor(left / rate) if rate > 0 else None
+    if hidden is not None:
+        needed = startup + hidden * rate
+        found |= {"hidden_images": hidden, "hidden_seconds": needed, "hidden_fits": needed <= outcome.time_limit}
+    return found
 
 
 def _add_lateness(verdict: Verdict) -> None:

@@ -162,7 +162,7 @@ class Verdict:
     findings: list[Finding] = field(default_factory=list)
     """Of the lint, the run and the probes: errors first."""
     timing: dict = field(default_factory=dict)
-    """seconds_per_1000, startup_seconds, largest_set, and of a hidden set of known size its seconds and MiB (probe.forecast)."""
+    """seconds_per_1000, startup_seconds, largest_set, and of a hidden set of known size its seconds and MiB (judge.timing_of)."""
     probed: bool = False
     """Whether the zip was also called in the unusual ways of build/score/probe.py and a record of it was left."""
     growth_bytes_per_image: float | None = None

@@ -4,7 +4,6 @@
 A property that a recipe declares (it adapts to the batch it sees) is a note, not a fault.
 """
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,7 +74,7 @@ def probe(
     place = settings.environment.working_directory if settings.environment else "program"
     reports.write_json(data / "probes.json", {"classes": classes, "working_directory": place})
     program = write_program("probe_program", work / "program")
-    task = Task(0, "probe", program, program, data, None)
+    task = Task("probe", program, program, data, None)
     with own_copy(submission, work / "submission") as own:
         job = run_job(
             settings, work / "job", step="prediction", program=None, ingestion=program, task=task, ingested=own
@@ -257,25 +256,3 @@ def _traces(traces: dict, say) -> None:
         paths = traces.get(key)
         if isinstance(paths, list) and paths:
             say(rule, severity, sentence.format(", ".join(str(path)[:80] for path in paths[:3])), "Write nothing.")
-
-
-def forecast(
-    seconds_startup: float, seconds: dict[str, float], images: dict[str, int], time_limit: float, hidden: int | None
-) -> dict:
-    """Time of the prediction step for other numbers of images, from what was measured.
-
-    `seconds` and `images` are by condition. Returns seconds_per_1000, startup_seconds, largest_set (images that fit the time limit,
-    None without a rate), and for `hidden` images: hidden_images, hidden_seconds, hidden_fits.
-    """
-    total, count = sum(seconds.values()), sum(images.get(key, 0) for key in seconds)
-    found: dict = {"startup_seconds": seconds_startup, "seconds_per_1000": None, "largest_set": None}
-    if not count:
-        return found
-    rate = total / count
-    found["seconds_per_1000"] = 1000 * rate
-    left = max(0.0, time_limit - seconds_startup)
-    found["largest_set"] = math.floor(left / rate) if rate > 0 else None
-    if hidden is not None:
-        needed = seconds_startup + hidden * rate
-        found |= {"hidden_images": hidden, "hidden_seconds": needed, "hidden_fits": needed <= time_limit}
-    return found

@@ -8,8 +8,7 @@ from build.score.unpacker.walk import Walk
 
 DEFAULT_TIME_LIMIT = 600
 """Seconds a job may take where the phase says nothing."""
-QUOTAS = {"max_submissions_per_day": 5, "max_submissions": 100}
-"""Settings of a phase -> what holds where they are absent."""
+QUOTAS = ("max_submissions_per_day", "max_submissions")
 
 
 def moment(value: object) -> datetime.datetime | None:
