@@ -43,6 +43,28 @@ def test_newer_rates_count():
     assert timetable(COSTS).remaining(1, 4, COSTS.at(SMALL, 0.02)) == pytest.approx(2 + 2 * 8 + 3 * 2 + 5)
 
 
+def test_a_graph_that_is_at_hand_is_not_traced_again():
+    table = timetable(COSTS)
+    table.knows = lambda kind: kind == LARGE  # by the trial
+    assert table.remaining(1, 4) == pytest.approx(1 + 2 * 4 + 3 * 2)
+    table = timetable(COSTS, resolutions=((48, 0.25), (96, 0.25), (48, 0.5)))
+    assert table.remaining(0, 4) == pytest.approx(3 * 1 + 4 + 4 * 2 + 2 * 5)
+
+
+def test_what_validation_s_graph_takes_is_no_cost_of_every_epoch():
+    table = timetable(Costs(), images=100)
+    table.learn(LARGE, 0.04, seconds=4 + 9 + 2, start=9.0, judged=False)
+    assert (table.costs.fixed, table.costs.start) == pytest.approx(
+        (2, 9)
+    )  # of a first epoch nobody knows what is usual
+    table.learn(SMALL, 0.01, seconds=1 + 8 + 30 + 2, start=8.0, judged=False)
+    assert (table.costs.fixed, table.costs.start) == pytest.approx((2, 38))
+    table.learn(SMALL, 0.01, seconds=1 + 8 + 1, start=8.0, judged=False)
+    assert (table.costs.recent[-1][2], table.costs.start) == pytest.approx((1, 8))
+    table.learn(SMALL, 0.01, seconds=1 + 30, start=None)
+    assert table.costs.recent[-1][2] == pytest.approx(30)
+
+
 def test_a_kind_never_tried_costs_what_any_costs():
     table = timetable(Costs({SMALL: 0.01}, fixed=0.0, start=0.0))
     assert table.remaining(0, 4) == pytest.approx(4)

@@ -234,6 +234,31 @@ def test_resolutions_change_on_the_way_and_a_budget_is_kept(cells, tmp_path):
     assert column(run, "learning_rate")[-1] == pytest.approx(0, abs=1e-9)  # the cosine ends with the shortened training
 
 
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_the_compiling_of_validation_is_taken_for_no_cost_of_an_epoch(run, cells, tmp_path, monkeypatch, pretrained):
+    """By the trainer's clock XLA takes a thousand seconds for it in each phase."""
+    ticks, compiled = itertools.count(), []
+    for module in (fit, progress):
+        clock = SimpleNamespace(perf_counter=lambda: next(ticks) + 1000.0 * len(compiled))
+        monkeypatch.setattr(module, "time", clock)
+    make, compiling = learner.Classifier.make_test_function, learner.Classifier.compile
+
+    def slow(self, *given):
+        compiled.extend([True] if self.test_function is None else [])
+        return make(self, *given)
+
+    monkeypatch.setattr(learner.Classifier, "make_test_function", slow)
+    monkeypatch.setattr(
+        learner.Classifier, "compile", lambda self, **given: compiling(self, **given | {"jit_compile": False})
+    )
+    weights = str(run.weights_path) if pretrained else "none"
+    recipe = dataclasses.replace(RECIPE, epochs=3, minutes=600, xla="on", head_epochs=1, weights=weights)
+    costs = checkpoint.load_facts(train(recipe, cells, seed=1, root=tmp_path).checkpoint_path)["costs"]
+    assert [fixed < 500 for *_, fixed in costs["recent"]] == [True] * 3
+    assert costs["start"] > 1000
+    assert len(compiled) == 1 + pretrained
+
+
 @pytest.mark.parametrize(
     "error", [tf.errors.ResourceExhaustedError(None, None, "OOM"), RuntimeError("RESOURCE_EXHAUSTED: out of memory")]
 )

@@ -79,8 +79,9 @@ def test_the_kept_weights_are_the_best_epoch_s_and_give_its_loss(cells, tmp_path
     assert loss != pytest.approx(column(run, "validation_loss")[-1], rel=1e-2)
 
 
-def test_what_a_time_budget_tries_leaves_no_trace(cells, tmp_path):
-    recipe = dataclasses.replace(RECIPE, epochs=2, resolutions=((16, 0.5), (32, 0.5)))
+@pytest.mark.parametrize(("xla", "resolutions"), [("off", ((16, 0.5), (32, 0.5))), ("on", ((32, 1.0),))])
+def test_what_a_time_budget_tries_leaves_no_trace(cells, tmp_path, xla, resolutions):
+    recipe = dataclasses.replace(RECIPE, epochs=2, resolutions=resolutions, xla=xla)
     free, timed = (
         train(dataclasses.replace(recipe, minutes=minutes), cells, seed=0, root=tmp_path / str(minutes))
         for minutes in (0.0, 60.0)

@@ -1,7 +1,7 @@
 """How long a training takes on this machine, and how many epochs fit into a time budget.
 
 An epoch's cost is modelled from what was measured here: seconds an image for each kind (phase, side), a fixed part (validation,
-checkpoint) and the time until a new kind's graph is traced. The number of epochs is decided after the first epoch; it is lowered
+checkpoint) and the time until a new kind's graphs are compiled. The number of epochs is decided after the first epoch; it is lowered
 when the machine has become too slow for it, and raised in the first half, should more fit than was foreseen. One slow epoch says little
 (another program, a machine that was asleep), so what counts is the median of the last three, until the end is too near to wait for more.
 """
@@ -9,7 +9,7 @@ when the machine has become too slow for it, and raised in the first half, shoul
 import dataclasses
 import itertools
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from build.recipe import Recipe
@@ -34,7 +34,7 @@ class Costs:
     fixed: float = 0.0
     """Seconds of an epoch that do not depend on its kind."""
     start: float = 0.0
-    """Seconds that a new kind's graph takes to be traced and compiled."""
+    """Seconds that a new kind's graph, and its phase's graph of validation, take to be traced and compiled."""
     recent: tuple[tuple[Kind, float, float], ...] = ()
     """Of the last epochs, each one's kind, seconds an image and fixed seconds."""
 
@@ -63,8 +63,17 @@ class Costs:
 class Timetable:
     """The kinds of a recipe's epochs and what they cost. All of it depends on the total number of epochs."""
 
-    def __init__(self, recipe: Recipe, *, pretrained: bool, image_side: int, images: int):
-        """For a recipe with `images` an epoch, each at most `image_side` pixels high and wide."""
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        pretrained: bool,
+        image_side: int,
+        images: int,
+        knows: Callable[[Kind], bool] = lambda _: False,
+    ):
+        """For a recipe with `images` an epoch, each at most `image_side` pixels high and wide; `knows` tells whose graph is at hand."""
+        self.knows = knows
         self.recipe, self.pretrained, self.image_side, self.images = recipe, pretrained, image_side, images
         self.costs = Costs()
 
@@ -94,13 +103,17 @@ class Timetable:
         first = next(epoch for epoch in range(total) if self.kind(epoch, total) == last)
         return max([first, *schedule.ends_of_stages(total, self.recipe.curriculum)[:-1]])
 
-    def learn(self, kind: Kind, rate: float, *, seconds: float, start: float | None) -> None:
+    def learn(self, kind: Kind, rate: float, *, seconds: float, start: float | None, judged: bool = True) -> None:
         """Take in an epoch of so many `seconds`.
 
         rate: seconds an image. start: what its first call took longer than that; None where the graph was known, as what it then takes
-        longer, filling the pipeline, every epoch does.
+        longer, filling the pipeline, every epoch does. judged: whether the graph of validation was known; else what the epoch took
+        longer than usual counts as a part of the start.
         """
         fixed = max(0.0, seconds - self.images * rate - (start or 0.0))
+        if start is not None and not judged and self.costs.recent:
+            usual = min(fixed, self.costs.fixed)
+            start, fixed = start + fixed - usual, usual
         self.costs = self.costs.learn(kind, rate, fixed=fixed, start=start)
 
     def remaining(self, done: int, total: int, costs: Costs | None = None) -> float:
@@ -108,12 +121,12 @@ class Timetable:
         costs = costs or self.costs
         # Before a kind was ever tried, its images are taken to cost what any image cost.
         unknown = next(iter(costs.rates.values()), 0.0)
-        before = self.kind(done - 1, total) if done else None
+        known = {self.kind(done - 1, total)} if done else set()
         seconds = 0.0
         for kind, epochs in self._stretches(done, total):
             seconds += epochs * (self.images * costs.rates.get(kind, unknown) + costs.fixed)
-            seconds += costs.start if kind != before else 0.0
-            before = kind
+            seconds += 0.0 if kind in known or self.knows(kind) else costs.start
+            known.add(kind)
         return seconds
 
     def _stretches(self, done: int, total: int) -> Iterator[tuple[Kind, int]]:

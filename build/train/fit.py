@@ -126,8 +126,13 @@ class Training:
         self.validation = Validation(
             prepared, recipe, seed=seed, workers=decision.workers, hosts=hosts, replicas=decision.replicas
         )
-        begun, images = decision.weights != "none", self.learner.images
-        self.timetable = Timetable(recipe, pretrained=begun, image_side=IMAGE_SIDE, images=images)
+        self.timetable = Timetable(
+            recipe,
+            pretrained=decision.weights != "none",
+            image_side=IMAGE_SIDE,
+            images=self.learner.images,
+            knows=self.learner.knows,
+        )
         self.state = record.State(total=recipe.epochs)
         if resumes:
             self.state, phase = record.recall(run, self.timetable)
@@ -230,10 +235,11 @@ class Training:
         kind = phase, side = self.timetable.kind(epoch, state.total)
         if phase != learner.phase:
             learner.enter(self.timetable.phase(epoch, state.total, state.history))
-        known = learner.knows(side)
+        known = learner.knows(kind)
         logs, watch = self._steps(TRAIN, epoch, kind, f"epoch {epoch + 1}/{state.total}, {side} px")
         if watch.cut:
             return
+        judged = learner.judge.test_function is not None
         arrays, measured = self.validation.measure(learner.model, learner.optimizer, learner.judge)
         losses = {
             "": logs["loss"],
@@ -259,7 +265,11 @@ class Training:
         # From where the epoch before was measured: what came after that, its checkpoint above all, belongs to an epoch's cost too.
         since, self.measured = self.measured or began, now
         self.timetable.learn(
-            kind, watch.seconds_an_image, seconds=now - since, start=None if known else watch.start_seconds
+            kind,
+            watch.seconds_an_image,
+            seconds=now - since,
+            start=None if known else watch.start_seconds,
+            judged=judged,
         )
         state.done = epoch + 1
         state.history.append(row)
@@ -295,10 +305,13 @@ class Training:
         return self.state.seconds + time.perf_counter() - self.began
 
     def _try_kinds(self) -> None:
-        """Measure a few steps of each kind of epoch, where there are several, then put everything back as it was."""
-        total, learner = self.state.total, self.learner
+        """Measure a few steps of each kind of epoch, then put everything back as it was.
+
+        Of a single kind the first epoch says enough, but not under XLA: there it would take compiling validation for what epochs cost.
+        """
+        total, learner, xla = self.state.total, self.learner, self.decision.xla
         kinds = self.timetable.kinds(total)
-        if len(kinds) < 2:
+        if len(kinds) < 2 and not xla:
             return
         rates, start = {}, 0.0
         # The first phase last: what was traced for it is then at hand.
@@ -311,7 +324,12 @@ class Training:
                     # Where several steps are one call, the first call compiles and says nothing of the speed.
                     limit = TRIAL_STEPS if learner.together == 1 else 3 * learner.together
                     _, watch = self._steps(TRIAL, 0, kind, f"trying {kind[1]} px", limit=limit)
-                    rates[kind], start = watch.seconds_an_image, watch.start_seconds
+                    rates[kind], start = watch.seconds_an_image, max(start, watch.start_seconds)
+                # Each phase compiles its own. The first one's is at hand from here on; what it took, the others' start will take too.
+                if xla and name == kinds[0][0] and not self._stop_wished():
+                    began = time.perf_counter()
+                    self.validation.trace(learner.judge)
+                    start += time.perf_counter() - began
         self.timetable.costs = dataclasses.replace(self.timetable.costs, rates=rates, start=start)
 
     def _decide(self) -> None:

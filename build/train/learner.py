@@ -19,6 +19,7 @@ from build.gpu_troubles import is_out_of_memory
 from build.recipe import IMAGE_SIDE, Recipe
 from build.train import checkpoint, schedule
 from build.train.batches import Batches, check_shares
+from build.train.budget import Kind
 from build.train.classifier import (
     Classifier,
     part_dropouts,
@@ -184,9 +185,10 @@ class Learner:
         if phase.name == self.phase:
             self.optimizer.total_steps.assign(float(phase.epochs * self.steps_per_epoch))
 
-    def knows(self, side: int) -> bool:
-        """Whether the present phase's graph for images of this side is traced."""
-        return side in (self.side, *self.graphs)
+    def knows(self, kind: Kind) -> bool:
+        """Whether the graph of this kind of epoch is traced."""
+        phase, side = kind
+        return phase == self.phase and side in (self.side, *self.graphs)
 
     def steps(
         self,

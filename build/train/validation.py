@@ -98,6 +98,10 @@ class Validation:
         checkpoint.restore(trainable, raw)
         return arrays, measured
 
+    def trace(self, judge: Classifier) -> None:
+        """Have the graph traced and compiled that measuring goes through: the first time takes XLA a minute."""
+        self._means(judge, self.kinds[""])
+
     def _means(self, judge: Classifier, augmentation) -> dict[str, float]:
         """Loss, without the penalties of large weights, and accuracy over the validation cells, those of all hosts together."""
         with self.batches(augmentation) as batches:
