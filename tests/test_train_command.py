@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from build import cli
+from build import cli, gpu_troubles
 from build.data.read import read
 from build.recipes import find
 from build.runs import Run
+from build.train import hardware
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +66,15 @@ def test_its_own_settings_may_be_named_again_and_its_data_elsewhere(run, capsys)
     assert "gone.npz" in capsys.readouterr().err
     assert cli.main(["train", "--resume", run.id, *own, "--data", "moved.npz"]) == 2
     assert "moved.npz" in capsys.readouterr().err
+
+
+def test_no_device_is_asked_for_before_the_hosts_of_a_run_have_met(monkeypatch):
+    monkeypatch.setattr(gpu_troubles, "nvidia_smi", lambda: "nvidia-smi")
+    monkeypatch.setattr(hardware, "find", lambda: pytest.fail("JAX looked at a device"))
+    monkeypatch.setenv("KERAS_DISTRIBUTION_JOB_ADDRESSES", "10.0.0.1:4711,10.0.0.2:4711")
+    assert gpu_troubles.has_gpu()
+    monkeypatch.setattr(gpu_troubles, "nvidia_smi", lambda: None)
+    assert not gpu_troubles.has_gpu()
 
 
 @pytest.mark.parametrize(

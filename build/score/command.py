@@ -104,7 +104,9 @@ def _recipe(title: str | None) -> dict | None:
         return None
 
 
-def _held(zip_path: Path, run: str | None, data: str | None, *, whole: bool = False) -> tuple[HeldOut, int | None, str | None]:
+def _held(
+    zip_path: Path, run: str | None, data: str | None, *, whole: bool = False
+) -> tuple[HeldOut, int | None, str | None]:
     """The test cells that were asked for, with `whole` all of `data`; without a wish those of the run that the zip was packaged from,
     where that is known.
 
