@@ -3,6 +3,7 @@
 import ast
 import re
 
+from build.score.lint import reached
 from build.score.outcome import Finding
 
 PLAIN_CANNOT_SHOW = frozenset({"absolute-path", "network"})
@@ -29,7 +30,6 @@ NETWORK_MODULES = frozenset(
     {"requests", "urllib", "socket", "http", "ftplib", "smtplib", "gdown", "wget", "huggingface_hub", "kagglehub", "httpx", "aiohttp"}
 )  # fmt: skip
 DOWNLOADS = frozenset({"get_file", "urlretrieve", "urlopen", "hf_hub_download", "snapshot_download", "from_pretrained"})
-ABSOLUTE = re.compile(r"^(?:/|~|[A-Za-z]:[\\/])")
 FILE_NAME = re.compile(r"[^\s]\.[A-Za-z0-9]{1,8}$")
 URL = re.compile(r"^(?:https?|ftp|gs|s3)://")
 
@@ -156,9 +156,9 @@ class Calls(ast.NodeVisitor):
         is_path = dotted(node.func).rpartition(".")[2] == "Path"
         if URL.match(name):
             self.say(node, "network", "warning", f"{name} is a network address.", "Put the file into the zip.")
-        elif name.startswith(("/tmp/", "/app/", "/proc/", "/dev/")):  # noqa: S108
+        elif name.startswith(reached.OF_EVERY_SERVER):
             return
-        elif ABSOLUTE.match(name):
+        elif reached.ABSOLUTE.match(name):
             sentence = f"{name!r} is a path of another machine."
             # A folder's Path may only be asked whether it is there.
             severity = "warning" if is_path and not FILE_NAME.search(name) else "error"

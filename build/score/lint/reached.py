@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Set
+from collections.abc import Mapping, Set
 
 FORGIVEN = frozenset(
     {"ImportError", "ModuleNotFoundError", "AttributeError", "NameError", "OSError", "IOError", "FileNotFoundError", "Exception",
@@ -11,6 +11,10 @@ FORGIVEN = frozenset(
 """Errors of what is not there, and those above them."""
 VERSION = re.compile(r"(?<![A-Za-z])version|(?<![a-z])Version|VERSION")
 """A word of a name: `conversion` asks for no version."""
+ABSOLUTE = re.compile(r"^(?:/|~|[A-Za-z]:[\\/])")
+OF_EVERY_SERVER = ("/tmp/", "/app/", "/proc/", "/dev/")  # noqa: S108
+"""Folders that the server has too."""
+EXISTS = frozenset({"exists", "isfile", "isdir", "is_file", "is_dir"})
 
 
 def mentioned(tree: ast.Module) -> set[str]:
@@ -45,6 +49,46 @@ def guarded(tree: ast.Module) -> set[ast.AST]:
             elif isinstance(node, ast.If) and "__name__" in asked:
                 bodies += node.body
     return {inner for body in bodies for inner in ast.walk(body)}
+
+
+def foreign(path: str) -> bool:
+    """Whether that is an absolute path, and in no folder that the server has too."""
+    return ABSOLUTE.match(path) is not None and not f"{path}/".startswith(OF_EVERY_SERVER)
+
+
+def elsewhere(tree: ast.Module) -> set[ast.AST]:
+    """Nodes that run only where a path of another machine is there, with the question for it; where it is not there, others run."""
+    paths = {
+        target.id: node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    bodies: list[ast.AST] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If | ast.IfExp):
+            test, branch = node.test, node.body
+            if denied := isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+                test, branch = test.operand, node.orelse
+            if _asks_elsewhere(test, paths):
+                bodies += branch if isinstance(branch, list) else [branch]
+                bodies += () if denied else [test]
+    return {inner for body in bodies for inner in ast.walk(body)}
+
+
+def _asks_elsewhere(test: ast.expr, paths: Mapping[str, ast.expr]) -> bool:
+    """Whether the answer is yes only where a path of another machine is there. `paths`: what names stand for."""
+    if isinstance(test, ast.Name) and test.id in paths:  # COLAB = os.path.exists("/content")
+        return _asks_elsewhere(paths[test.id], {name: value for name, value in paths.items() if name != test.id})
+    if isinstance(test, ast.BoolOp):
+        enough = any if isinstance(test.op, ast.And) else all
+        return enough(_asks_elsewhere(value, paths) for value in test.values)
+    if not (isinstance(test, ast.Call) and getattr(test.func, "attr", getattr(test.func, "id", "")) in EXISTS):
+        return False
+    named = (paths[name.id] for name in ast.walk(test) if isinstance(name, ast.Name) and name.id in paths)
+    texts = (one.value for asked in (test, *named) for one in ast.walk(asked) if isinstance(one, ast.Constant))
+    return any(foreign(text) for text in texts if isinstance(text, str))
 
 
 def catches(handler: ast.ExceptHandler, errors: Set[str]) -> bool:

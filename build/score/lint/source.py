@@ -72,7 +72,10 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list
 
 
 def _as_reached(calls: list[Finding], module: Module, used: Set[str]) -> list[Finding]:
-    """The findings on calls, no errors of PLAIN_CANNOT_SHOW where the module's line is guarded, or in a function that nobody calls."""
+    """The findings on calls, no errors of PLAIN_CANNOT_SHOW where the module's line is guarded, or in a function that nobody calls.
+
+    Nor is a path of another machine an error where it is opened only if such a path is there; a download is one there too.
+    """
     softer = {
         node.lineno: severity
         for severity, nodes in (
@@ -82,12 +85,26 @@ def _as_reached(calls: list[Finding], module: Module, used: Set[str]) -> list[Fi
         for node in nodes
         if hasattr(node, "lineno")
     }
+    asked = reached.elsewhere(module.tree)
+    # One line may hold what is asked for, and another path that is not.
+    calling = {True: set(), False: set()}
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call) and any(map(reached.foreign, _texts(node))):
+            calling[node in asked].add(node.lineno)
+    paths = softer | dict.fromkeys(calling[True] - calling[False], "note")
+    softer_by = dict.fromkeys(PLAIN_CANNOT_SHOW, softer) | {"absolute-path": paths}
     return [
-        dataclasses.replace(one, severity=softer[one.line])
-        if one.severity == "error" and one.rule in PLAIN_CANNOT_SHOW and one.file == module.path and one.line in softer
+        dataclasses.replace(one, severity=softer_by[one.rule][one.line])
+        if one.severity == "error" and one.file == module.path and one.line in softer_by.get(one.rule, ())
         else one
         for one in calls
     ]
+
+
+def _texts(call: ast.Call) -> list[str]:
+    """Literal texts that are arguments of a call themselves."""
+    given = (*call.args, *(keyword.value for keyword in call.keywords))
+    return [one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str)]
 
 
 def parse(path: str, contents: bytes, environment: ServerEnvironment, findings: list[Finding]) -> Module | None:
