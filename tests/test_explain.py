@@ -110,6 +110,60 @@ def test_a_name_that_only_the_older_numpy_of_the_server_has_is_said_to_be_that(t
     )
 
 
+UNLOCATED = (
+    "Could not locate {} '{}'. Make sure custom classes and functions are decorated with "
+    "`@keras.saving.register_keras_serializable()`. If they are already decorated, make sure they are all imported so that the "
+    "decorator is run before trying to load them. Full object config: {{'module': '{}', 'class_name': 'Scale', 'config': {{}}}}"
+)
+LAMBDA = (
+    "Requested the deserialization of a `Lambda` layer whose `function` is a Python lambda. This carries a potential risk of "
+    "arbitrary code execution and thus it is disallowed by default."
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "files", "says", "advises"),
+    [
+        (UNLOCATED.format("class", "Scale", "blocks"), ["blocks.py"], "needs Scale of the zip's blocks", "custom_objects"),
+        (UNLOCATED.format("class", "Scale", "net.blocks"), ["net/blocks.py"], "the zip's net.blocks", "custom_objects"),
+        (UNLOCATED.format("function", "halve", "net"), ["net/__init__.py"], "needs halve of the zip's net", "custom_objects"),
+        (LAMBDA, ["w.h5"], "holds a Lambda layer", "safe_mode=False"),
+    ],
+)  # fmt: skip
+def test_what_only_a_newer_keras_refuses_is_said_to_load_on_the_server_perhaps(tmp_path, message, files, says, advises):
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    server = ServerEnvironment.read()
+    seen = Seen("init", "TypeError", message, "model.py", "7", tmp_path, server)
+    sentence, remedy = explain(seen)
+    assert says in sentence
+    assert "this machine's Keras" in sentence
+    assert "the server's 3.4.1 may load it" in sentence
+    assert advises in remedy
+    assert "nox -s compat -- ZIP --only 2.17" in remedy
+    newer = dataclasses.replace(server, certain=server.certain | {"keras": "3.12.0"})
+    told = explain(dataclasses.replace(seen, environment=newer))
+    assert told is None or "may load it" not in told[0]
+
+
+@pytest.mark.parametrize(
+    ("message", "files"),
+    [
+        (UNLOCATED.format("class", "Scale", "blocks"), ["other.py"]),
+        (UNLOCATED.format("class", "Scale", "a" * 300), ["blocks.py"]),
+        (UNLOCATED.format("function", "halve", "builtins"), ["blocks.py"]),
+        (LAMBDA, ["w.keras"]),
+        (LAMBDA, ["w.keras", "w.h5"]),
+    ],
+)
+def test_what_the_server_s_keras_refuses_too_is_not_said_to_load_there(tmp_path, message, files):
+    for name in files:
+        (tmp_path / name).touch()
+    told = explain(Seen("init", "TypeError", message, "model.py", "7", tmp_path, ServerEnvironment.read()))
+    assert told is None or "may load it" not in told[0]
+
+
 def test_a_module_that_this_python_has_no_longer_is_said_to_be_on_the_server(tmp_path, monkeypatch):
     seen = Seen(
         "import",

@@ -21,6 +21,12 @@ OWN_FOLDER = re.compile(r"^.*(?:/app/ingested_program/|/prediction(?:-\d+)?-subm
 QUOTED = re.compile(r"""['"]([^'"]+)['"]|(?:filepath=|filename:? ?=? ?'?)([^\s'",;)]+)""")
 
 
+IMPORTS_NO_MODULE = (3, 9)
+"""First Keras that imports no module which a model file names, other than its own."""
+REFUSES_LAMBDA = (3, 11)
+"""First Keras that refuses a Lambda layer of HDF5 unless it is told otherwise; of .keras all versions do."""
+
+
 @dataclass(frozen=True)
 class Seen:
     """What is known of an exception of the submission."""
@@ -188,6 +194,44 @@ def _missing(seen: Seen) -> tuple[str, str] | None:
     return None
 
 
+def _stricter(seen: Seen) -> tuple[str, str] | None:
+    """What a newer Keras refuses for safety and the server's older one loads: classes of any module, and Lambda layers of HDF5.
+
+    Tried with files of Keras 3.6, 3.7, 3.12 and 3.15: 3.4.1 loads both, 3.15.1 neither.
+    """
+    server = seen.environment.certain.get("keras", "") if seen.environment else ""
+    if not server:
+        return None
+    found = re.search(
+        r"Could not locate (?:class|function) '(\w+)'.*?Full object config: \{'module': '([\w.]+)'", seen.message
+    )
+    if found and version(server) < IMPORTS_NO_MODULE and _holds_module(seen, found[2]):
+        what = f"needs {found[1]} of the zip's {found[2]}, which this machine's Keras does not import by itself"
+        first = f"Import {found[1]} in model.py and give it by custom_objects"
+    elif (
+        "deserialization of a `Lambda` layer" in seen.message and version(server) < REFUSES_LAMBDA and _only_hdf5(seen)
+    ):
+        what = "holds a Lambda layer, which this machine's Keras refuses"
+        first = "Give load_model safe_mode=False"
+    else:
+        return None
+    tensorflow = ".".join(map(str, version(seen.environment.certain.get("tensorflow", ""))[:2]))
+    only = f" --only {tensorflow}" if tensorflow else ""
+    sentence = f"{seen.place} loads a model file that {what}; the server's {server} may load it."
+    return sentence, f"{first}, which suits both, or try the server's version: nox -s compat -- ZIP{only}."
+
+
+def _holds_module(seen: Seen, name: str) -> bool:
+    path = name.replace(".", "/")
+    return _holds(seen, f"{path}.py") or _holds(seen, f"{path}/__init__.py")
+
+
+def _only_hdf5(seen: Seen) -> bool:
+    """Whether the zip's whole models are HDF5: of .keras the server's Keras refuses a Lambda layer too."""
+    suffixes = {path.suffix.lower() for path in seen.submission.rglob("*")}
+    return bool(suffixes & {".h5", ".hdf5"}) and ".keras" not in suffixes
+
+
 def _skew(seen: Seen) -> tuple[str, str] | None:
     found = re.search(r"Could not locate (?:class|function) '(\w+)'", seen.message)
     if found and not re.search(r"'module': 'keras[.']", seen.message):  # else a newer Keras' own
@@ -216,7 +260,7 @@ def _removed(seen: Seen) -> tuple[str, str] | None:
     return sentence, "Use a name that both have, or ask both: nox -s compat."
 
 
-EXPLANATIONS = (_missing, _syntax, _module, _network, _read_only, _path, _arguments, _exit, _removed, _skew)
+EXPLANATIONS = (_missing, _syntax, _module, _network, _read_only, _path, _arguments, _exit, _removed, _stricter, _skew)
 """The first that knows an exception explains it."""
 
 
