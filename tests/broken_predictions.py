@@ -11,6 +11,17 @@ DAEMON = (
 )
 
 
+LOADING = f"""{GOOD}
+def network():
+    import keras
+    from pathlib import Path
+    return keras.models.load_model(Path(__file__).parent / "weights.keras")
+
+LATER = network
+"""
+"""A good model that loads a file when it is asked to, which the rehearsal does not."""
+
+
 def returns(expression: str, says: str, step: str = "prediction", rule: str = "", **options) -> Broken:
     """A model whose predict returns this."""
     return Broken(source(model(f"labels = {LABELS}\nreturn {expression}")), step, says, rule, **options)
@@ -132,7 +143,7 @@ WARNED = {
     ),
     "two members": Broken(zips.twice, "", "model.py is in the zip 2 times; the last one counts.", "duplicate"),
     "newer Keras": Broken(
-        also({"weights.keras": zips.keras_file("99.0.1")}, f"# loads weights.keras\n{GOOD}"),
+        also({"weights.keras": zips.keras_file("99.0.1")}, LOADING),
         "environment",
         "weights.keras was written by Keras 99.0.1; the server's Keras 3.4.1 cannot load it.",
         "newer-keras",

@@ -14,6 +14,7 @@ SERVER = ServerEnvironment.read()
 def test_the_competitions_server_is_described_as_its_template_pins_it():
     assert (SERVER.certain["tensorflow"], SERVER.certain["keras"], SERVER.python) == ("2.17.0", "3.4.1", (3, 11))
     assert SERVER.image == "tensorflow/tensorflow:2.17.0"
+    assert SERVER.keras_layers_lack["RandomFlip"] == ("data_format",)
     assert {"keras.layers.RandAugment", "numpy.unstack"} <= SERVER.later
     assert not {"keras.layers.Dense", "numpy.stack", "keras.ops.argmax", "numpy.linalg.norm"} & SERVER.later
 
@@ -57,8 +58,11 @@ def described(folder: Path, **changes) -> Path:
 
 
 def test_another_description_can_be_read(tmp_path):
-    path = described(tmp_path, python="3.12.4", image=None, later=None, keras_files_fail_from=None)
-    plain = dataclasses.replace(SERVER, python=(3, 12), image="", later=frozenset(), keras_files_fail_from="")
+    taken_out = dict.fromkeys(("image", "later", "keras_files_fail_from", "keras_layers_lack"))
+    path = described(tmp_path, python="3.12.4", **taken_out)
+    plain = dataclasses.replace(
+        SERVER, python=(3, 12), image="", later=frozenset(), keras_files_fail_from="", keras_layers_lack={}
+    )
     assert ServerEnvironment.read(path) == plain
 
 
@@ -71,6 +75,7 @@ def test_another_description_can_be_read(tmp_path):
         {"absent": ["torch"]},
         {"later": {"numpy": 3}},
         {"later": []},
+        {"keras_layers_lack": ["RandomFlip"]},
         {"working_directory": "home"},
     ],
 )

@@ -205,6 +205,7 @@ def pickled(module: str) -> bytes:
     return array(np.array([{"a": np.ones(2)}], object)).replace(b"numpy._core.multiarray", module.encode())
 
 
+LOADS = "import keras, os\nnet = keras.models.load_model(os.path.join(os.path.dirname(__file__), 'w.keras'))\n"
 ARCHIVES = [
     ({"submission/model.py": GOOD}, ("wrapper-folder", "error", "submission/model.py")),
     ({"a/b/model.py": GOOD}, ("wrapper-folder", "error", "a/b/model.py")),
@@ -224,8 +225,9 @@ ARCHIVES = [
     ({"model.py": GOOD, "w.h5": "version https://git-lfs.github.com/spec/v1\n"}, ("lfs-pointer", "error", "w.h5")),
     ({"model.py": GOOD, "w.keras": "PK"}, ("bad-keras", "error", "w.keras")),
     ({"model.py": GOOD, "w.keras": keras_file("99.1")}, ("newer-keras", "warning", "w.keras")),
-    ({"model.py": GOOD + "# w.keras", "w.keras": keras_file("99.1")}, ("newer-keras", "error", "w.keras")),
-    ({"model.py": GOOD + "# w.keras", "w.keras": keras_file("3.5.0")}, ("newer-keras", "warning", "w.keras")),
+    ({"model.py": GOOD + "# w.keras", "w.keras": keras_file("99.1")}, ("newer-keras", "warning", "w.keras")),
+    ({"model.py": GOOD + LOADS, "w.keras": keras_file("99.1")}, ("newer-keras", "error", "w.keras")),
+    ({"model.py": GOOD + LOADS, "w.keras": keras_file("3.5.0")}, ("newer-keras", "warning", "w.keras")),
     (
         {
             "model.py": "import os\n" + GOOD + "found = [f for f in os.listdir() if f.endswith('.keras')]",
@@ -234,12 +236,12 @@ ARCHIVES = [
         ("newer-keras", "error", "w.keras"),
     ),
     (
-        {"model.py": GOOD + "# w.h5", "w.h5": hdf5(keras_version="99.1", model_config="{}")},
+        {"model.py": GOOD + "W = 'w.h5'", "w.h5": hdf5(keras_version="99.1", model_config="{}")},
         ("newer-keras", "error", "w.h5"),
     ),
     ({"model.py": GOOD, "w.h5": hdf5(keras_version="99.1", model_config="{}")}, ("newer-keras", "warning", "w.h5")),
-    ({"model.py": GOOD + "# w.h5", "w.h5": hdf5(keras_version="99.1")}, None),  # weights alone
-    ({"model.py": GOOD + "# w.h5", "w.h5": b"not HDF5"}, None),
+    ({"model.py": GOOD + "W = 'w.h5'", "w.h5": hdf5(keras_version="99.1")}, None),  # weights alone
+    ({"model.py": GOOD + "W = 'w.h5'", "w.h5": b"not HDF5"}, None),
     (
         {"model.py": GOOD, "w.keras": keras_file("3.4.0", {"module": "keras_cv.layers"})},
         ("absent-import", "error", "w.keras"),
@@ -249,7 +251,15 @@ ARCHIVES = [
         ("lambda-layer", "warning", "w.keras"),
     ),
     ({"model.py": GOOD, "weights.npy": pickled("numpy._core.numeric")}, ("newer-numpy", "warning", "weights.npy")),
-    ({"model.py": GOOD + "# w.pkl", "w.pkl": pickle.dumps(np.ones(2), protocol=5)}, ("newer-numpy", "error", "w.pkl")),
+    *(
+        (
+            {"model.py": GOOD + f"W = {name!r}", name: pickle.dumps(np.ones(2), protocol=5)},
+            ("newer-numpy", "error", name),
+        )
+        for name in ("w.pkl", "w.pickle", "w.joblib", "w.sav", "w.p", "w")
+    ),
+    ({"model.py": GOOD, "w.sav": pickle.dumps(np.ones(2), protocol=5)}, ("newer-numpy", "warning", "w.sav")),
+    ({"model.py": GOOD, "w.p": "", "w.dat": b"\x80", "numbers.bin": b"\x80\x09numpy._core.numeric"}, None),
     *(
         (
             {"model.py": GOOD + text, "old/weights.npy": pickled("numpy._core.numeric")},
@@ -258,7 +268,8 @@ ARCHIVES = [
         for text, severity in (
             ("PATH = 'old/weights.npy'", "error"),
             ("NAME = 'old/weights'", "error"),
-            ("def path(name): return f'old/{name}.npy'", "error"),
+            ("def path(name): return f'old/{name}.npy'\nPATH = path", "error"),
+            ("def path(name): return f'old/{name}.npy'", "warning"),
             ("FILES = '*.npy'", "error"),
             ("NAME = 'heights.npz'", "warning"),
         )
@@ -269,8 +280,8 @@ ARCHIVES = [
     ),
     ({"model.py": GOOD, "weights.npy": pickled("numpy.core.multiarray")}, None),
     # numpy 1.26 has stand-ins for what numpy 2 pickles arrays by.
-    ({"model.py": GOOD + "# weights.npy", "weights.npy": pickled("numpy._core.multiarray")}, None),
-    ({"model.py": GOOD + "# w.pkl", "w.pkl": pickle.dumps(np.ones(2), protocol=4)}, None),
+    ({"model.py": GOOD + "W = 'weights.npy'", "weights.npy": pickled("numpy._core.multiarray")}, None),
+    ({"model.py": GOOD + "W = 'w.pkl'", "w.pkl": pickle.dumps(np.ones(2), protocol=4)}, None),
     ({"model.py": GOOD, "metadata": ""}, ("keeps-weights", "note", "metadata")),
     ({"model.py": GOOD, "metadata.yaml": "description: no command"}, ("keeps-weights", "note", "metadata.yaml")),
     ({"model.py": GOOD, "metadata.yaml": "", "metadata": "command: x"}, ("keeps-weights", "note", "metadata.yaml")),

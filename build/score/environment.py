@@ -1,5 +1,6 @@
 """What is known of the server's Python: a checked-in description, changeable by naming another file of the same form."""
 
+import dataclasses
 import functools
 import json
 import re
@@ -47,6 +48,12 @@ class ServerEnvironment:
     """Where its ingestion program runs the submission: "program" (the worker's own choice, /app/program) or "submission" (it changes
     into the submission's folder first, so that files opened by a relative path are found)."""
 
+    keras_layers_lack: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """Layer -> arguments that newer versions save with it and the server's Keras refuses.
+
+    For Keras 3.4.1, tried with every layer of 3.5, 3.6, 3.7 and 3.12: all others load as long as 3.4.1 has their class.
+    """
+
     later: frozenset[str] = frozenset()
     """Dotted names, such as keras.layers.RandAugment, that newer versions of its packages have and its own have not."""
 
@@ -69,6 +76,9 @@ class ServerEnvironment:
                 **tables,
                 keras_files_fail_from=str(values.get("keras_files_fail_from", "")),
                 working_directory=_one_of(WORKING_DIRECTORIES, values.get("working_directory", "program")),
+                keras_layers_lack={
+                    str(layer): tuple(map(str, names)) for layer, names in values.get("keras_layers_lack", {}).items()
+                },
                 later=frozenset(later),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

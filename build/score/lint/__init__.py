@@ -8,7 +8,7 @@ cannot.
 from pathlib import Path
 
 from build.score.environment import ServerEnvironment
-from build.score.lint import archive, source, weights
+from build.score.lint import archive, named, source, weights
 from build.score.outcome import SEVERITIES, Finding
 from build.score.unpack import Refusal, damage, open_archive, refusal
 
@@ -27,7 +27,7 @@ def lint(zip_path: Path, environment: ServerEnvironment) -> list[Finding]:
         findings = archive.look(opened)
         found, modules = source.look(opened, environment)
         findings += found
-        findings += weights.look(opened, environment, weights.Names.of((one.tree, one.text) for one in modules))
+        findings += weights.look(opened, environment, named.Names(one.tree for one in modules))
     return sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.file, finding.line))
 
 

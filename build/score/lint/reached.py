@@ -79,8 +79,8 @@ def elsewhere(tree: ast.Module) -> set[ast.AST]:
 
 def _asks_elsewhere(test: ast.expr, paths: Mapping[str, ast.expr]) -> bool:
     """Whether the answer is yes only where a path of another machine is there. `paths`: what names stand for."""
-    if isinstance(test, ast.Name) and test.id in paths:  # COLAB = os.path.exists("/content")
-        return _asks_elsewhere(paths[test.id], {name: value for name, value in paths.items() if name != test.id})
+    if isinstance(test, ast.Name):  # COLAB = os.path.exists("/content")
+        test = paths.get(test.id, test)
     if isinstance(test, ast.BoolOp):
         enough = any if isinstance(test.op, ast.And) else all
         return enough(_asks_elsewhere(value, paths) for value in test.values)
