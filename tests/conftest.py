@@ -18,7 +18,7 @@ FOREIGN = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES
 for variable in (*FOREIGN, *(name for name in os.environ if name.startswith("KERAS_"))):
     os.environ.pop(variable, None)
 # Tests are of a CPU: several processes would each take all of a GPU's memory, and decide otherwise. Those that they start inherit it.
-os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
 # The user's keras.json may name another backend, or other types; keras reads it as it is imported.
 os.environ["KERAS_HOME"] = KERAS_HOME = tempfile.mkdtemp(prefix="podium-keras-")
 # The same examples every time: a failure is of a change.
