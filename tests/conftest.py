@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 # What a CI may set changes what is printed (rich, click), how many threads compute and what a training believes to be
@@ -22,7 +22,8 @@ os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
 # The user's keras.json may name another backend, or other types; keras reads it as it is imported.
 os.environ["KERAS_HOME"] = KERAS_HOME = tempfile.mkdtemp(prefix="podium-keras-")
 # The same examples every time: a failure is of a change.
-settings.register_profile("podium", derandomize=True, database=None, deadline=None)
+slow = [HealthCheck.too_slow]  # a busy machine says nothing of a strategy
+settings.register_profile("podium", derandomize=True, database=None, deadline=None, suppress_health_check=slow)
 settings.load_profile("podium")
 
 
