@@ -19,6 +19,7 @@ from build.files import sha256
 from build.score.leaderboard import ranking
 from build.score.leaderboard.lines import decode, encode
 from build.score.leaderboard.store import Store
+from build.score.outcome import Outcome
 from build.score.scorecard import assemble
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -292,7 +293,7 @@ def test_another_competition_has_no_forecast_and_none_of_the_public_scores(tmp_p
     assert "forecast" not in {line.kind for line in ranking.build(store, phase="final").lines}
     asked = judged.conditions()
     given = judged.answers(asked, 0.9)
-    about = {"classes": judged.CLASSES, "outcome": {}, "submission": {}, "seed": 0}
+    about = {"classes": judged.CLASSES, "outcome": Outcome(), "submission": {}, "seed": 0}
     assert assemble(asked, given, **about, competition="leaves")["forecast"] is None
     assert assemble(asked, given, **about, competition="blood-cells")["forecast"]
 
