@@ -83,6 +83,8 @@ class Recipe:
     channel_shift_probability: float = 0.2
     channel_shift: float = 0.2
     """Largest shift of a channel as a share of the pixel range."""
+    random_convolution_probability: float = 0.0
+    """An image mixed with what a kernel of random weights makes of it: other colours and texture, the same shape."""
     veil_probability: float = 0.0
     """Something that lies over the object and lets some of it through: spots, haze, shadow."""
     veil_opacity: float = 0.8

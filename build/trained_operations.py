@@ -26,6 +26,7 @@ TRAINED_WITH: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("channel_shuffle_probability",), ("channel shuffle",)),
     (("channel_shift_probability", "channel_shift"), ("channel shift",)),
     (("degrade_probability", "degrade_strength"), DEGRADATIONS),
+    (("random_convolution_probability",), ("hue", "saturation")),
     (("veil_probability", "veil_opacity"), ("bubble", "stain")),
     (("cutout_probability", "cutout_size"), ("occlusion",)),
     (("grid_probability",), ("grid mask", "occlusion")),

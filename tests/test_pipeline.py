@@ -121,6 +121,7 @@ def test_the_same_image_comes_out_different_in_every_place_of_a_batch_and_in_eve
         {"stain_probability": 1.0},
         {"channel_shuffle_probability": 1.0},
         {"channel_shift_probability": 1.0},
+        {"random_convolution_probability": 1.0},
         {"veil_probability": 1.0},
         {"degrade_probability": 1.0},
         {"cutout_probability": 1.0},

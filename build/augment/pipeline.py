@@ -4,7 +4,7 @@ and an epoch.
     augmentation = Augmentation(recipe, classes=8)
     x, y = augmentation.batch(images, labels, copy, rng=np.random.default_rng((seed, epoch, batch)))
 
-Order: resize to the step's side, AugMix of the balancing copies, geometry, AugMix, stain, RandAugment, channels, veil,
+Order: resize to the step's side, AugMix of the balancing copies, geometry, AugMix, stain, RandAugment, channels, random convolution, veil,
 degradation, holes, then MixUp or CutMix across the batch; keras_cv's RandAugment, where a recipe asks for it, comes after the
 degradation. What can be composed is: geometry, RandAugment's moves and the channel shift end in one warp and few lookups an
 image. One object serves any number of threads.
@@ -13,7 +13,18 @@ image. One object serves any number of threads.
 import cv2
 import numpy as np
 
-from build.augment import augmix, degradations, geometry, mixing, occlusion, program, randaugment, settings, veils
+from build.augment import (
+    augmix,
+    degradations,
+    geometry,
+    mixing,
+    occlusion,
+    program,
+    randaugment,
+    random_convolution,
+    settings,
+    veils,
+)
 from build.errors import UserError
 from build.recipe import Recipe
 
@@ -236,7 +247,10 @@ class Augmentation:
         rows = draw(recipe.channel_shuffle_probability)
         for i, order in zip(rows, rng.integers(0, len(_SHUFFLES), len(rows)).tolist(), strict=True):
             programs[i].append(("channel_shuffle", _SHUFFLES[order]))
-        # Drawn only where asked for, so that recipes without veils draw what they drew before there were any.
+        # Both drawn only where asked for, so that recipes without them draw what they drew before there were any.
+        rows = draw(recipe.random_convolution_probability) if recipe.random_convolution_probability else []
+        for i, step in zip(rows, random_convolution.draw_random_convolutions(len(rows), rng=rng), strict=True):
+            programs[i].append(step)
         rows = draw(recipe.veil_probability) if recipe.veil_probability else []
         for i, step in zip(rows, veils.draw_veils(len(rows), opacity=recipe.veil_opacity, rng=rng), strict=True):
             programs[i].append(step)

@@ -16,6 +16,7 @@ _SHARES = (
     "channel_shuffle_probability",
     "channel_shift_probability",
     "channel_shift",
+    "random_convolution_probability",
     "veil_probability",
     "veil_opacity",
     "degrade_probability",
