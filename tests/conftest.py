@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from build.processes import NO_GPU
+
 ROOT = Path(__file__).resolve().parent.parent
 # What a CI may set changes what is printed (rich, click), how many threads compute and what a training believes to be
 # part of; keras' own variables (KERAS_BACKEND, KERAS_DISTRIBUTION_...) are set by the tests that want another backend.
@@ -18,7 +20,7 @@ FOREIGN = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES
 for variable in (*FOREIGN, *(name for name in os.environ if name.startswith("KERAS_"))):
     os.environ.pop(variable, None)
 # Tests are of a CPU: several processes would each take all of a GPU's memory, and decide otherwise. Those that they start inherit it.
-os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+os.environ |= NO_GPU
 # The user's keras.json may name another backend, or other types; keras reads it as it is imported.
 os.environ["KERAS_HOME"] = KERAS_HOME = tempfile.mkdtemp(prefix="podium-keras-")
 # The same examples every time: a failure is of a change.

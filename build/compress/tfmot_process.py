@@ -14,7 +14,7 @@ import numpy as np
 
 from build.console import bar
 from build.errors import UserError
-from build.processes import environment, last_line
+from build.processes import NO_GPU, environment, last_line
 from submission import weights
 
 PACKAGES = ("tensorflow_model_optimization", "tf_keras")
@@ -44,7 +44,7 @@ def run(method, material) -> dict[str, np.ndarray]:
         log = Path(scratch) / "log"
         stages = bool(method.zeros) + bool(method.values)
         # On the processor: this process holds a GPU's memory by now.
-        variables = environment() | {"CUDA_VISIBLE_DEVICES": "-1"}
+        variables = environment() | NO_GPU
         with (
             log.open("w") as errors,
             bar(f"tfmot {method.name}", stages * steps, "steps") as advance,
