@@ -82,8 +82,8 @@ MODELS = {
         "It writes into its own folder: cache.npy.",
     ),
     "foreign-module": (
-        model(top=f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r}); import conftest"),
-        "The module conftest is loaded from */tests/conftest.py, outside of the zip and the packages.",
+        model(top=f"import sys; sys.path.insert(0, {str(ROOT)!r}); import build"),
+        "The module build is loaded from */build/__init__.py, outside of the zip and the packages.",
     ),
     "probe-broke-off": (
         model(predict=f"if len(X) < 12:\n    os._exit(3)\nreturn {LABELS}"),
