@@ -211,6 +211,8 @@ def test_the_last_kind_begins_where_its_resolution_does():
     assert timetable(resolutions=((96, 1.0),), pretrained=True).last_begins(10) == 2
     stages = ((1.0, 0.4), (0.5, 0.3), (0.2, 0.3))
     assert timetable(resolutions=((96, 1.0),), curriculum=stages).last_begins(10) == 7
+    again = ((96, 0.2), (48, 0.6), (96, 0.2))
+    assert timetable(resolutions=again).last_begins(10) == 8  # not where 96 pixels came first
 
 
 def test_costs_survive_a_checkpoint():
