@@ -134,6 +134,17 @@ def test_more_epochs_never_lead_back_to_smaller_images():
     assert table.decide(4, 20, seconds_of(table, 4, 30), decided=True) == 30
 
 
+def test_more_epochs_never_lead_back_to_a_stage_whose_value_comes_twice():
+    for twice in (
+        {"resolutions": ((96, 0.2), (48, 0.2), (96, 0.6))},
+        {"resolutions": ((96, 1.0),), "curriculum": ((0.4, 0.2), (1.0, 0.2), (0.4, 0.6))},
+    ):
+        table = timetable(COSTS, **twice)
+        # Epoch 9 of 20 is of the third stage; of 50 it would be of the first one, with the second still to come.
+        assert table.decide(9, 20, seconds_of(table, 9, 50), decided=True) == 20
+        assert table.decide(3, 20, seconds_of(table, 3, 50), decided=True) == 50
+
+
 def after_epochs(*measured):
     """A timetable of one kind whose epochs took so many (seconds an image, fixed seconds), 100 images each."""
     table = timetable(resolutions=((96, 1.0),))

@@ -98,10 +98,10 @@ class Timetable:
         return list(dict.fromkeys(kind for kind, _ in self._stretches(0, total)))
 
     def last_begins(self, total: int) -> int:
-        """The first epoch of the last stage: of the kind that the last one has, under the last strength of the curriculum."""
-        last = self.kind(total - 1, total)
-        first = next(epoch for epoch in range(total) if self.kind(epoch, total) == last)
-        return max([first, *schedule.ends_of_stages(total, self.recipe.curriculum)[:-1]])
+        """The first epoch of the last phase's last stage, of resolutions and of the curriculum."""
+        phases = schedule.phases_of(self.recipe, pretrained=self.pretrained, total=total)
+        stages = self.recipe.resolutions, self.recipe.curriculum
+        return max([phases[-1].first, *(end for those in stages for end in schedule.ends_of_stages(total, those)[:-1])])
 
     def learn(self, kind: Kind, rate: float, *, seconds: float, start: float | None, judged: bool = True) -> None:
         """Take in an epoch of so many `seconds`.
@@ -163,8 +163,10 @@ class Timetable:
         raises = most > total >= 2 * done and self._stage(done, most) == self._stage(done, total)
         return most if raises else total
 
-    def _stage(self, epoch: int, total: int) -> tuple[Kind, float]:
-        return self.kind(epoch, total), schedule.stage_of(epoch, total, self.recipe.curriculum)
+    def _stage(self, epoch: int, total: int) -> tuple[str, int, int]:
+        # By their numbers: a side or a strength may come again after another one.
+        stages = self.recipe.resolutions, self.recipe.curriculum
+        return self.phase(epoch, total).name, *(schedule.number_of_stage(epoch, total, those) for those in stages)
 
     def facts(self) -> dict:
         """The costs as JSON-able values."""

@@ -65,10 +65,15 @@ def ends_of_stages(total: int, stages: Stages) -> list[int]:
     return [*(min(round(share * total), total - 1) for share in passed), total]
 
 
+def number_of_stage(epoch: int, total: int, stages: Stages) -> int:
+    """Which of the stages an epoch belongs to, counted from 0. Two of them may have one value."""
+    ends = ends_of_stages(total, stages)
+    return next((number for number, end in enumerate(ends) if epoch < end), len(ends) - 1)
+
+
 def stage_of(epoch: int, total: int, stages: Stages) -> float:
     """The value of an epoch: its image side in pixels, or the augmentation's factor."""
-    ends = ends_of_stages(total, stages)
-    return next((value for (value, _), end in zip(stages, ends, strict=True) if epoch < end), stages[-1][0])
+    return stages[number_of_stage(epoch, total, stages)][0]
 
 
 def multiplier(step, total_steps, warmup_steps):
