@@ -55,6 +55,16 @@ def test_on_a_common_file_system_nothing_is_copied(depot, prepared):
     assert depot.close() == {}
 
 
+def test_a_node_that_sees_the_drivers_runs_but_has_a_data_folder_of_its_own_fetches_the_cells(
+    depot, prepared, tmp_path
+):
+    parcel = Parcel.of(prepared.cells, depot.bases["cache"])
+    with place(reached(depot), depot.facts()._replace(cache=str(tmp_path / "own"))) as here:
+        assert here.root == depot.bases["root"]
+        assert here.cells(parcel, TASK.data).sha256 == prepared.cells.sha256
+    assert {path.name for path in (tmp_path / "own").iterdir()} == {"lock", parcel.cells, parcel.curation}
+
+
 def test_the_pictures_names_go_with_the_cells(depot, prepared):
     named = dataclasses.replace(prepared.cells, files=tuple(f"{row}.png" for row in range(len(prepared.cells))))
     parcel = Parcel.of(named, depot.bases["cache"])

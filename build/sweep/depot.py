@@ -153,9 +153,11 @@ class Place:
 
     def cells(self, parcel: Parcel, source: str) -> Cells:
         """The source's cells, fetched unless the node has them. ValueError where they cannot be read."""
-        if not self.shared:
+        names = parcel.cells, parcel.curation
+        # Whatever the node sees of runs/: data/ may well be a link to a disk of each node's own.
+        if not all((self.cache / name).exists() for name in names):
             with locked(self.cache / "lock"):  # the other tasks of this node wait for the first one's copy
-                for name in (parcel.cells, parcel.curation):
+                for name in names:
                     self._fetch_once(name)
         cells = store.find(self.cache, parcel.cells.removeprefix("cells-"), source)
         if cells is None:
@@ -167,7 +169,8 @@ class Place:
             return
         with scratch_folder(self.cache, ".fetching-") as folder:
             self._fetch("cache", name, folder)
-            (folder / name).replace(self.cache / name)
+            with contextlib.suppress(FileNotFoundError):  # the driver has lost it, too
+                (folder / name).replace(self.cache / name)
 
     def fetch_run(self, task: Task, sha256: str) -> None:
         """Bring the run that the task goes on with."""
