@@ -136,6 +136,28 @@ def test_what_a_killed_worker_left_is_removed_by_the_next_task_and_a_living_one_
     assert not list(here.root.parent.glob("runs-*"))
 
 
+def test_what_a_worker_had_sent_of_a_file_as_it_was_lost_goes_before_its_run_goes_on(depot, prepared):
+    with place(reached(depot), elsewhere(depot)) as here:
+        run = Run.create(here.root, RECIPE, seed=0, data={"sha256": prepared.cells.sha256}, status="running")
+        prepared.split.save(run.split_path)
+        here.push()
+        depot.put(f"{run.id}/checkpoint/state.npz", 0, b"a first piece", False, here.root.name)
+    with place(reached(depot), elsewhere(depot)) as here:
+        here.fetch_run(TASK, prepared.cells.sha256)
+        assert (here.root / run.id).exists()
+    assert not list((depot.bases["root"] / run.id / "checkpoint").iterdir())
+
+
+def test_a_killed_drivers_token_goes_with_the_next_one_and_a_living_ones_stays(depot):
+    root = depot.bases["root"]
+    left = root / (depot.facts().token[:-DRAWN] + "x" * DRAWN)  # held by no process
+    left.touch()
+    second = Depot(str(root), str(depot.bases["cache"]))
+    assert {path.name for path in root.glob(".depot-*")} == {depot.facts().token, second.facts().token}
+    second.close()
+    assert [path.name for path in root.glob(".depot-*")] == [depot.facts().token]
+
+
 def test_nothing_is_written_outside_the_drivers_runs(depot):
     with pytest.raises(AssertionError):
         depot.put("../outside", 0, b"", True, "x")

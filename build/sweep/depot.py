@@ -14,7 +14,6 @@ import contextlib
 import dataclasses
 import getpass
 import os
-import secrets
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ from build.data import cache as store
 from build.data.cells import Cells
 from build.data.prepare import curation_path
 from build.files import locked
-from build.scratch import scratch_folder
+from build.scratch import scratch_file, scratch_folder
 from build.study.execute import ENTRIES, Task, find
 
 PIECE = 8 << 20
@@ -61,9 +60,9 @@ class Depot:
     def __init__(self, root: str, cache: str):
         """Absolute folders of runs and of prepared data."""
         self.bases = {"root": Path(root), "cache": Path(cache)}
-        self._token = f".depot-{secrets.token_hex(8)}"
         self.bases["root"].mkdir(parents=True, exist_ok=True)
-        (self.bases["root"] / self._token).touch()
+        handle, self._token = scratch_file(self.bases["root"], ".depot-")  # a killed driver's goes with it
+        self._held = os.fdopen(handle)
         self._lock = threading.Lock()
         self._events: list[tuple[int, str, list[dict]]] = []
         self._stopped: set[int] = set()
@@ -72,11 +71,12 @@ class Depot:
 
     def facts(self) -> Facts:
         """For workers."""
-        return Facts(str(self.bases["root"]), str(self.bases["cache"]), self._token)
+        return Facts(str(self.bases["root"]), str(self.bases["cache"]), self._token.name)
 
     def close(self) -> dict[str, int]:
         """Remove the token; returns what was sent."""
-        (self.bases["root"] / self._token).unlink(missing_ok=True)
+        self._token.unlink(missing_ok=True)
+        self._held.close()
         return self.sent
 
     def report(self, position: int, run: str, history: list[dict]) -> bool:
@@ -99,6 +99,10 @@ class Depot:
     def find(self, task: Task, sha256: str) -> str:
         """ID of the run that the task goes on with; empty where there is none."""
         run = find(task, sha256, self.bases["root"])
+        for torn in (
+            run.folder.rglob(".*.runs-*") if run else ()
+        ):  # `put` by a worker that was lost: nobody sends the rest
+            torn.unlink(missing_ok=True)
         return run.id if run else ""
 
     def listing(self, base: str, name: str) -> dict[str, int]:
