@@ -89,6 +89,10 @@ def test_recipes_without_a_name_are_not_taken_for_the_default(tmp_path, monkeypa
             ["sweep", "--recipes", "podium", "--search", "filters=int(16,64)", "--trials", "2"],
             "The network convnext has no setting filters",
         ),
+        (
+            ["sweep", "--epochs", "9", "--search", "epochs=int(3,9)", "--trials", "2"],
+            "--search varies epochs, and --epochs sets it; leave one of them out",
+        ),
         (["sweep", "--search-seed", "3"], "--search-seed is of a search: give --search and --trials"),
     ],
 )

@@ -100,6 +100,8 @@ def sweep(
     names = names or [default(synthetic=is_synthetic(options["data"]), gpu=False)]
     given = {"epochs": epochs, "minutes": minutes}
     changes = {name: value for name, value in given.items() if value is not None}
+    if twice := [name for name in changes if name in space]:
+        raise UserError(f"--search varies {twice[0]}, and --{twice[0]} sets it; leave one of them out.")
     chosen = tuple(dataclasses.replace(find(name), **changes) for name in names)
     if space and "network" not in space:  # a search over networks has settings of either
         from build.console import muffled
