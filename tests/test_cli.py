@@ -213,6 +213,13 @@ def test_compress_ends_with_0_where_one_is_chosen_and_takes_what_is_given(monkey
     assert given == {"run": "r", "methods": ("int8", "tfmot"), "size_limit_mb": 0, "budget": None, "steps": 7}
 
 
+@pytest.mark.parametrize("methods", ["", " , "])
+def test_methods_without_a_name_are_not_taken_for_the_default(monkeypatch, capsys, methods):
+    monkeypatch.setattr("build.compress.command.compress", lambda *_, **__: object())
+    assert cli.main(["compress", "r", "--methods", methods]) == 2
+    assert "Expected names of methods" in capsys.readouterr().err
+
+
 def test_soup_and_pretrain_take_what_is_given(monkeypatch, capsys):
     given = []
     monkeypatch.setattr(

@@ -4,6 +4,7 @@ import click
 
 from build.cli.options import FiniteRange
 from build.compress import ROWS, STEPS
+from build.errors import UserError
 
 METHODS_HELP = (
     "Names of build/compress/candidates.py; tfmot stands for all that need tensorflow-model-optimization. "
@@ -44,5 +45,7 @@ def compress(
     from build.compress.candidates import DEFAULT
     from build.compress.command import compress as make
 
-    names = tuple(filter(None, methods.split(","))) if methods else DEFAULT
+    names = DEFAULT if methods is None else tuple(filter(None, map(str.strip, methods.split(","))))
+    if not names:
+        raise UserError(f"Expected names of methods after --methods, such as float16,int8, got {methods!r}.")
     return int(make(run, size_limit_mb=size_limit, budget=budget, methods=names, rows=rows, steps=steps) is None)
