@@ -66,18 +66,15 @@ class Depot:
         self._lock = threading.Lock()
         self._events: list[tuple[int, str, list[dict]]] = []
         self._stopped: set[int] = set()
-        self.sent: dict[str, int] = {}
-        """Bytes of each file that workers fetched, all nodes together."""
 
     def facts(self) -> Facts:
         """For workers."""
         return Facts(str(self.bases["root"]), str(self.bases["cache"]), self._token.name)
 
-    def close(self) -> dict[str, int]:
-        """Remove the token; returns what was sent."""
+    def close(self) -> None:
+        """Remove the token."""
         self._token.unlink(missing_ok=True)
         self._held.close()
-        return self.sent
 
     def report(self, position: int, run: str, history: list[dict]) -> bool:
         """A worker's epoch is over; whether the run is to be given up."""
@@ -116,10 +113,7 @@ class Depot:
         """Bytes of a file from `offset` on, PIECE at most."""
         with (self.bases[base] / name).open("rb") as file:
             file.seek(offset)
-            data = file.read(PIECE)
-        with self._lock:
-            self.sent[name] = self.sent.get(name, 0) + len(data)
-        return data
+            return file.read(PIECE)
 
     def put(self, name: str, offset: int, data: bytes, last: bool, sender: str) -> None:
         """Take in a piece of a file of runs/."""

@@ -57,8 +57,6 @@ class Cluster:
         self.root, self.cache = Path(root).resolve(), Path(cache).resolve()
         self.cpus, self.gpus, self.memory = cpus, gpus, int(memory_gib * 2**30)
         self._parcels: dict[tuple[str, int], Parcel] = {}
-        self.sent: dict[str, int] = {}
-        """Bytes of each file that nodes fetched from the driver."""
 
     def __enter__(self) -> "Cluster":
         threads = str(max(1, int(self.cpus)))
@@ -135,7 +133,7 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(Exception):
-            self.sent = self.ray.get(self._depot.close.remote(), timeout=10)
+            self.ray.get(self._depot.close.remote(), timeout=10)
         self.ray.shutdown()
 
     def slots(self) -> int:
