@@ -12,7 +12,6 @@ and take their name when they are whole.
 
 import contextlib
 import dataclasses
-import getpass
 import os
 import tempfile
 import threading
@@ -96,9 +95,8 @@ class Depot:
     def find(self, task: Task, sha256: str) -> str:
         """ID of the run that the task goes on with; empty where there is none."""
         run = find(task, sha256, self.bases["root"])
-        for torn in (
-            run.folder.rglob(".*.runs-*") if run else ()
-        ):  # `put` by a worker that was lost: nobody sends the rest
+        # Pieces that a worker had `put` before it was lost: nobody sends the rest.
+        for torn in run.folder.rglob(".*.runs-*") if run else ():
             torn.unlink(missing_ok=True)
         return run.id if run else ""
 
@@ -217,7 +215,7 @@ def place(call: Call, facts: Facts) -> Iterator[Place]:
     if (root / facts.token).exists():
         yield Place(root, cache, True, call, {})
         return
-    own = Path(tempfile.gettempdir()) / f"podium-{getpass.getuser()}"
+    own = Path(tempfile.gettempdir()) / f"podium-{os.getuid()}"
     own.mkdir(mode=0o700, exist_ok=True)
     if own.stat().st_uid != os.getuid():
         raise PermissionError(f"{own} belongs to somebody else; set TMPDIR to a folder of your own")
