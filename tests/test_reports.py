@@ -1,6 +1,8 @@
 """What our programs leave is read with suspicion: the submission could write there too."""
 
 import json
+import os
+import threading
 
 import bundles
 import numpy as np
@@ -31,6 +33,30 @@ def test_links_folders_and_large_files_are_not_read(tmp_path, monkeypatch):
     assert reports.read_json(tmp_path / "absent.json") == {}
     monkeypatch.setattr(reports, "MOST_BYTES", 7)
     assert reports.read_json(tmp_path / "real.json") == {}
+
+
+def test_what_a_running_submission_swaps_for_a_pipe_keeps_nobody_waiting(tmp_path, monkeypatch):
+    """It may do so at any moment; the worst is after the file was looked at."""
+    path, pipe = tmp_path / "timing.json", tmp_path / "pipe"
+    path.write_text("{}")
+    os.mkfifo(pipe)
+
+    def swapping(looked):
+        def look(*arguments, **named):
+            found = looked(*arguments, **named)
+            if os.access(pipe, os.F_OK):
+                pipe.rename(path)
+            return found
+
+        return look
+
+    for name in ("stat", "lstat", "fstat"):
+        monkeypatch.setattr(os, name, swapping(getattr(os, name)))
+    asked = threading.Thread(target=reports.read_json, args=(path,), daemon=True)
+    asked.start()
+    asked.join(10)
+    monkeypatch.undo()
+    assert not asked.is_alive()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ followed, and a value of the wrong kind counts as absent.
 
 import json
 import math
+import os
 import stat
 from pathlib import Path
 
@@ -17,10 +18,12 @@ MOST_BYTES = 10 * 2**20
 def read_json(path: Path) -> dict:
     """The JSON object in `path`; an empty one where there is none."""
     try:
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
-            return {}
-        values = json.loads(path.read_text(encoding="utf-8"))
+        # Opened before it is looked at: the submission may still run, and put a pipe or a link there in between.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
+                return {}
+            values = json.loads(file.read(MOST_BYTES).decode())
     except (OSError, ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}
