@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from build.score import reports
+from build.score.judge import timing_of
 from build.score.outcome import Outcome
 
 
@@ -65,6 +66,15 @@ def test_what_a_running_submission_swaps_for_a_pipe_keeps_nobody_waiting(tmp_pat
 )  # fmt: skip
 def test_numbers_are_finite_and_not_negative(value, expected):
     assert reports.number(value) == expected
+
+
+def test_numbers_that_no_clock_gave_leave_times_finite(tmp_path):
+    """A submission may write into the report of its own times, and the scorecard's JSON takes no infinity."""
+    for seconds, images in ((1e308, 1), (1e-310, 1), (1, 1e308), (1e15, 1e15)):
+        timing = {"conditions": dict.fromkeys("ab", seconds), "images": dict.fromkeys("ab", images)}
+        outcome = Outcome(time_limit=600.0)
+        reports.add_timing(bundles.write(tmp_path / "o", {"timing.json": json.dumps(timing)}), outcome)
+        json.dumps(timing_of(outcome, 5000), allow_nan=False)
 
 
 def test_a_number_too_large_for_a_float_is_none():

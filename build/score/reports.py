@@ -5,7 +5,6 @@ followed, and a value of the wrong kind counts as absent.
 """
 
 import json
-import math
 import os
 import stat
 from pathlib import Path
@@ -13,6 +12,8 @@ from pathlib import Path
 from build.score.outcome import Outcome
 
 MOST_BYTES = 10 * 2**20
+LARGEST = 1e15
+"""No time, size or number of images is above it."""
 
 
 def read_json(path: Path) -> dict:
@@ -35,14 +36,15 @@ def write_json(path: Path, values: dict) -> None:
 
 
 def number(value: object) -> float | None:
-    """`value` where it is a finite number of at least 0."""
+    """`value` to nine decimals where it is a number from 0 to LARGEST."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
         found = float(value)
     except OverflowError:  # JSON's whole numbers have any length
         return None
-    return found if math.isfinite(found) and found >= 0 else None
+    # What is larger, or smaller than a clock tells, would leave the floats in a sum or a rate.
+    return round(found, 9) if 0 <= found <= LARGEST else None
 
 
 def failure(output: Path) -> dict[str, str]:
