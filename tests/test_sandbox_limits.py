@@ -13,6 +13,7 @@ from containers import FAMILY, LONG, made, nothing_is_left, on_each_engine, proc
 
 from build.score.sandbox import Command, Limits, Mount, run_together
 from build.score.sandbox.cgroup import MemoryGroup
+from build.score.sandbox.launch import discard
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -120,6 +121,24 @@ def test_what_was_there_before_does_not_count_as_written(name, tmp_path):
     (tmp_path / "output" / "copied").write_bytes(bytes(8 << 20))
     execution = run(name, tmp_path, "print(1)", limits=Limits(seconds=30, output_mib=5))
     assert (execution.cause, execution.exit_code) == ("exit", 0)
+
+
+@on_each_engine
+def test_what_is_written_deeper_than_a_path_reaches_counts_too(name, tmp_path):
+    source = """
+import os, sys, time
+os.chdir(sys.argv[1])
+for _ in range(20):
+    os.mkdir("d" * 250)
+    os.chdir("d" * 250)
+for number in range(40):
+    with open(str(number), "wb") as file:
+        file.write(b"x" * (1 << 20))
+"""
+    output = "/app/output" if name == "bwrap" else str(tmp_path / "output")
+    execution = run(name, tmp_path, source, output, limits=Limits(seconds=60, output_mib=5))
+    discard(tmp_path / "output")  # deeper than Python's own functions go
+    assert execution.cause == "output"
 
 
 @pytest.mark.parametrize("place", ["output", "tmp", "stdout"])

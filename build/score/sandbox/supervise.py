@@ -10,6 +10,7 @@ that end what is no descendant, a container).
 """
 
 import ctypes
+import errno
 import json
 import math
 import os
@@ -26,6 +27,8 @@ TREE_TICK = 0.1
 OUTPUT_TICK = 0.25
 MOST_FILES = 200_000
 """Files a program may leave; counting them costs time too."""
+LONG_PATH = 2048
+"""Bytes of a path; the system takes 4096, and a name may have 255."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 CALL_PATIENCE = 20.0
@@ -95,26 +98,36 @@ def oom_killed(events: str) -> bool:
         return False
 
 
-def written(folders: list[str], most_bytes: float, most_files: float) -> tuple[int, int]:
-    """(bytes, files) below the folders; stops counting beyond the limits. Links are not followed."""
+def written(folders: list[str], most_bytes: float, most_files: float) -> tuple[float, int]:
+    """(bytes, files) below the folders, however deep; stops counting beyond the limits. Links are not followed."""
     size = files = 0
-    queue = list(folders)
-    while queue:
-        try:
-            with os.scandir(queue.pop()) as entries:
-                for entry in entries:
-                    files += 1
-                    try:
-                        if entry.is_dir(follow_symlinks=False):
-                            queue.append(entry.path)
-                        else:
-                            size += entry.stat(follow_symlinks=False).st_size
-                    except OSError:
-                        continue
-                    if size > most_bytes or files > most_files:
-                        return size, files
-        except OSError:
-            continue
+    queue, held = list(folders), []
+    try:
+        while queue:
+            folder = queue.pop()
+            try:
+                if len(os.fsencode(folder)) > LONG_PATH:
+                    # Named anew by its handle: a program may dig deeper than a path may be long, and write there.
+                    held.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
+                    folder = f"/proc/self/fd/{held[-1]}"
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        files += 1
+                        try:
+                            if entry.is_dir(follow_symlinks=False):
+                                queue.append(entry.path)
+                            else:
+                                size += entry.stat(follow_symlinks=False).st_size
+                        except OSError:
+                            continue
+                        if size > most_bytes or files > most_files:
+                            return size, files
+            except OSError as error:
+                if error.errno == errno.EMFILE:  # no honest output has hundreds of such folders
+                    return math.inf, files
+    finally:
+        for handle in held:
+            os.close(handle)
     return size, files
 
 
