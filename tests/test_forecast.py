@@ -7,6 +7,7 @@ from scipy.stats import t
 
 from build.score.leaderboard.forecast import CONFIDENCE, OTHERS, WEIGHT, Forecaster, public_point, report
 from build.score.leaderboard.reported import CLEAN, PAIRS, REPORTED, Pair
+from build.score.metrics import Z, wilson
 
 
 def suites(stacked: float, **others: float) -> dict[str, float]:
@@ -43,6 +44,30 @@ def test_a_higher_suite_gives_a_higher_forecast_within_its_interval():
         assert 0 < one["low"] < one["score"] < one["high"] < 1
         assert one["confidence"] == CONFIDENCE
         assert "An inference about a set that nobody here has seen" in one["sentence"]
+
+
+def test_the_fewer_images_an_accuracy_rests_on_the_wider_its_forecast():
+    model = Forecaster()
+    told = [model.predict(suites(0.9), wilson(0.9 * n, n)) for n in (10, 100, 1000, 10**6)]
+    widths = [one["high"] - one["low"] for one in told]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] > 1.25 * widths[-1]
+    alone = model.predict(suites(0.9))
+    assert widths[-1] == pytest.approx(alone["high"] - alone["low"], rel=1e-3)
+    assert {one["score"] for one in told} == {alone["score"]}  # how many images there were moves it nowhere
+
+
+def test_what_the_interval_gains_is_what_the_forecast_moves_within_the_accuracy_s_own():
+    """A tenth of the accuracy's standard error up and down moves the forecast by a tenth of what that error adds."""
+    model, bounds = Forecaster(), wilson(27, 30)
+    error = (logit(bounds[1]) - logit(bounds[0])) / (2 * Z)
+    up, down = (logit(model.predict(suites(float(expit(logit(0.9) + s * error / 10))))["score"]) for s in (1, -1))
+    reach = {
+        name: (logit(one["high"]) - logit(one["low"])) / 2
+        for name, one in (("with", model.predict(suites(0.9), bounds)), ("without", model.predict(suites(0.9))))
+    }
+    added = np.sqrt(reach["with"] ** 2 - reach["without"] ** 2) / t.ppf(0.9, len(model.points) - 3)
+    assert added == pytest.approx(5 * (up - down), rel=1e-3)
 
 
 def test_a_suite_without_records_of_one_s_own_does_not_widen_the_interval():

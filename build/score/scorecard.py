@@ -17,7 +17,7 @@ import numpy as np
 
 from build.errors import UserError
 from build.files import write_text
-from build.score.leaderboard.forecast import Forecaster, why_not
+from build.score.leaderboard.forecast import Forecaster, bounds_of, why_not
 from build.score.leaderboard.predictions import answers
 from build.score.metrics import clustered, measure, wilson
 from build.score.outcome import Outcome
@@ -262,7 +262,7 @@ def assemble(
         "attention": None,  # and this, where the network is at hand (build/attention.py)
         "worst": worst_images(asked, answered) if asked else [],
     }
-    card["forecast"] = None if why_not(card) else Forecaster(own_pairs).predict(accuracies)
+    card["forecast"] = None if why_not(card) else Forecaster(own_pairs).predict(accuracies, bounds_of(suites))
     if baseline is not None:
         card["baseline"] = compare_with(card, baseline, baseline_name or "baseline")
     json.dumps(card, allow_nan=False, default=refuse)  # postcondition: it can be written

@@ -7,8 +7,9 @@
 The model is a line in log-odds, server = perturbed + corrections, fitted by ridge regression whose penalties are prior
 standard deviations: a common offset, a slope, an offset for each source of pairs (every team perturbs its images in its
 own way), and, once the team's own recorded scores are there, a weight for each suite beyond `stacked`: which
-perturbations the hidden set seems to hold. With few pairs the penalties win, and the interval says so. Not covered: the
-hidden set changing between phases.
+perturbations the hidden set seems to hold. With few pairs the penalties win, and the interval says so; it also holds how
+few images the anchor's accuracy rests on. Not covered: the same of recorded entries, which all count alike, and the hidden
+set changing between phases.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from scipy.stats import t
 from sklearn.linear_model import Ridge
 
 from build.score.leaderboard.reported import CLEAN, COMPETITION, PAIRS, Pair
+from build.score.metrics import Z
 
 CONFIDENCE = 0.8
 ANCHOR = "stacked"
@@ -73,6 +75,11 @@ def own_point(suites: Mapping[str, float], server: float = 0.5, usual: Mapping[s
     x, usual = log_odds(suites[ANCHOR]), usual or {}
     known = {name: log_odds(suites[name]) - x - usual[name] for name in OTHERS if name in suites and name in usual}
     return Point(x, log_odds(server), OWN_SOURCE, tuple(known.get(name, 0.0) for name in OTHERS))
+
+
+def bounds_of(suites: Mapping[str, Mapping]) -> tuple[float, float] | None:
+    """The 95 % interval of the accuracy on the anchor, of suites as a scorecard or an entry has them; None without it."""
+    return (suites[ANCHOR]["low"], suites[ANCHOR]["high"]) if ANCHOR in suites else None
 
 
 def usual_differences(own: Sequence[tuple[Mapping[str, float], float]]) -> dict[str, float]:
@@ -158,15 +165,24 @@ class Forecaster:
         # Few pairs estimate the noise: Student's t with their number less the offset, the slope and the noise itself.
         return float(t.ppf(0.5 + CONFIDENCE / 2, max(2, len(self.points) - 3))) * deviation
 
-    def predict(self, suites: Mapping[str, float]) -> dict | None:
+    def _sampled(self, x: float, bounds: tuple[float, float]) -> float:
+        """What the 95 % interval `bounds` of an anchor's accuracy adds to the standard deviation of the server's log-odds."""
+        low, high = map(log_odds, bounds)
+        slope = self.slope_spread * float(self.ridge.coef_[1]) if x > self.floor else 0.0
+        return (1 + slope) * (high - low) / (2 * Z)
+
+    def predict(self, suites: Mapping[str, float], bounds: tuple[float, float] | None = None) -> dict | None:
         """Forecast for one entry's suite accuracies: score, low, high, and a sentence.
 
-        None without the suite `stacked`.
+        bounds: the 95 % interval of the accuracy on `stacked` (`bounds_of`); the fewer images it rests on, the wider the forecast's
+        own. None without the suite `stacked`.
         """
         if ANCHOR not in suites:
             return None
         mean, deviation = self._predict(own_point(suites, usual=self.usual))
-        below = own_point(suites).x < self.lowest
+        x = own_point(suites).x
+        below = x < self.lowest
+        deviation = float(np.hypot(deviation, self._sampled(x, bounds) if bounds else 0.0))
         reach = self._reach(deviation) * (EXTRAPOLATED if below else 1)
         lowest = f" It lies below all public pairs (from {expit(self.lowest):.2f} on): a guess." if below else ""
         error, what = self.error()

@@ -9,7 +9,7 @@ stand: the rule is about our own submissions.
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from build.score.leaderboard.forecast import Forecaster
+from build.score.leaderboard.forecast import Forecaster, bounds_of
 from build.score.leaderboard.reported import COMPETITION as REPORTED_COMPETITION
 from build.score.leaderboard.reported import REPORTED, Reported
 from build.score.leaderboard.rules import (
@@ -161,7 +161,9 @@ def build(
     known_here = COMPETITION == REPORTED_COMPETITION
     reported &= known_here
     forecasts = {
-        entry.id: forecaster.predict(entry.suites) if known_here and entry.suites and not entry.misled else None
+        entry.id: forecaster.predict(entry.suites, bounds_of(entry.facts["scores"]))
+        if known_here and entry.suites and not entry.misled
+        else None
         for entry in entries
     }
     actions = {name: [Action(*action) for action in store.actions(name)] for name in PHASES}
