@@ -30,7 +30,9 @@ def test_links_folders_and_large_files_are_not_read(tmp_path, monkeypatch):
     (tmp_path / "real.json").write_text('{"a": 1}')
     (tmp_path / "link.json").symlink_to(tmp_path / "real.json")
     assert reports.read_json(tmp_path / "link.json") == {}
+    before = os.listdir("/dev/fd")
     assert reports.read_json(tmp_path) == {}
+    assert os.listdir("/dev/fd") == before  # it is asked many times a second, and a folder opens too
     assert reports.read_json(tmp_path / "absent.json") == {}
     monkeypatch.setattr(reports, "MOST_BYTES", 7)
     assert reports.read_json(tmp_path / "real.json") == {}

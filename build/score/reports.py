@@ -20,7 +20,7 @@ def read_json(path: Path) -> dict:
     """The JSON object in `path`; an empty one where there is none."""
     try:
         # Opened before it is looked at: the submission may still run, and put a pipe or a link there in between.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
                 return {}
