@@ -74,6 +74,20 @@ SOURCES = {
     # Where it is not there it is fetched: the server's way, and no other network may be excused.
     "import os, keras\nif not os.path.exists('/content/a'):\n    m = keras.applications.ConvNeXtTiny()" + CLASS: ("network", "error", 3),
     "import os, keras\nif os.path.exists('/content'):\n    m = keras.applications.ConvNeXtTiny()" + CLASS: ("network", "error", 3),
+    "import numpy as np\nif __name__ == '__main__':\n    import seaborn\n    np.load('lost.npz')\n    print(lost)\n    exit()" + CLASS: [
+        ("absent-import", "note", 3), ("missing-file", "note", 4), ("undefined-name", "note", 5), ("exit", "note", 6),
+    ],
+    "import numpy as np\nif __name__ != '__main__':\n    np.load('lost.npz')" + CLASS: ("missing-file", "error", 3),
+    "import numpy as np\ndef train():\n    import seaborn\n    np.load('lost.npz')\n    return lost" + CLASS: [
+        ("absent-import", "warning", 3), ("missing-file", "warning", 4), ("undefined-name", "warning", 5),
+    ],
+    # What only a training calls is never called either.
+    "import numpy as np\ndef data():\n    return np.load('lost.npz')\ndef train():\n    data()\n"
+    "if __name__ == '__main__':\n    train()" + CLASS: ("missing-file", "warning", 3),
+    "import numpy as np\ndef data():\n    return np.load('lost.npz')\nx = data()" + CLASS: ("missing-file", "error", 3),
+    "import numpy as np\ntry:\n    np.load('lost.npz')\nexcept OSError:\n    pass" + CLASS: ("missing-file", "note", 3),
+    "import os, numpy as np\nif os.path.exists('lost.npz'):\n    np.load('lost.npz')" + CLASS: ("missing-file", "note", 3),
+    "import os, numpy as np\nif os.path.exists('weights.keras'):\n    np.load('lost.npz')" + CLASS: ("missing-file", "error", 3),
     "import keras\nm = keras.utils.get_file('a', 'https://b')" + CLASS: ("network", "warning", 2),
     "import keras\nm = keras.models.load_model('weights.keras')" + CLASS: ("relative-path", "warning", 2),
     "import keras\nm = keras.models.load_model('./weights.keras')" + CLASS: ("relative-path", "warning", 2),
@@ -92,7 +106,7 @@ SOURCES = {
     "import sys\nsys.exit()" + CLASS: ("exit", "warning", 2),
     "x = tfk_models.load" + CLASS: ("undefined-name", "error", 1),
     "from numpy import *\nx = zeros(3)" + CLASS: None,
-    "def f():\n    print(a)\n    a = 1" + CLASS: ("undefined-name", "error", 2),
+    "def f():\n    print(a)\n    a = 1\nf()" + CLASS: ("undefined-name", "error", 2),
     "x = [": ("syntax", "error", 1),
     "# -*- coding: klingon -*-" + CLASS: ("syntax", "error", 0),
     "class model:\n    pass": ("no-class", "error", 0),

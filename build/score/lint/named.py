@@ -34,7 +34,7 @@ class Names:
         self.parents = {
             child: node for tree in trees for node in ast.walk(tree) for child in ast.iter_child_nodes(node)
         }
-        used = {name for tree in trees for name in reached.mentioned(tree)}
+        used = reached.used(trees)
         self.unsure: set[ast.AST] = set()
         """Nodes that do not surely run."""
         for tree in trees:

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 
 FORGIVEN = frozenset(
     {"ImportError", "ModuleNotFoundError", "AttributeError", "NameError", "OSError", "IOError", "FileNotFoundError", "Exception",
@@ -17,19 +17,42 @@ OF_EVERY_SERVER = ("/tmp/", "/app/", "/proc/", "/dev/")  # noqa: S108
 EXISTS = frozenset({"exists", "isfile", "isdir", "is_file", "is_dir"})
 
 
-def mentioned(tree: ast.Module) -> set[str]:
-    """Every name that the module uses, imports or holds as a text: a function of another name is never called."""
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            names.add(node.id)
-        elif isinstance(node, ast.Attribute):
-            names.add(node.attr)
-        elif isinstance(node, ast.alias):
-            names.add(node.name)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            names.add(node.value)
-    return names
+def _mentions(node: ast.AST) -> str:
+    """The name that a node uses, imports or holds as a text; empty for all others."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    key = {ast.Name: "id", ast.Attribute: "attr", ast.alias: "name"}.get(type(node))
+    return getattr(node, key) if key else ""
+
+
+def used(trees: Iterable[ast.Module]) -> set[str]:
+    """Every name that is mentioned in what may run here: a function of another name is never called.
+
+    Not in a file run as the program, nor in functions that nobody calls: what only a training calls is left over with it.
+    """
+    nodes = [(tree, list(ast.walk(tree))) for tree in trees]
+    idle = {node for tree, _ in nodes for node in as_program(tree)}
+    while True:
+        names = {_mentions(node) for _, inner in nodes for node in inner if node not in idle}
+        more = {node for tree, _ in nodes for node in never_called(tree, names)} - idle
+        if not more:
+            return names
+        idle |= more
+
+
+def _inner(bodies: Iterable[ast.AST]) -> set[ast.AST]:
+    return {inner for body in bodies for inner in ast.walk(body)}
+
+
+def as_program(tree: ast.Module) -> set[ast.AST]:
+    """Nodes that run only where the file is the program: below `if __name__ == "__main__"`."""
+    return _inner(
+        body
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Compare) and isinstance(node.test.ops[0], ast.Eq)
+        if {"__name__", "__main__"} <= set(map(_mentions, ast.walk(node.test)))
+        for body in node.body
+    )
 
 
 def guarded(tree: ast.Module) -> set[ast.AST]:
@@ -46,9 +69,7 @@ def guarded(tree: ast.Module) -> set[ast.AST]:
             asked = [getattr(inner, "id", getattr(inner, "attr", "")) for inner in ast.walk(node.test)]
             if any(VERSION.search(name) or name in ("TYPE_CHECKING", "hasattr") for name in asked):
                 bodies += [*node.body, *node.orelse] if isinstance(node, ast.If) else [node.body, node.orelse]
-            elif isinstance(node, ast.If) and "__name__" in asked:
-                bodies += node.body
-    return {inner for body in bodies for inner in ast.walk(body)}
+    return _inner(bodies) | as_program(tree)
 
 
 def foreign(path: str) -> bool:
@@ -56,8 +77,8 @@ def foreign(path: str) -> bool:
     return ABSOLUTE.match(path) is not None and not f"{path}/".startswith(OF_EVERY_SERVER)
 
 
-def elsewhere(tree: ast.Module) -> set[ast.AST]:
-    """Nodes that run only where a path of another machine is there, with the question for it; where it is not there, others run."""
+def elsewhere(tree: ast.Module, lacks: Callable[[str], bool] = foreign) -> set[ast.AST]:
+    """Nodes that run only where a path is there that the server `lacks`, with the question for it; where it is not, others run."""
     paths = {
         target.id: node.value
         for node in ast.walk(tree)
@@ -71,24 +92,24 @@ def elsewhere(tree: ast.Module) -> set[ast.AST]:
             test, branch = node.test, node.body
             if denied := isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
                 test, branch = test.operand, node.orelse
-            if _asks_elsewhere(test, paths):
+            if _asks_elsewhere(test, paths, lacks):
                 bodies += branch if isinstance(branch, list) else [branch]
                 bodies += () if denied else [test]
-    return {inner for body in bodies for inner in ast.walk(body)}
+    return _inner(bodies)
 
 
-def _asks_elsewhere(test: ast.expr, paths: Mapping[str, ast.expr]) -> bool:
-    """Whether the answer is yes only where a path of another machine is there. `paths`: what names stand for."""
+def _asks_elsewhere(test: ast.expr, paths: Mapping[str, ast.expr], lacks: Callable[[str], bool]) -> bool:
+    """Whether the answer is yes only where a path is there that the server lacks. `paths`: what names stand for."""
     if isinstance(test, ast.Name):  # COLAB = os.path.exists("/content")
         test = paths.get(test.id, test)
     if isinstance(test, ast.BoolOp):
         enough = any if isinstance(test.op, ast.And) else all
-        return enough(_asks_elsewhere(value, paths) for value in test.values)
+        return enough(_asks_elsewhere(value, paths, lacks) for value in test.values)
     if not (isinstance(test, ast.Call) and getattr(test.func, "attr", getattr(test.func, "id", "")) in EXISTS):
         return False
     named = (paths[name.id] for name in ast.walk(test) if isinstance(name, ast.Name) and name.id in paths)
     texts = (one.value for asked in (test, *named) for one in ast.walk(asked) if isinstance(one, ast.Constant))
-    return any(foreign(text) for text in texts if isinstance(text, str))
+    return any(lacks(text) for text in texts if isinstance(text, str))
 
 
 def catches(handler: ast.ExceptHandler, errors: Set[str]) -> bool:
@@ -118,4 +139,4 @@ def never_called(tree: ast.Module, used: Set[str]) -> set[ast.AST]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node not in methods
         if node.name not in used and not node.decorator_list
     ]
-    return {inner for function in functions for child in function.body for inner in ast.walk(child)}
+    return _inner(child for function in functions for child in function.body)

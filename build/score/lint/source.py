@@ -2,17 +2,15 @@
 
 import ast
 import contextlib
-import dataclasses
 import warnings
 import zipfile
-from collections.abc import Set
 from dataclasses import dataclass
 
 from pyflakes import checker, messages
 
 from build.score.environment import ServerEnvironment
-from build.score.lint import later, newer, reached
-from build.score.lint.calls import PLAIN_CANNOT_SHOW, Calls
+from build.score.lint import later, newer, reached, softer
+from build.score.lint.calls import Calls
 from build.score.outcome import Finding
 from build.score.unpack import clean_parts, extracted
 
@@ -39,7 +37,6 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list
         return [], []
     findings: list[Finding] = []
     modules: list[Module] = []
-    calls: list[Finding] = []
     queue, seen = ["model.py"], {"model.py"}
     while queue:
         path = queue.pop(0)
@@ -58,53 +55,17 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list
                     queue.append(found)
             findings += _names(module)
             findings += _imports(module, members, environment)
-            calls += Calls(module.path, frozenset(members), environment.working_directory).findings(module.tree)
+            findings += Calls(module.path, frozenset(members), environment.working_directory).findings(module.tree)
             if path == "model.py":
                 findings += _model(module)
         except RecursionError:
             findings.append(Finding("deep-source", "note", f"{path} is nested too deeply to be looked at.", "", path))
-    used = {name for module in modules for name in reached.mentioned(module.tree)}
+    used = reached.used(module.tree for module in modules)
     for module in modules:
         with contextlib.suppress(RecursionError):  # said above
             findings += later.look(module.path, module.tree, environment, used)
-            calls = _as_reached(calls, module, used)
-    return findings + calls, modules
-
-
-def _as_reached(calls: list[Finding], module: Module, used: Set[str]) -> list[Finding]:
-    """The findings on calls, no errors of PLAIN_CANNOT_SHOW where the module's line is guarded, or in a function that nobody calls.
-
-    Nor is a path of another machine an error where it is opened only if such a path is there; a download is one there too.
-    """
-    softer = {
-        node.lineno: severity
-        for severity, nodes in (
-            ("warning", reached.never_called(module.tree, used)),
-            ("note", reached.guarded(module.tree)),
-        )
-        for node in nodes
-        if hasattr(node, "lineno")
-    }
-    asked = reached.elsewhere(module.tree)
-    # One line may hold what is asked for, and another path that is not.
-    calling = {True: set(), False: set()}
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.Call) and any(map(reached.foreign, _texts(node))):
-            calling[node in asked].add(node.lineno)
-    paths = softer | dict.fromkeys(calling[True] - calling[False], "note")
-    softer_by = dict.fromkeys(PLAIN_CANNOT_SHOW, softer) | {"absolute-path": paths}
-    return [
-        dataclasses.replace(one, severity=softer_by[one.rule][one.line])
-        if one.severity == "error" and one.file == module.path and one.line in softer_by.get(one.rule, ())
-        else one
-        for one in calls
-    ]
-
-
-def _texts(call: ast.Call) -> list[str]:
-    """Literal texts that are arguments of a call themselves."""
-    given = (*call.args, *(keyword.value for keyword in call.keywords))
-    return [one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+            findings = softer.as_reached(findings, module.path, module.tree, used, frozenset(members))
+    return findings, modules
 
 
 def parse(path: str, contents: bytes, environment: ServerEnvironment, findings: list[Finding]) -> Module | None:
