@@ -182,6 +182,22 @@ def test_a_module_that_this_python_has_no_longer_is_said_to_be_on_the_server(tmp
     assert "neither in the zip nor known to be on the server" in explain(cgi)[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("google.colab", "google.colab, which the server does not have"),
+        ("keras.utils.np_utils", "keras.utils.np_utils, which this machine's keras does not have"),
+        ("sklearn", "sklearn, which the server is said to have, but which is not installed here"),
+    ],
+)
+def test_a_module_that_an_installed_package_lacks_is_no_package_to_install(tmp_path, name, says):
+    message = f"No module named {name!r}"
+    seen = Seen("import", "ModuleNotFoundError", message, "model.py", "1", tmp_path, ServerEnvironment.read())
+    sentence, remedy = explain(seen)
+    assert says in sentence
+    assert ("install" in remedy) == (name == "sklearn")
+
+
 @pytest.mark.parametrize("folder", ["{0}", "/x/app/ingested_program", "/x/task-0/prediction-submission"])
 def test_a_file_that_is_missing_in_the_submission_s_own_folder_is_no_path_of_another_machine(tmp_path, folder):
     message = f"[Errno 2] No such file or directory: '{folder.format(tmp_path)}/weights/w.npy'"

@@ -37,6 +37,8 @@ SOURCES = {
     "import scipy.ndimage" + CLASS: ("assumed-import", "note", 1),
     "import tensorflow as tf, numpy, json, h5py" + CLASS: None,
     "from build.files import atomic" + CLASS: ("imports-build", "error", 1),
+    "from google.colab import drive" + CLASS: ("absent-import", "error", 1),
+    "import google.protobuf" + CLASS: None,
     "import requests" + CLASS: ("network", "warning", 1),
     "from urllib.request import urlretrieve" + CLASS: ("network", "warning", 1),
     "from urllib.parse import quote" + CLASS: None,

@@ -91,6 +91,10 @@ class ServerEnvironment:
         """Import names of the packages that are there or assumed to be, without the standard library."""
         return frozenset(self.certain) | frozenset(self.assumed)
 
+    def lacking(self, name: str) -> str:
+        """What of the dotted import name `name` is known to be absent: a package, or a module of one that is there; else ""."""
+        return next((one for one in self.absent if f"{name}.".startswith(f"{one}.")), "")
+
     def has(self, name: str) -> str:
         """ "yes", "assumed", "no" (known to be absent) or "unknown" for the top-level import name `name`."""
         if name in self.certain or name in sys.stdlib_module_names or self.python < REMOVED.get(name, (0, 0)):

@@ -88,8 +88,11 @@ def _module(seen: Seen) -> tuple[str, str] | None:
         server, here = (".".join(map(str, one)) for one in (seen.environment.python, sys.version_info[:2]))
         sentence = f"{imports}, which the server's Python {server} has and this machine's {here} no longer."
         return sentence, f"Do without it, or judge the zip under Python {server}."
-    if name in seen.environment.absent:
-        return f"{imports}, which the server does not have ({seen.environment.name}).", seen.environment.absent[name]
+    if lacking := seen.environment.lacking(found[1]):
+        return f"{imports}, which the server does not have ({seen.environment.name}).", seen.environment.absent[lacking]
+    if name in seen.environment.present and "." in found[1]:  # the package was found, so there is nothing to install
+        sentence = f"{imports}, which this machine's {name} does not have, and the server's may not have either."
+        return sentence, "Import what both have, or ask both: nox -s compat."
     if name in seen.environment.present:
         sentence = f"{imports}, which the server is said to have, but which is not installed here."
         install = f"install the package that has it here ({pip_install('PACKAGE')})"

@@ -182,14 +182,17 @@ def _imports(module: Module, members: dict, environment: ServerEnvironment) -> l
             continue
         if top in folders or f"{top}.py" in members or (isinstance(statement, ast.ImportFrom) and statement.level):
             continue
-        has = environment.has(top)
+        lacking = environment.lacking(name)
+        has = "no" if "." in lacking else environment.has(top)
         if has == "assumed":
             sentence = f"{top} is imported; such servers usually have it, but nobody promised."
             findings.append(Finding("assumed-import", "note", sentence, "Do without it if you can.", module.path, line))
         elif has != "yes":
             lacks = "the server does not have" if has == "no" else "is neither in the zip nor known to be on the server"
-            sentence = f"{top} is imported, which {lacks} ({environment.name})."
-            remedy = environment.absent.get(top) or "Put it into the zip, or add it to the description of the server."
+            sentence = f"{lacking or top} is imported, which {lacks} ({environment.name})."
+            remedy = (
+                environment.absent.get(lacking) or "Put it into the zip, or add it to the description of the server."
+            )
             findings.append(
                 Finding("absent-import", "note" if guarded else "error", sentence, remedy, module.path, line)
             )
