@@ -60,6 +60,11 @@ WRAPPED = (
         ),
         ("init", "TypeError", WRAPPED.format("{'layers': 1}", "'custom'"), "needs Patches, which Keras was not", "custom_objects"),
         ("init", "TypeError", WRAPPED.format("{'layers': 1}", "'keras.layers'"), "that this Keras cannot read", "Keras version"),
+        (
+            "init", "TypeError",
+            "Error when deserializing class 'Dense' using config={'a': 1}. Exception encountered: Unrecognized keyword arguments: ['a']",
+            "that this Keras cannot read", "Keras version",
+        ),
     ],
 )  # fmt: skip
 def test_what_libraries_say_is_explained(tmp_path, stage, error, message, says, advises):
@@ -74,6 +79,7 @@ def test_what_libraries_say_is_explained(tmp_path, stage, error, message, says, 
     [
         ("predict", "TypeError", "TensorFlowTrainer.predict() got an unexpected keyword argument 'workers'"),
         ("init", "TypeError", "Net.__init__() missing 1 required positional argument: 'classes'"),
+        ("init", "ValueError", "Unrecognized keyword arguments passed to Dense: {'activaton': 'softmax'}"),
         ("predict", "AttributeError", "module 'numpy' has no attribute 'float'. `np.float` was a deprecated alias for the builtin"),
     ],
 )  # fmt: skip

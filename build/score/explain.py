@@ -242,9 +242,9 @@ def _skew(seen: Seen) -> tuple[str, str] | None:
             f"{seen.place} loads a model file that needs {found[1]}, which Keras was not given.",
             "Put its source into the zip and give it by custom_objects, or build the network in code and load weights only.",
         )
-    if re.search(
-        r"could not be deserialized|Unrecognized keyword argument|Unknown layer|Could not locate class", seen.message
-    ):
+    # What the source itself gives a layer is refused in the same words.
+    refused = "Unrecognized keyword argument" in seen.message and "deserializ" in seen.message
+    if refused or re.search(r"could not be deserialized|Unknown layer|Could not locate class", seen.message):
         return (
             f"{seen.place} loads a model file that this Keras cannot read: {seen.message[:200]}",
             "Save it with the server's Keras version, or build the network in code and load weights only.",
