@@ -58,6 +58,7 @@ WRAPPED = (
             "opens 'model.keras' relative to the working directory",
             "Path(__file__).parent / 'model.keras'",
         ),
+        ("import", "ImportError", "attempted relative import with no known parent package", "imports by a leading dot", "without the dots"),
         ("init", "TypeError", WRAPPED.format("{'layers': 1}", "'custom'"), "needs Patches, which Keras was not", "custom_objects"),
         ("init", "TypeError", WRAPPED.format("{'layers': 1}", "'keras.layers'"), "that this Keras cannot read", "Keras version"),
         (

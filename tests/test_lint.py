@@ -30,7 +30,9 @@ SOURCES = {
     # source of model.py -> the finding's rule, severity and line
     "import net.lost" + CLASS: ("missing-module", "error", 1),
     "from net import lost" + CLASS: None,  # lost may be a name within net
-    "from . import layers" + CLASS: None,
+    "from . import layers" + CLASS: ("relative-import", "error", 1),
+    "from .layers import *" + CLASS: ("relative-import", "error", 1),
+    "try:\n    from .layers import x\nexcept ImportError:\n    from layers import x" + CLASS: ("relative-import", "note", 2),
     "import keras_cv" + CLASS: ("absent-import", "error", 1),
     "try:\n    import keras_cv\nexcept ImportError:\n    keras_cv = None" + CLASS: ("absent-import", "note", 2),
     "if 0:\n    import torch" + CLASS: ("absent-import", "error", 2),

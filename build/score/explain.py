@@ -68,6 +68,9 @@ def _holds(seen: Seen, name: str) -> bool:
 
 
 def _module(seen: Seen) -> tuple[str, str] | None:
+    if seen.error == "ImportError" and "attempted relative import" in seen.message:
+        sentence = f"{seen.place} imports by a leading dot, but the server imports model.py by itself, not as part of a package."
+        return sentence, "Import without the dots what lies beside model.py."
     found = re.search(r"No module named '([\w.]+)'", seen.message)
     if not found or seen.error not in ("ModuleNotFoundError", "ImportError"):
         return None

@@ -10,7 +10,7 @@ from build.score.outcome import SEVERITIES, Finding
 
 OPENING = PLAIN_CANNOT_SHOW | {"missing-file", "relative-path"}
 """Rules of what a line opens or fetches: no errors where an `except` forgives it, or where the source asks first."""
-RUNNING = OPENING | {"undefined-name", "absent-import", "missing-module", "exit"}
+RUNNING = OPENING | {"undefined-name", "absent-import", "missing-module", "relative-import", "exit"}
 """Rules of faults that show where their line runs."""
 
 

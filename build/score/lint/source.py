@@ -159,9 +159,21 @@ def _files_of_imports(module: Module, members: dict) -> list[str]:
     return found
 
 
+def _relative(module: Module) -> list[Finding]:
+    """Imports by more dots than there are packages around the module: model.py is imported by itself."""
+    unsure, packages = reached.guarded(module.tree), len(_package(module.path))
+    sentence = "An import begins with a dot, but the module is in no package that this could mean: the server imports model.py by itself."
+    remedy = "Import it without the dots."
+    return [
+        Finding("relative-import", "note" if node in unsure else "error", sentence, remedy, module.path, node.lineno)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ImportFrom) and node.level > packages
+    ]
+
+
 def _imports(module: Module, members: dict, environment: ServerEnvironment) -> list[Finding]:
     """Imports that the server cannot satisfy."""
-    findings = []
+    findings = _relative(module)
     folders = {path.split("/")[0] for path in members if "/" in path}
     for statement, name, guarded in _imported(module):
         top = name.split(".")[0]
