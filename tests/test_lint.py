@@ -300,6 +300,9 @@ ARCHIVES = [
     # numpy 1.26 has stand-ins for what numpy 2 pickles arrays by.
     ({"model.py": GOOD + "W = 'weights.npy'", "weights.npy": pickled("numpy._core.multiarray")}, None),
     ({"model.py": GOOD + "W = 'w.pkl'", "w.pkl": pickle.dumps(np.ones(2), protocol=4)}, None),
+    ({"model.py": "from keras.layers import Dense\n" + GOOD, "keras/w.keras": keras_file("3.4.1")}, None),
+    ({"model.py": "import keras.lost\n" + GOOD, "keras/__init__.py": ""}, ("missing-module", "error", "model.py:1")),
+    ({"model.py": "import torch.nn\n" + GOOD, "torch/w.npy": array(1)}, ("missing-module", "error", "model.py:1")),
     ({"model.py": GOOD, "metadata": ""}, ("keeps-weights", "note", "metadata")),
     ({"model.py": GOOD, "metadata.yaml": "description: no command"}, ("keeps-weights", "note", "metadata.yaml")),
     ({"model.py": GOOD, "metadata.yaml": "", "metadata": "command: x"}, ("keeps-weights", "note", "metadata.yaml")),

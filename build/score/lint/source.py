@@ -175,6 +175,8 @@ def _imports(module: Module, members: dict, environment: ServerEnvironment) -> l
     """Imports that the server cannot satisfy."""
     findings = _relative(module)
     folders = {path.split("/")[0] for path in members if "/" in path}
+    # A folder without __init__.py gives way to an installed package: keras/ may hold nothing but weights.
+    folders = {one for one in folders if f"{one}/__init__.py" in members or environment.has(one) in ("no", "unknown")}
     for statement, name, guarded in _imported(module):
         top = name.split(".")[0]
         line = statement.lineno
