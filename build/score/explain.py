@@ -186,6 +186,9 @@ def misplaced(names: Collection[str]) -> tuple[str, str, str]:
         folder = file.removesuffix("/model.py")
         sentence = f"model.py is not at the root of the zip but in {folder}/."
         return sentence, f"Zip the contents of {folder}/, not the folder.", file
+    if named := min((name for name in names if name.endswith("\\model.py")), default=""):
+        sentence = f"model.py is in the zip as {named!r}, whose backslashes are no folder on the server."
+        return sentence, "Zip the contents of the folder, with forward slashes.", named
     if other := min((name for name in names if name.lower() == "model.py"), default=""):
         return f"The file is called {other}; the server looks for model.py.", "Rename it.", other
     return "There is no model.py in the zip.", "Add model.py with the class Model.", ""
