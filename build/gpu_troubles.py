@@ -1,4 +1,4 @@
-"""Whether there is a GPU, and what it and its libraries refuse, in one sentence each: for the trainer, studies and the command line.
+"""Whether there is a GPU, and one sentence for each error of it and its libraries: for the trainer, studies and the command line.
 
     with troubles_told():
         model.fit(...)

@@ -1,4 +1,4 @@
-"""How much each network of an ensemble says: shares by which the validation cells are called best, clean and perturbed.
+"""The weight of each network in an ensemble's answer, fitted on the validation cells, clean and perturbed.
 
     shares = shares_of(open_members(["ID_1", "ID_2"]))       # [0.34, 0.66]
 

@@ -1,4 +1,4 @@
-"""How a training stands: the words that run.json has for it, and what its epochs are chosen by.
+"""The status of a training: its names in run.json, and how its best epoch is chosen.
 
     run.facts["status"] in ENDED
     score_of(0.98, 0.88)         # 0.93

@@ -1,4 +1,4 @@
-"""Trained weights that a training takes from elsewhere, a teacher's or those that it begins with, must not have seen its test cells.
+"""Refuses weights from elsewhere, a teacher's or initial ones, that were trained on this run's test cells.
 
 check("The teacher ID", path, prepared.split)
 check_beginning(recipe.weights, prepared.split)
