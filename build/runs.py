@@ -140,7 +140,8 @@ class Run:
                 return Recipe.from_json(self.recipe_path.read_text(encoding="utf-8"))
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise UserError(
-                f"The recipe of run {self.id} cannot be read by this version ({error}); check out the commit named in {self.facts_path}."
+                f"The recipe of run {self.id} cannot be read by this version ({error}); check out the commit named in "
+                f"{self.facts_path}, or mend {self.recipe_path} where somebody changed it."
             ) from error
 
     @property

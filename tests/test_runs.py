@@ -188,7 +188,19 @@ def test_a_fact_that_is_not_there_is_a_sentence_when_it_is_asked_for(run):
         assert f"{run.facts_path} lacks '" in sentence(caught)
 
 
-@pytest.mark.parametrize("text", ["[]", "null", "{", '{"name": "smoke", "no_such_field": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "null",
+        "{",
+        '{"name": "smoke", "no_such_field": 1}',
+        '{"name": "smoke", "views": "4"}',
+        '{"name": "smoke", "ensemble": "podium"}',
+        '{"name": "smoke", "resolutions": [[96]]}',
+        '{"name": "smoke", "minimum_held_out": null}',
+    ],
+)
 def test_a_damaged_recipe_is_a_sentence(run, text):
     run.recipe_path.write_text(text)
     with pytest.raises(UserError) as caught:
