@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from build.errors import UserError
+from build.files import check_readable
 from build.run_cells import split_of
 from build.runs import Run
 from build.standing import FAILED
@@ -36,6 +37,7 @@ def open_network(name: str | Path, root: Path | str = "runs") -> Run:
         raise UserError(
             f"Run {run.id} has no weights yet: it was stopped in its first epoch; nox -s train -- --resume {run.id}"
         )
+    check_readable(run.weights_path)  # whose permissions are no damage
     try:
         weights.load(run.weights_path)
     except weights.WeightsError as error:

@@ -13,7 +13,7 @@ import json
 import secrets
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
@@ -249,6 +249,9 @@ class Run:
         if str(name) == LATEST:
             newest = max((run.folder for run in cls.each(root)), default=None)
             if newest is None:
+                # A folder that may not be looked into has no runs in the eyes of `each`.
+                with explained(root, "read"), suppress(FileNotFoundError, NotADirectoryError):
+                    (root / (_target(root) or "") / "run.json").stat()
                 raise UserError(f"There is no run yet in {root.resolve()}; train one first: nox -s train.")
             candidates = (root / (_target(root) or newest.name), newest)
         else:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from cell_files import sentence
 
-from build import runs
+from build import members, runs
 from build.errors import UserError
 from build.processes import ROOT
 from build.recipes import find
@@ -105,6 +105,23 @@ def test_a_run_that_is_not_there_is_answered_with_those_that_are(run):
 def test_without_any_run_the_answer_is_how_to_train_one(tmp_path):
     with pytest.raises(UserError, match="nox -s train"):
         Run.open("latest", tmp_path)
+
+
+def test_what_may_not_be_read_is_told_as_that_and_not_as_absent_or_damaged(run, monkeypatch):
+    def refuse(self, *_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    run.weights_path.touch()
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.open", refuse)
+        with pytest.raises(UserError) as caught:
+            members.open_network(run.folder)
+    assert "weights.npz cannot be read (Permission denied)" in sentence(caught)
+    monkeypatch.setattr(Run, "each", lambda _: iter(()))
+    monkeypatch.setattr("pathlib.Path.stat", refuse)
+    with pytest.raises(UserError) as caught:
+        Run.open("latest", run.folder.parent)
+    assert f"{run.folder.parent} cannot be read (Permission denied)" in sentence(caught)
 
 
 def test_a_dangling_latest_is_a_sentence(run):

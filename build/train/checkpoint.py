@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from build.errors import UserError
-from build.files import DAMAGED, atomic
+from build.files import DAMAGED, atomic, check_readable
 
 FACTS = "facts"
 
@@ -79,6 +79,7 @@ def load_variables(path: Path, network: Sequence[keras.Variable], optimizer: Seq
 
 
 def _read(path: Path, prefix: str) -> dict[str, np.ndarray]:
+    check_readable(path)  # whose permissions are no damage
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files if name.startswith(prefix)}
