@@ -2,9 +2,8 @@
 
 import click
 
-from build.cli.options import FiniteRange
+from build.cli.options import FiniteRange, named
 from build.compress import ROWS, STEPS
-from build.errors import UserError
 
 METHODS_HELP = (
     "Names of build/compress/candidates.py; tfmot stands for all that need tensorflow-model-optimization. "
@@ -42,10 +41,10 @@ def compress(
     run: str, size_limit: float | None, budget: float | None, methods: str | None, rows: int, steps: int
 ) -> int:
     """Store RUN (default: the last) in several ways, judge each on validation cells, keep the one that package takes."""
+    names = named("--methods", methods)
     from build.compress.candidates import DEFAULT
     from build.compress.command import compress as make
 
-    names = DEFAULT if methods is None else tuple(filter(None, map(str.strip, methods.split(","))))
-    if not names:
-        raise UserError(f"Expected names of methods after --methods, such as float16,int8, got {methods!r}.")
-    return int(make(run, size_limit_mb=size_limit, budget=budget, methods=names, rows=rows, steps=steps) is None)
+    return int(
+        make(run, size_limit_mb=size_limit, budget=budget, methods=names or DEFAULT, rows=rows, steps=steps) is None
+    )

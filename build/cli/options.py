@@ -32,6 +32,14 @@ data_option = click.option(
 )
 
 
+def named(option: str, value: str | None) -> tuple[str, ...] | None:
+    """The names in an option's "A,B", None where it is not given; UserError where it holds none: an empty one is no default."""
+    names = None if value is None else tuple(filter(None, (name.strip() for name in value.split(","))))
+    if names == ():
+        raise UserError(f"Expected names after {option}, such as A,B, got {value!r}; leave it out for its default.")
+    return names
+
+
 def explicitly_given(context: click.Context) -> set[str]:
     """Names of the parameters that the command line gives, and not a default."""
     return {name for name in context.params if context.get_parameter_source(name) != ParameterSource.DEFAULT}
@@ -119,7 +127,7 @@ def cluster_options(command: Callable) -> Callable:
 suites_option = click.option(
     "--suites",
     metavar="A,B",
-    callback=lambda _context, _option, value: tuple(filter(None, value.split(","))) if value else None,
+    callback=lambda _context, option, value: named(option.opts[0], value),
     help="Suites to score on: held-out, basic, microscopy, imagenet-c, geometry, laboratory, stacked, or Python files that define one; "
     "default: held-out, basic, microscopy, stacked; held-out is always asked, by package basic too.",
 )

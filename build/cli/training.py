@@ -98,9 +98,13 @@ def train(
     from build.recipes import default, find
     from build.runs import LATEST, Run
 
+    if weights == "":
+        raise UserError(
+            "--weights wants auto, none, imagenet, drawn or a file, got nothing; leave it out for the recipe's."
+        )
     run = Run.open(resume) if resume is not None else None
     given = {
-        "weights": weights or None,
+        "weights": weights,
         "size": size,
         "minutes": minutes,
         "teachers": teachers or None,
