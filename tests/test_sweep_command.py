@@ -73,7 +73,7 @@ def test_a_sweep_is_of_what_its_options_say(tmp_path, monkeypatch, options, aske
 def test_recipes_without_a_name_are_not_taken_for_the_default(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["sweep", "--data", "synthetic:160", "--recipes", " ,"]) == 2
-    assert "Expected names of recipes" in capsys.readouterr().err
+    assert "Expected names after --recipes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_recipes_without_a_name_are_not_taken_for_the_default(tmp_path, monkeypa
         (["reproduce", "--gpus", "1"], "--gpus: of a Ray cluster; give --ray too"),
         (["sweep", "--team", "reds"], "--team says whose entry the zip of --pack K is; give both"),
         (["sweep", "--ray", ""], "--ray wants the address of a cluster"),
-        (["sweep", "--recipes", ""], "Expected names of recipes"),
+        (["sweep", "--recipes", ""], "Expected names after --recipes"),
         (["sweep", "--search", "teacher_weight=uniform(0,1)", "--trials", "2"], "teacher_weight"),
         (
             ["sweep", "--recipes", "podium", "--search", "filters=int(16,64)", "--trials", "2"],

@@ -2,7 +2,7 @@
 
 import click
 
-from build.cli.options import FiniteRange, named
+from build.cli.options import FiniteRange, listed
 from build.compress import ROWS, STEPS
 
 METHODS_HELP = (
@@ -22,7 +22,7 @@ METHODS_HELP = (
     type=FiniteRange(min=0),
     help="Points of accuracy that each suite may lose; default: the recipe's.",
 )
-@click.option("--methods", metavar="A,B", help=METHODS_HELP)
+@click.option("--methods", metavar="A,B", callback=listed, help=METHODS_HELP)
 @click.option(
     "--rows",
     type=click.IntRange(min=8),
@@ -38,13 +38,12 @@ METHODS_HELP = (
     help="Steps of each fine-tuning, at most an epoch (tfmot's begin it anew).",
 )
 def compress(
-    run: str, size_limit: float | None, budget: float | None, methods: str | None, rows: int, steps: int
+    run: str, size_limit: float | None, budget: float | None, methods: tuple[str, ...] | None, rows: int, steps: int
 ) -> int:
     """Store RUN (default: the last) in several ways, judge each on validation cells, keep the one that package takes."""
-    names = named("--methods", methods)
     from build.compress.candidates import DEFAULT
     from build.compress.command import compress as make
 
     return int(
-        make(run, size_limit_mb=size_limit, budget=budget, methods=names or DEFAULT, rows=rows, steps=steps) is None
+        make(run, size_limit_mb=size_limit, budget=budget, methods=methods or DEFAULT, rows=rows, steps=steps) is None
     )

@@ -32,11 +32,13 @@ data_option = click.option(
 )
 
 
-def named(option: str, value: str | None) -> tuple[str, ...] | None:
-    """The names in an option's "A,B", None where it is not given; UserError where it holds none: an empty one is no default."""
+def listed(_context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Callback: the names in an option's "A,B", None where it is not given; UserError where it holds none: an empty one is no default."""
     names = None if value is None else tuple(filter(None, (name.strip() for name in value.split(","))))
     if names == ():
-        raise UserError(f"Expected names after {option}, such as A,B, got {value!r}; leave it out for its default.")
+        raise UserError(
+            f"Expected names after {option.opts[0]}, such as A,B, got {value!r}; leave it out for its default."
+        )
     return names
 
 
@@ -127,7 +129,7 @@ def cluster_options(command: Callable) -> Callable:
 suites_option = click.option(
     "--suites",
     metavar="A,B",
-    callback=lambda _context, option, value: named(option.opts[0], value),
+    callback=listed,
     help="Suites to score on: held-out, basic, microscopy, imagenet-c, geometry, laboratory, stacked, or Python files that define one; "
     "default: held-out, basic, microscopy, stacked; held-out is always asked, by package basic too.",
 )

@@ -8,6 +8,7 @@ from build.cli.options import (
     data_option,
     engine_option,
     explicitly_given,
+    listed,
     refuse_ignored,
     rows_option,
     team_option,
@@ -20,6 +21,7 @@ from build.errors import UserError
 @click.option(
     "--recipes",
     metavar="A,B",
+    callback=listed,
     help="Names from build/recipes.py; default: podium (smoke on synthetic cells).",
 )
 @click.option(
@@ -63,7 +65,7 @@ from build.errors import UserError
 @team_option
 @engine_option
 def sweep(
-    recipes: str | None,
+    recipes: tuple[str, ...] | None,
     epochs: int | None,
     minutes: float | None,
     judge: bool | None,
@@ -94,10 +96,7 @@ def sweep(
     if "team" in explicitly_given(click.get_current_context()) and not pack:
         raise UserError("--team says whose entry the zip of --pack K is; give both.")
     space = parse(options["search"]) if options["search"] else {}  # refused before the data is read
-    names = [name.strip() for name in (recipes or "").split(",") if name.strip()]
-    if recipes is not None and not names:
-        raise UserError(f"Expected names of recipes after --recipes, such as podium,podium-lite, got {recipes!r}.")
-    names = names or [default(synthetic=is_synthetic(options["data"]), gpu=False)]
+    names = recipes or [default(synthetic=is_synthetic(options["data"]), gpu=False)]
     given = {"epochs": epochs, "minutes": minutes}
     changes = {name: value for name, value in given.items() if value is not None}
     if twice := [name for name in changes if name in space]:
