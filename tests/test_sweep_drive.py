@@ -132,6 +132,19 @@ def test_a_run_whose_folder_is_gone_is_asked_for_again(tmp_path, cache):
     assert [task.recipe.name for task in again.performed] == ["other"]
 
 
+def test_figures_of_suites_that_have_changed_since_are_asked_for_again(tmp_path, cache, monkeypatch):
+    asked = Asked((TINY, OTHER), "synthetic:160")
+    driven = sweep_of(asked, tmp_path, cache)
+    driven.run(Bench(tmp_path / "runs", lambda task: 0.5))
+    for entry in list(driven.state.entries.values()):
+        driven.state.add(dataclasses.replace(entry, figures={"accuracy": 0.5, "stacked": None}))
+    driven.state.write()
+    monkeypatch.setattr("build.sweep.drive.known_measures", lambda run, _: {} if run.recipe.name == "tiny" else None)
+    again = Bench(tmp_path / "runs", lambda task: 0.5)
+    sweep_of(asked, tmp_path, cache).run(again)
+    assert [task.recipe.name for task in again.performed] == ["other"]
+
+
 def test_a_failure_is_counted_shown_and_tried_again_by_the_next_call(tmp_path, cache, capsys):
     asked = Asked((TINY, OTHER), "synthetic:160")
     engine = Bench(tmp_path / "runs", lambda task: "The disk is full." if task.recipe.name == "tiny" else 0.5)

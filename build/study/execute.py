@@ -115,7 +115,7 @@ def perform(
             run = run if given_up else _train(task, prepared, run, root, watch)
         if not task.judge or not ended(run):
             return Result(task, run.id, facts_of(run), reused=reused)
-        measures = _known_measures(run, task)
+        measures = known_measures(run, task)
         if measures is None:
             if not task.train:
                 return Result(task, run.id, facts_of(run), failure="Not judged yet.", reused=reused)
@@ -272,7 +272,7 @@ def _asked(run: Run, task: Task) -> dict:
     return asked
 
 
-def _known_measures(run: Run, task: Task) -> dict | None:
+def known_measures(run: Run, task: Task) -> dict | None:
     """The measures of an earlier call, where they are of these weights, suites as they are now, and rows."""
     measures = read_json(run.folder / MEASURES)
     same = measures.get("format") == FORMAT and measures.get("asked") == _asked(run, task)

@@ -23,7 +23,7 @@ from build.errors import Interrupted, UserError
 from build.files import write_text
 from build.recipe import Recipe
 from build.runs import Run
-from build.study.execute import Result, Task, epochs_of, execute, perform
+from build.study.execute import Result, Task, epochs_of, execute, known_measures, perform
 from build.sweep import table
 from build.sweep.board import Board
 from build.sweep.plan import Asked, Spot, spots, task_of
@@ -170,7 +170,15 @@ class Sweep:
         entry = self.state.entries.get((arm, spot))
         if entry is None or entry.state not in (DONE, PRUNED):
             return False
-        return entry.state == PRUNED or Run(self.root / entry.run).weights_path.is_file()
+        if entry.state == PRUNED:
+            return True
+        run = Run(self.root / entry.run)
+        if not run.weights_path.is_file():
+            return False
+        # The suites may have changed since it was judged; means over two kinds of images would say nothing.
+        return (
+            entry.figures is None or known_measures(run, task_of(self.asked, self.asked.recipes[0], spot)) is not None
+        )
 
     def _give(self, arm: str, recipe: Recipe, spot: Spot, trial: Trial | None = None) -> Task:
         self.pending[self.given] = arm, spot, trial
