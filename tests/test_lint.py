@@ -97,6 +97,14 @@ SOURCES = {
     "import keras\nm = keras.models.load_model('./weights.keras')" + CLASS: ("relative-path", "warning", 2),
     "import keras\nm = keras.models.load_model(filepath='weights.keras')" + CLASS: ("relative-path", "warning", 2),
     "import keras\nm = keras.models.load_model('lost.keras')" + CLASS: ("missing-file", "error", 2),
+    # A function of the zip's own may join the folder itself.
+    "def load(name):\n    return name\nx = load('old.npy')" + CLASS: None,
+    "def load(name):\n    return name\nx = load('weights.keras')" + CLASS: None,
+    "def load(name):\n    return name\nx = load('lost.npz')" + CLASS: ("missing-file", "warning", 3),
+    "class Net:\n    def load(self, name):\n        return name\n    def __init__(self):\n        self.x = self.load('old.npy')" + CLASS: None,
+    "from layers import load_model\nx = load_model('old.npy')" + CLASS: None,
+    "import net.layers\nx = net.layers.load('old.npy')" + CLASS: None,
+    "import numpy as np\ndef load(name):\n    return np.load('old.npy')\nx = load(1)" + CLASS: ("missing-file", "error", 3),
     "import keras\nm = keras.models.load_model('/content/drive/w.keras')" + CLASS: ("absolute-path", "error", 2),
     "from pathlib import Path\nw = Path('/content/drive/w.keras')" + CLASS: ("absolute-path", "error", 2),
     "from pathlib import Path\nw = Path('/content')\nw = w if w.exists() else Path()" + CLASS: ("absolute-path", "warning", 2),
@@ -192,6 +200,7 @@ def test_a_fault_of_the_source_is_named_with_its_line_and_what_is_fine_is_not_na
         "net/__init__.py": "Model = 1",
         "net/layers.py": "",
         "layers.py": "",
+        "net/old.npy": array([1]),
     }
     expected = SOURCES[text]
     found = linted(tmp_path, {"model.py": text} | beside)

@@ -66,6 +66,8 @@ class Calls(ast.NodeVisitor):
         """What the module calls something by -> the dotted name that it imported."""
         self.moves = False
         """Whether the module changes the working directory: relative paths may then be right."""
+        self.functions: set[str] = set()
+        """Names of the functions and methods that the module defines."""
 
     def findings(self, tree: ast.AST) -> list[Finding]:
         """Findings on the whole module."""
@@ -76,6 +78,8 @@ class Calls(ast.NodeVisitor):
                 self.aliases |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
             elif isinstance(node, ast.Call) and dotted(node.func).endswith("chdir"):
                 self.moves = True
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                self.functions.add(node.name)
         self.visit(tree)
         return self.found
 
@@ -117,7 +121,7 @@ class Calls(ast.NodeVisitor):
             second = node.args[1] if len(node.args) > 1 else _keyword(node, {"mode"})
             mode = _text(second) or "r"
             if (path := _text(given)) and not (last == "open" and set(mode) & set("wax")):
-                self.file(node, path)
+                self.file(node, path, self.own(name))
         if name in SHELLS and node.args:
             words = [_text(word) for word in ast.walk(node.args[0])]
             if SHELL_DOWNLOADS.search(" ".join(filter(None, words))):
@@ -151,8 +155,15 @@ class Calls(ast.NodeVisitor):
             self.say(node, "whole-array", "warning", sentence, "Resize batch by batch, within the network for example.")
         self.generic_visit(node)
 
-    def file(self, node: ast.Call, name: str) -> None:
-        """A file that is opened by a literal path."""
+    def own(self, name: str) -> bool:
+        """Whether the dotted `name` is a function of the zip: it may look for a file in a folder that it knows."""
+        first, _, rest = name.partition(".")
+        if first in ("self", "cls") or not rest:
+            return (rest or first) in self.functions
+        return not {f"{first}.py", f"{first}/__init__.py"}.isdisjoint(self.members)
+
+    def file(self, node: ast.Call, name: str, own: bool) -> None:
+        """A file that is opened by a literal path, or named to a function of the zip's own."""
         is_path = dotted(node.func).rpartition(".")[2] == "Path"
         if URL.match(name):
             self.say(node, "network", "warning", f"{name} is a network address.", "Put the file into the zip.")
@@ -164,6 +175,8 @@ class Calls(ast.NodeVisitor):
             severity = "warning" if is_path and not FILE_NAME.search(name) else "error"
             remedy = "Put the file into the zip; open it by Path(__file__).parent."
             self.say(node, "absolute-path", severity, sentence, remedy)
+        elif own and any(f"/{member}".endswith(f"/{name.removeprefix('./')}") for member in self.members):
+            return
         elif FILE_NAME.search(name) and not is_path and not self.moves:
             if name.removeprefix("./") in self.members:
                 sentence, severity = f"{name!r} is opened relative to the working directory, which", "error"
@@ -174,7 +187,8 @@ class Calls(ast.NodeVisitor):
                 self.say(node, "relative-path", severity, sentence, f"Open it by Path(__file__).parent / {name!r}.")
             else:
                 sentence = f"{name!r} is opened, but is not in the zip."
-                self.say(node, "missing-file", "error", sentence, "Add it; open it by Path(__file__).parent.")
+                severity = "warning" if own else "error"
+                self.say(node, "missing-file", severity, sentence, "Add it; open it by Path(__file__).parent.")
 
     def pretrained(self, node: ast.Call, name: str) -> None:
         """A network of keras.applications: without weights=None it downloads. `weights` is its second argument by position."""
