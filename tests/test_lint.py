@@ -110,6 +110,7 @@ SOURCES = {
     "from pathlib import Path\nw = Path('/content')\nw = w if w.exists() else Path()" + CLASS: ("absolute-path", "warning", 2),
     "import keras\nm = keras.models.load_model('C:\\\\w.keras')" + CLASS: ("absolute-path", "error", 2),
     "import keras\nm = keras.models.load_model('~/w.keras')" + CLASS: ("absolute-path", "error", 2),
+    "import tensorflow as tf\nm = tf.saved_model.load('net_v1.2')" + CLASS: ("relative-path", "warning", 2),
     "from pathlib import Path\nw = Path(__file__).parent / Path('weights.keras')" + CLASS: None,
     "import os, keras\nos.chdir(os.path.dirname(__file__))\nm = keras.models.load_model('weights.keras')" + CLASS: None,
     "f = open('log.txt', 'w')" + CLASS: None,
@@ -201,6 +202,7 @@ def test_a_fault_of_the_source_is_named_with_its_line_and_what_is_fine_is_not_na
         "net/layers.py": "",
         "layers.py": "",
         "net/old.npy": array([1]),
+        "net_v1.2/saved_model.pb": "x",
     }
     expected = SOURCES[text]
     found = linted(tmp_path, {"model.py": text} | beside)

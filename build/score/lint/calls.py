@@ -59,6 +59,7 @@ class Calls(ast.NodeVisitor):
 
     def __init__(self, path: str, members: frozenset[str], working_directory: str = "program"):
         self.path, self.members, self.working_directory = path, members, working_directory
+        """`members`: files and folders of the zip."""
         self.found: list[Finding] = []
         self.images: set[str] = set()
         """Names of the argument that holds all images, within predict."""

@@ -35,6 +35,8 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list
     members = {"/".join(clean_parts(member.filename)): member for member in extracted(archive) if not member.is_dir()}
     if "model.py" not in members:
         return [], []
+    folders = {path[:cut] for path in members for cut, letter in enumerate(path) if letter == "/"}
+    places = frozenset(members) | folders
     findings: list[Finding] = []
     modules: list[Module] = []
     queue, seen = ["model.py"], {"model.py"}
@@ -55,7 +57,7 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list
                     queue.append(found)
             findings += _names(module)
             findings += _imports(module, members, environment)
-            findings += Calls(module.path, frozenset(members), environment.working_directory).findings(module.tree)
+            findings += Calls(module.path, places, environment.working_directory).findings(module.tree)
             if path == "model.py":
                 findings += _model(module)
         except RecursionError:
@@ -64,7 +66,7 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list
     for module in modules:
         with contextlib.suppress(RecursionError):  # said above
             findings += later.look(module.path, module.tree, environment, used)
-            findings = softer.as_reached(findings, module.path, module.tree, used, frozenset(members))
+            findings = softer.as_reached(findings, module.path, module.tree, used, places)
     return findings, modules
 
 
