@@ -272,9 +272,14 @@ ARCHIVES = [
     ({"model.py": GOOD, "w.h5": hdf5(keras_version="99.1", model_config="{}")}, ("newer-keras", "warning", "w.h5")),
     ({"model.py": GOOD + "W = 'w.h5'", "w.h5": hdf5(keras_version="99.1")}, None),  # weights alone
     ({"model.py": GOOD + "W = 'w.h5'", "w.h5": b"not HDF5"}, None),
-    (
-        {"model.py": GOOD, "w.keras": keras_file("3.4.0", {"module": "keras_cv.layers"})},
-        ("absent-import", "error", "w.keras"),
+    *(
+        ({"model.py": GOOD + text, "w.keras": keras_file("3.4.0", {"module": module})}, expected)
+        for text, module, expected in (
+            (LOADS, "keras_cv.layers", ("absent-import", "error", "w.keras")),
+            (LOADS, "keras_cv", ("absent-import", "error", "w.keras")),
+            ("", "keras_cv.layers", ("absent-import", "warning", "w.keras")),
+            (LOADS, "jax_utils", None),  # the zip's own
+        )
     ),
     (
         {"model.py": GOOD, "w.keras": keras_file("3.4.0", {"class_name": "Lambda"})},

@@ -141,9 +141,10 @@ def _keras(
         return [Finding("bad-keras", "error", sentence, "Save it again with model.save.", name)]
     findings = _newer(name, written, config, environment, named)
     for package in environment.absent:
-        if f'"module": "{package}' in config:
+        if re.search(rf'"module": "{re.escape(package)}[".]', config):
             sentence = f"{name} holds layers of {package}, which the server does not have."
-            findings.append(Finding("absent-import", "error", sentence, environment.absent[package], name))
+            severity = "error" if named.loads(name) else "warning"
+            findings.append(Finding("absent-import", severity, sentence, environment.absent[package], name))
     if '"class_name": "Lambda"' in config:
         sentence = f"{name} holds a Lambda layer, which Keras refuses to load unless safe_mode is off."
         findings.append(Finding("lambda-layer", "warning", sentence, "Replace it by a layer of keras.layers.", name))
