@@ -101,7 +101,7 @@ SOURCES = {
     "def load(name):\n    return name\nx = load('old.npy')" + CLASS: None,
     "def load(name):\n    return name\nx = load('weights.keras')" + CLASS: None,
     "def load(name):\n    return name\nx = load('lost.npz')" + CLASS: ("missing-file", "warning", 3),
-    "class Net:\n    def load(self, name):\n        return name\n    def __init__(self):\n        self.x = self.load('old.npy')" + CLASS: None,
+    "class Net:\n    def load(self, name):\n        return name\n    def __init__(self):\n        self.load('old.npy')" + CLASS: None,
     "from layers import load_model\nx = load_model('old.npy')" + CLASS: None,
     "import net.layers\nx = net.layers.load('old.npy')" + CLASS: None,
     "import numpy as np\ndef load(name):\n    return np.load('old.npy')\nx = load(1)" + CLASS: ("missing-file", "error", 3),
@@ -227,6 +227,29 @@ def test_modules_that_model_py_imports_are_read_too_and_others_are_not(tmp_path)
         ("undefined-name", "error", "net/head.py:3"),
         ("absent-import", "error", "net/tail.py:1"),
     ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sys.path.append(os.path.dirname(os.path.abspath(__file__)) + '/src')",
+        "sys.path.insert(0, os.path.join(os.path.dirname(__file__), 'src'))",
+        "sys.path.append(str(Path(__file__).parent / 'src'))",
+        "for name in ('src', 'lib'):\n    sys.path.append(str(Path(__file__).parent / name))",
+    ],
+)
+def test_modules_in_a_folder_that_model_py_adds_to_python_s_search_are_in_the_zip_and_read(line, tmp_path):
+    first = f"import os, sys\nfrom pathlib import Path\n{line}\n"
+    members = {"model.py": first + "from blocks import x\nimport heads.lost" + CLASS, "src/heads/__init__.py": ""}
+    members |= {"src/blocks.py": "import tails\nprint(nothing)\nx = 1", "src/tails.py": "import torch"}
+    lost = first.count("\n") + 2
+    assert linted(tmp_path, members) == [
+        ("missing-module", "error", f"model.py:{lost}"),
+        ("undefined-name", "error", "src/blocks.py:2"),
+        ("absent-import", "error", "src/tails.py:1"),
+    ]
+    members["model.py"] = first.replace("src", "old") + "from blocks import x" + CLASS
+    assert linted(tmp_path, members) == [("absent-import", "error", f"model.py:{lost - 1}")]
 
 
 def pickled(module: str) -> bytes:

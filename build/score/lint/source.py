@@ -4,13 +4,14 @@ import ast
 import contextlib
 import warnings
 import zipfile
+from collections.abc import Set
 from dataclasses import dataclass
 
 from pyflakes import checker, messages
 
 from build.score.environment import ServerEnvironment
 from build.score.lint import later, newer, reached, softer
-from build.score.lint.calls import Calls
+from build.score.lint.calls import Calls, dotted
 from build.score.outcome import Finding
 from build.score.unpack import clean_parts, extracted
 
@@ -39,6 +40,8 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list
     places = frozenset(members) | folders
     findings: list[Finding] = []
     modules: list[Module] = []
+    importable = {path: path for path in members}
+    """As what Python imports it -> the file of the zip."""
     queue, seen = ["model.py"], {"model.py"}
     while queue:
         path = queue.pop(0)
@@ -51,12 +54,18 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list
             continue
         modules.append(module)
         try:
-            for found in _files_of_imports(module, members):
+            for folder in _searched(module, folders):
+                below = (file.removeprefix(f"{folder}/") for file in members if file.startswith(f"{folder}/"))
+                for file in below:
+                    # Found after what is installed where it is appended.
+                    if environment.has(file.split("/")[0].removesuffix(".py")) in ("no", "unknown"):
+                        importable.setdefault(file, f"{folder}/{file}")
+            for found in _files_of_imports(module, importable):
                 if found not in seen:
                     seen.add(found)
                     queue.append(found)
             findings += _names(module)
-            findings += _imports(module, members, environment)
+            findings += _imports(module, importable, environment)
             findings += Calls(module.path, places, environment.working_directory).findings(module.tree)
             if path == "model.py":
                 findings += _model(module)
@@ -150,14 +159,28 @@ def _imported(module: Module) -> list[tuple[ast.stmt, str, bool]]:
     return found
 
 
-def _files_of_imports(module: Module, members: dict) -> list[str]:
+def _searched(module: Module, folders: Set[str]) -> list[str]:
+    """Folders of the zip that the module may add to those where Python looks for modules: all that it names, if it does so at all."""
+    nodes = list(ast.walk(module.tree))
+    if not any(isinstance(node, ast.Attribute) and dotted(node) == "sys.path" for node in nodes):
+        return []
+    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    named = {text.removeprefix("./").strip("/") for text in texts} - {""}
+    own = "/".join(_package(module.path))
+    # Path(__file__).parent / "lib" / "src" names lib/src by its last part.
+    return sorted(
+        one for one in folders if one == own or one in named or any(one.endswith(f"/{text}") for text in named)
+    )
+
+
+def _files_of_imports(module: Module, members: dict[str, str]) -> list[str]:
     """Files of the zip that the module's imports lead to."""
     found = []
     for statement, name, _ in _imported(module):
         names = [name]
         if isinstance(statement, ast.ImportFrom) and not statement.level:
             names += [f"{name}.{alias.name}" for alias in statement.names]
-        found += [path for one in names for path in _candidates(one) if path in members]
+        found += [members[path] for one in names for path in _candidates(one) if path in members]
     return found
 
 
