@@ -210,3 +210,11 @@ def test_a_file_that_is_missing_in_the_submission_s_own_folder_is_no_path_of_ano
     message = f"[Errno 2] No such file or directory: '{folder.format(tmp_path)}/weights/w.npy'"
     seen = Seen("init", "FileNotFoundError", message, "model.py", "7", tmp_path, ServerEnvironment.read())
     assert explain(seen)[0] == "model.py, line 7, opens 'weights/w.npy', which is not in the zip."
+
+
+def test_a_package_model_beside_model_py_is_said_to_be_what_python_imports(tmp_path):
+    seen = Seen("import", "no-class", "", "model.py", "0", tmp_path, ServerEnvironment.read())
+    assert explain(seen)[0] == "model.py has no class Model."
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "__init__.py").touch()
+    assert "imports the package model/ and not the model.py beside it" in explain(seen)[0]

@@ -19,7 +19,12 @@ PATH_WORDS = re.compile(r"(?:No such file or directory|[Ff]ile not found|[Uu]nab
 OWN_FOLDER = re.compile(r"^.*(?:/app/ingested_program/|/prediction(?:-\d+)?-submission/)")
 """What stands before a name in the submission's folder: its place in the container, and for the plain engine what that links to."""
 QUOTED = re.compile(r"""['"]([^'"]+)['"]|(?:filepath=|filename:? ?=? ?'?)([^\s'",;)]+)""")
-
+PACKAGE = "model/__init__.py"
+HIDING = (
+    f"Python imports the package model/ and not the model.py beside it, and {PACKAGE} has no class Model.",
+    "Rename the folder model/, or `from .NAME import Model` in its __init__.py.",
+)
+"""(sentence, remedy) for a zip whose model.py is never imported."""
 
 IMPORTS_NO_MODULE = (3, 9)
 """First Keras that imports no module which a model file names, other than its own."""
@@ -198,6 +203,8 @@ def _missing(seen: Seen) -> tuple[str, str] | None:
     if seen.error == "missing":
         files = [path for path in seen.submission.rglob("*") if path.is_file()]
         return misplaced([path.relative_to(seen.submission).as_posix() for path in files])[:2]
+    if seen.error == "no-class" and _holds(seen, PACKAGE):
+        return HIDING
     if seen.error == "no-class":
         return "model.py has no class Model.", "Define `class Model` with __init__(self) and predict(self, X)."
     return None

@@ -1,4 +1,4 @@
-"""The source that model.py reaches: syntax, names, imports, the class Model, paths, downloads. Read, never run."""
+"""The source that model.py reaches: syntax, names, imports, paths, downloads. Read, never run."""
 
 import ast
 import contextlib
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pyflakes import checker, messages
 
 from build.score.environment import ServerEnvironment
-from build.score.lint import later, newer, reached, softer
+from build.score.explain import PACKAGE
+from build.score.lint import later, model_class, newer, reached, softer
 from build.score.lint.calls import Calls, dotted
 from build.score.outcome import Finding
 from build.score.unpack import clean_parts, extracted
@@ -42,7 +43,8 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list
     modules: list[Module] = []
     importable = {path: path for path in members}
     """As what Python imports it -> the file of the zip."""
-    queue, seen = ["model.py"], {"model.py"}
+    entry = PACKAGE if PACKAGE in members else "model.py"
+    queue, seen = [entry], {entry}
     while queue:
         path = queue.pop(0)
         member = members[path]
@@ -67,8 +69,8 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list
             findings += _names(module)
             findings += _imports(module, importable, environment)
             findings += Calls(module.path, places, environment.working_directory).findings(module.tree)
-            if path == "model.py":
-                findings += _model(module)
+            if path == entry:
+                findings += model_class.look(module.path, module.tree)
         except RecursionError:
             findings.append(Finding("deep-source", "note", f"{path} is nested too deeply to be looked at.", "", path))
     used = reached.used(module.tree for module in modules)
@@ -236,66 +238,3 @@ def _imports(module: Module, members: dict, environment: ServerEnvironment) -> l
                 Finding("absent-import", "note" if guarded else "error", sentence, remedy, module.path, line)
             )
     return findings
-
-
-def _model(module: Module) -> list[Finding]:
-    """Whether model.py defines the class that the server uses."""
-    classes = [node for node in module.tree.body if isinstance(node, ast.ClassDef) and node.name == "Model"]
-    if not classes:
-        bound = {name for node in module.tree.body for name in _bound(node)}
-        if "Model" in bound or "*" in bound:
-            return []
-        return [Finding("no-class", "error", "model.py has no class Model.", "Define `class Model`.", "model.py")]
-    node = classes[-1]
-    methods = {child.name: child for child in node.body if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)}
-    findings = []
-    if (
-        "predict" not in methods
-        and not node.bases
-        and "predict" not in {name for child in node.body for name in _bound(child)}
-    ):
-        sentence = "The class Model has no method predict."
-        findings.append(
-            Finding("no-predict", "error", sentence, "Define `def predict(self, X)`.", "model.py", node.lineno)
-        )
-    for name, given, rule, remedy in (
-        ("__init__", 1, "init-arguments", "Give every argument of Model.__init__ a default."),
-        ("predict", 2, "predict-arguments", "Define `def predict(self, X)`."),
-    ):
-        method = methods.get(name)
-        if method is None:
-            continue
-        static = any("staticmethod" in ast.dump(decorator) for decorator in method.decorator_list)
-        positional = [*method.args.posonlyargs, *method.args.args]
-        required = len(positional) - len(method.args.defaults) + (1 if static else 0)
-        keywords = [
-            arg for arg, default in zip(method.args.kwonlyargs, method.args.kw_defaults, strict=True) if default is None
-        ]
-        enough = method.args.vararg is not None or len(positional) + (1 if static else 0) >= given
-        if required > given or keywords or not enough:
-            takes = ", ".join(arg.arg for arg in (*positional, *method.args.kwonlyargs))
-            calls = "without arguments" if given == 1 else "with the images alone"
-            sentence = f"Model.{name} takes ({takes}); the server calls it {calls}."
-            findings.append(Finding(rule, "error", sentence, remedy, "model.py", method.lineno))
-        if isinstance(method, ast.AsyncFunctionDef):
-            findings.append(
-                Finding("async", "error", f"Model.{name} is async.", "Use a plain `def`.", "model.py", method.lineno)
-            )
-    return findings
-
-
-def _bound(node: ast.AST) -> list[str]:
-    """Names that a top-level statement binds, as far as that can be seen; "*" for a star import."""
-    if isinstance(node, ast.ImportFrom | ast.Import):
-        return [alias.asname or alias.name for alias in node.names]
-    if isinstance(node, ast.Assign | ast.AnnAssign):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        return [target.id for target in targets if isinstance(target, ast.Name)]
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [node.name]
-    inner = (
-        child
-        for child in ast.iter_child_nodes(node)
-        if isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case)
-    )
-    return [name for child in inner for name in _bound(child)]
