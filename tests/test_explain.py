@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from build.score.environment import ServerEnvironment
-from build.score.explain import Seen, explain
+from build.score.explain import explain
 from build.score.programs import podium_loading
+from build.score.seen import Seen
 
 
 @pytest.mark.parametrize(

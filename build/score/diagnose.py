@@ -6,9 +6,10 @@ from pathlib import Path
 
 from build.processes import last_line
 from build.score import reports
-from build.score.explain import Seen, explain
+from build.score.explain import explain
 from build.score.metadata import ERAS
 from build.score.outcome import Failure, Finding
+from build.score.seen import Seen
 from build.score.unpack import Refusal
 
 SCORING_FAILED = {

@@ -2,12 +2,11 @@
 
 import re
 import sys
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection
 
 from build.machine import pip_install
-from build.score.environment import REMOVED, ServerEnvironment, version
+from build.score.environment import REMOVED, version
+from build.score.seen import Seen, named
 
 NETWORK_ERRORS = (
     "URLError", "gaierror", "ConnectionError", "NewConnectionError", "MaxRetryError", "ConnectionRefusedError", "SSLError",
@@ -18,7 +17,6 @@ NETWORK_WORDS = re.compile(
 PATH_WORDS = re.compile(r"(?:No such file or directory|[Ff]ile not found|[Uu]nable to (?:synchronously )?open file)")
 OWN_FOLDER = re.compile(r"^.*(?:/app/ingested_program/|/prediction(?:-\d+)?-submission/)")
 """What stands before a name in the submission's folder: its place in the container, and for the plain engine what that links to."""
-QUOTED = re.compile(r"""['"]([^'"]+)['"]|(?:filepath=|filename:? ?=? ?'?)([^\s'",;)]+)""")
 PACKAGE = "model/__init__.py"
 HIDING = (
     f"Python imports the package model/ and not the model.py beside it, and {PACKAGE} has no class Model.",
@@ -30,46 +28,6 @@ IMPORTS_NO_MODULE = (3, 9)
 """First Keras that imports no module which a model file names, other than its own."""
 REFUSES_LAMBDA = (3, 11)
 """First Keras that refuses a Lambda layer of HDF5 unless it is told otherwise; of .keras all versions do."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What is known of an exception of the submission."""
-
-    stage: str
-    error: str
-    message: str
-    file: str
-    line: str
-    submission: Path
-    environment: ServerEnvironment | None
-
-    @classmethod
-    def of(cls, record: Mapping, submission: Path, environment: ServerEnvironment | None) -> "Seen":
-        """From the record that our programs make of an exception (programs/podium_loading.py)."""
-        told = (str(record[key]) for key in ("stage", "error", "message", "file", "line"))
-        return cls(*told, submission, environment)
-
-    @property
-    def place(self) -> str:
-        """ "model.py, line 3" as far as it is known."""
-        if not self.file:
-            return "The submission"
-        return f"{self.file}, line {self.line}," if self.line not in ("", "0") else self.file
-
-
-def _named(message: str) -> str:
-    """The file that a message names last; h5py quotes the system's words behind it, and Keras ends a sentence with it."""
-    found = QUOTED.findall(re.sub(r"error message = '[^']*'", "", message))
-    return (found[-1][0] or found[-1][1].rstrip(".")) if found else ""
-
-
-def _holds(seen: Seen, name: str) -> bool:
-    """Whether the zip has a file or folder of that name, which the submission made up: it may be longer than a file's can be."""
-    try:
-        return (seen.submission / name).exists()
-    except OSError:
-        return False
 
 
 def _module(seen: Seen) -> tuple[str, str] | None:
@@ -85,7 +43,7 @@ def _module(seen: Seen) -> tuple[str, str] | None:
         return f"{imports}, whose name in the zip has backslashes.", "Make the zip with forward slashes."
     if name == "build":
         return f"{imports}, which stays at home.", "Import only what is in the zip; `build` is never uploaded."
-    if _holds(seen, name) or _holds(seen, f"{name}.py"):
+    if seen.holds(name) or seen.holds(f"{name}.py"):
         return f"{imports}, which is not in the zip.", f"Add the missing module to {name}/."
     inner = seen.submission.glob("*/*")
     if any(path.name == f"{name}.py" or (path.name == name and (path / "__init__.py").is_file()) for path in inner):
@@ -112,7 +70,7 @@ def _module(seen: Seen) -> tuple[str, str] | None:
 def _path(seen: Seen) -> tuple[str, str] | None:
     if not (PATH_WORDS.search(seen.message) or seen.error == "FileNotFoundError"):
         return None
-    if not (name := _named(seen.message)):
+    if not (name := named(seen.message)):
         return None
     own, *rest = OWN_FOLDER.split(name.removeprefix(f"{seen.submission}/"), maxsplit=1)
     if rest or own != name:
@@ -121,7 +79,7 @@ def _path(seen: Seen) -> tuple[str, str] | None:
     opens = f"{seen.place} opens {name!r}"
     if name.startswith(("/", "~")) or re.match(r"[A-Za-z]:[\\/]", name):
         return f"{opens}, a path of another machine.", "Put the file into the zip and open it by Path(__file__).parent."
-    if _holds(seen, name):
+    if seen.holds(name):
         sentence = f"{opens} relative to the working directory, which is not the submission's folder."
         return sentence, f"Open it by Path(__file__).parent / {name!r}."
     return f"{opens}, which is not in the zip.", "Add the file to the zip and open it by Path(__file__).parent."
@@ -139,7 +97,7 @@ def _network(seen: Seen) -> tuple[str, str] | None:
 def _read_only(seen: Seen) -> tuple[str, str] | None:
     if "Read-only file system" not in seen.message:
         return None
-    name = _named(seen.message)
+    name = named(seen.message)
     what = repr(name) if name else "a file"
     return (
         f"{seen.place} writes {what}; the judge lets a submission write beside its own files and to the temporary folder only.",
@@ -203,7 +161,7 @@ def _missing(seen: Seen) -> tuple[str, str] | None:
     if seen.error == "missing":
         files = [path for path in seen.submission.rglob("*") if path.is_file()]
         return misplaced([path.relative_to(seen.submission).as_posix() for path in files])[:2]
-    if seen.error == "no-class" and _holds(seen, PACKAGE):
+    if seen.error == "no-class" and seen.holds(PACKAGE):
         return HIDING
     if seen.error == "no-class":
         return "model.py has no class Model.", "Define `class Model` with __init__(self) and predict(self, X)."
@@ -239,7 +197,7 @@ def _stricter(seen: Seen) -> tuple[str, str] | None:
 
 def _holds_module(seen: Seen, name: str) -> bool:
     path = name.replace(".", "/")
-    return _holds(seen, f"{path}.py") or _holds(seen, f"{path}/__init__.py")
+    return seen.holds(f"{path}.py") or seen.holds(f"{path}/__init__.py")
 
 
 def _only_hdf5(seen: Seen) -> bool:

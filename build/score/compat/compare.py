@@ -20,9 +20,10 @@ import numpy as np
 from build.files import arrays, save_array
 from build.processes import last_line
 from build.score.environment import ServerEnvironment, version
-from build.score.explain import Seen, explain
+from build.score.explain import explain
 from build.score.held_out import HeldOut, Rows
 from build.score.outcome import one_line
+from build.score.seen import Seen
 from build.score.suites import choose_rows, materialise
 from build.score.unpack import unpack
 
