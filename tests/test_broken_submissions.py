@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import re
 import time
 from pathlib import Path
@@ -98,7 +99,7 @@ def test_a_plain_process_is_judged_by_the_same_sentence(name, tmp_path, images):
 
 def test_a_path_that_only_this_machine_has_fails_in_a_plain_process_too(tmp_path, images):
     """It is there, so the run goes well."""
-    kind = Broken(source(model(init="open('/etc/hosts').close()")), "environment", "*is a path of another machine.")
+    kind = Broken(source(model(init=f"open({os.__file__!r}).close()")), "environment", "*is a path of another machine.")
     verdict = judged(dataclasses.replace(kind, engine="plain"), tmp_path, images)
     assert verdict.exit_code == 1
     assert "is a path of another machine" in verdict.outcome.reason

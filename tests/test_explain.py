@@ -219,3 +219,32 @@ def test_a_package_model_beside_model_py_is_said_to_be_what_python_imports(tmp_p
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "__init__.py").touch()
     assert "imports the package model/ and not the model.py beside it" in explain(seen)[0]
+
+
+def told_of(tmp_path, line, error, message):
+    """What an exception is told as that the third line of model.py raised."""
+    (tmp_path / "model.py").write_text(f"\n\n{line}\n")
+    return explain(Seen("import", error, message, "model.py", "3", tmp_path, ServerEnvironment.read()))
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "says"),
+    [
+        ("subprocess.run(['nvidia-smi'])", "nvidia-smi", "starts the program 'nvidia-smi', which is not there"),
+        ("x = check_output(PROGRAM)", "/usr/bin/nvidia-smi", "starts the program '/usr/bin/nvidia-smi', which is not there"),
+        ("subprocess.run(['ls'], cwd='lost')", "lost", "opens 'lost', which is not in the zip"),
+        ("x = self.run(np.load('w.npy'))", "w.npy", "opens 'w.npy', which is not in the zip"),
+        ("x = open('labels')", "labels", "opens 'labels', which is not in the zip"),
+        ("x = open('/etc/hosts')", "/etc/hosts", "not there where the judge runs it; the server may have it"),
+        ("x = open('/sys/x')", "/sys/x", "not there where the judge runs it; the server may have it"),
+        ("x = open('/home/me/x')", "/home/me/x", "a path of another machine"),
+    ],
+)  # fmt: skip
+def test_a_program_and_a_file_of_the_system_are_no_files_of_the_zip(line, name, says, tmp_path):
+    assert says in told_of(tmp_path, line, "FileNotFoundError", f"[Errno 2] No such file or directory: '{name}'")[0]
+
+
+@pytest.mark.parametrize(("file", "line"), [("/dev/zero", "1"), ("model.py", "x"), ("model.py", "99"), ("", "")])
+def test_a_record_that_names_no_line_of_the_zip_has_no_source(file, line, tmp_path):
+    (tmp_path / "model.py").touch()
+    assert Seen("init", "IndexError", "", file, line, tmp_path, None).source == ""

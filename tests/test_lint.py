@@ -158,6 +158,7 @@ SOURCES = {
     "import numpy as np\nconversion = 1\nif conversion:\n    x = np.unstack" + CLASS: ("newer-api", "error", 4),
     "import numpy as np\nif np.__version__ > '2':\n    x = np.unstack" + CLASS: ("newer-api", "note", 3),
     "import numpy as np\nx = np.load('/tmp/x.npy')" + CLASS: None,
+    "x = open('/etc/hosts'), open('/sys/fs/cgroup/memory.max')" + CLASS: None,
     "import numpy as np\nx = np.load('https://b/x.npy')" + CLASS: ("network", "warning", 2),
     "import keras\nif __name__ == '__main__':\n    x = 1\nelse:\n    x = keras.layers.RandAugment()" + CLASS: (
         "newer-api", "error", 5,

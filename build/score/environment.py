@@ -17,6 +17,8 @@ REMOVED = dict.fromkeys(("asynchat", "asyncore", "distutils", "imp", "smtpd"), (
     "sndhdr", "spwd", "sunau", "telnetlib", "uu", "xdrlib",
 ), (3, 13))  # fmt: skip
 """Modules of Python's library -> the version that has them no longer (docs.python.org, "What's New", 3.12 and 3.13: Removed)."""
+SYSTEM_FOLDERS = ("/proc/", "/dev/", "/etc/", "/sys/")
+"""Folders of every Linux machine, though not with the same files."""
 WORKING_DIRECTORIES = ("program", "submission")
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Collection
 
 from build.machine import pip_install
-from build.score.environment import REMOVED, version
+from build.score.environment import REMOVED, SYSTEM_FOLDERS, version
 from build.score.seen import Seen, named
 
 NETWORK_ERRORS = (
@@ -17,6 +17,8 @@ NETWORK_WORDS = re.compile(
 PATH_WORDS = re.compile(r"(?:No such file or directory|[Ff]ile not found|[Uu]nable to (?:synchronously )?open file)")
 OWN_FOLDER = re.compile(r"^.*(?:/app/ingested_program/|/prediction(?:-\d+)?-submission/)")
 """What stands before a name in the submission's folder: its place in the container, and for the plain engine what that links to."""
+STARTS = re.compile(r"\b(?:subprocess\.\w+|run|call|check_call|check_output|Popen)\(")
+"""How a line starts another program."""
 PACKAGE = "model/__init__.py"
 HIDING = (
     f"Python imports the package model/ and not the model.py beside it, and {PACKAGE} has no class Model.",
@@ -72,11 +74,22 @@ def _path(seen: Seen) -> tuple[str, str] | None:
         return None
     if not (name := named(seen.message)):
         return None
+    if (
+        seen.error == "FileNotFoundError"
+        and STARTS.search(seen.source)
+        and "." not in name
+        and "cwd" not in seen.source
+    ):
+        sentence = f"{seen.place} starts the program {name!r}, which is not there; the server may not have it either."
+        return sentence, "Do without it, or catch FileNotFoundError."
     own, *rest = OWN_FOLDER.split(name.removeprefix(f"{seen.submission}/"), maxsplit=1)
     if rest or own != name:
         inside = rest[0] if rest else own
         return f"{seen.place} opens {inside!r}, which is not in the zip.", "Add the file to the zip."
     opens = f"{seen.place} opens {name!r}"
+    if name.startswith(SYSTEM_FOLDERS):
+        sentence = f"{opens}, which is not there where the judge runs it; the server may have it."
+        return sentence, "Open it only where it is there, or do without it."
     if name.startswith(("/", "~")) or re.match(r"[A-Za-z]:[\\/]", name):
         return f"{opens}, a path of another machine.", "Put the file into the zip and open it by Path(__file__).parent."
     if seen.holds(name):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from build.score.environment import ServerEnvironment
 
+MOST_TEXT = 2 * 2**20
+"""Characters of a source file that are looked at."""
 QUOTED = re.compile(r"""['"]([^'"]+)['"]|(?:filepath=|filename:? ?=? ?'?)([^\s'",;)]+)""")
 
 
@@ -34,6 +36,21 @@ class Seen:
         if not self.file:
             return "The submission"
         return f"{self.file}, line {self.line}," if self.line not in ("", "0") else self.file
+
+    @property
+    def source(self) -> str:
+        """The line of the zip that raised it; empty where that is not known.
+
+        The submission can write the record: it may name a device, or a file without end.
+        """
+        path = self.submission / self.file
+        try:
+            if not path.is_file():
+                return ""
+            with path.open(encoding="utf-8", errors="replace") as file:
+                return file.read(MOST_TEXT).splitlines()[int(self.line) - 1]
+        except (OSError, ValueError, IndexError):
+            return ""
 
     def holds(self, name: str) -> bool:
         """Whether the zip has a file or folder of that name, which the submission made up: it may be longer than a file's can be."""

@@ -4,6 +4,8 @@ import ast
 import re
 from collections.abc import Callable, Iterable, Mapping, Set
 
+from build.score.environment import SYSTEM_FOLDERS
+
 FORGIVEN = frozenset(
     {"ImportError", "ModuleNotFoundError", "AttributeError", "NameError", "OSError", "IOError", "FileNotFoundError", "Exception",
      "BaseException"}
@@ -12,7 +14,7 @@ FORGIVEN = frozenset(
 VERSION = re.compile(r"(?<![A-Za-z])version|(?<![a-z])Version|VERSION")
 """A word of a name: `conversion` asks for no version."""
 ABSOLUTE = re.compile(r"^(?:/|~|[A-Za-z]:[\\/])")
-OF_EVERY_SERVER = ("/tmp/", "/app/", "/proc/", "/dev/")  # noqa: S108
+OF_EVERY_SERVER = ("/tmp/", "/app/", *SYSTEM_FOLDERS)  # noqa: S108
 """Folders that the server has too."""
 EXISTS = frozenset({"exists", "isfile", "isdir", "is_file", "is_dir"})
 
