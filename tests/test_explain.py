@@ -248,3 +248,23 @@ def test_a_program_and_a_file_of_the_system_are_no_files_of_the_zip(line, name, 
 def test_a_record_that_names_no_line_of_the_zip_has_no_source(file, line, tmp_path):
     (tmp_path / "model.py").touch()
     assert Seen("init", "IndexError", "", file, line, tmp_path, None).source == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "explained"),
+    [
+        ("['/usr/bin/python', '-m', 'pip', 'install', 'keras-cv']", True),
+        ("'wget -q https://example.org/w.h5'", True),
+        ("['gcc', 'fast.c']", False),
+    ],
+)
+@pytest.mark.parametrize(
+    ("error", "ends"),
+    [("CalledProcessError", "returned non-zero exit status 1."), ("TimeoutExpired", "timed out after 60 seconds")],
+)
+def test_a_program_that_downloads_and_fails_is_told_by_the_network(command, explained, error, ends, tmp_path):
+    told = told_of(tmp_path, "subprocess.check_call(COMMAND)", error, f"Command {command} {ends}")
+    assert (told is not None) == explained
+    if told:
+        assert "the server may offer no network" in told[0]
+        assert told[0].endswith(f"{ends.rstrip('.')}.")

@@ -14,6 +14,7 @@ NETWORK_ERRORS = (
 NETWORK_WORDS = re.compile(
     r"URL fetch failure|name resolution|Name or service not known|Network is unreachable|Max retries exceeded|urlopen error"
 )
+SHELL_DOWNLOADS = re.compile(r"\b(?:pip3?\b.{0,30}\binstall|wget|curl|gdown|git\b.{0,30}\bclone)\b", re.DOTALL)
 PATH_WORDS = re.compile(r"(?:No such file or directory|[Ff]ile not found|[Uu]nable to (?:synchronously )?open file)")
 OWN_FOLDER = re.compile(r"^.*(?:/app/ingested_program/|/prediction(?:-\d+)?-submission/)")
 """What stands before a name in the submission's folder: its place in the container, and for the plain engine what that links to."""
@@ -99,6 +100,10 @@ def _path(seen: Seen) -> tuple[str, str] | None:
 
 
 def _network(seen: Seen) -> tuple[str, str] | None:
+    # The program's own words stand in the log only.
+    if seen.error in ("CalledProcessError", "TimeoutExpired") and SHELL_DOWNLOADS.search(seen.message):
+        sentence = f"{seen.place} starts a download or an installation, and the server may offer no network: {seen.message.rstrip('.')}."
+        return sentence, "Put what it would download into the zip, or do without it."
     if seen.error in NETWORK_ERRORS or NETWORK_WORDS.search(seen.message):
         return (
             f"{seen.place} uses the network, which the server may not offer ({seen.error}).",

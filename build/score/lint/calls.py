@@ -3,6 +3,7 @@
 import ast
 import re
 
+from build.score.explain import SHELL_DOWNLOADS
 from build.score.lint import reached
 from build.score.outcome import Finding
 
@@ -25,7 +26,6 @@ SHELLS = frozenset(
         "subprocess.Popen",
     }
 )
-SHELL_DOWNLOADS = re.compile(r"\b(?:pip3?\b.{0,30}\binstall|wget|curl|gdown|git\b.{0,30}\bclone)\b", re.DOTALL)
 NETWORK_MODULES = frozenset(
     {"requests", "urllib", "socket", "http", "ftplib", "smtplib", "gdown", "wget", "huggingface_hub", "kagglehub", "httpx", "aiohttp"}
 )  # fmt: skip
