@@ -268,3 +268,19 @@ def test_a_program_that_downloads_and_fails_is_told_by_the_network(command, expl
     if told:
         assert "the server may offer no network" in told[0]
         assert told[0].endswith(f"{ends.rstrip('.')}.")
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "explained"),
+    [
+        ("tf.config.experimental.set_memory_growth(gpus[0], True)", "IndexError", True),
+        ("first = tf.config.list_physical_devices('GPU')[0]", "IndexError", True),
+        ("label = names[0]", "IndexError", False),
+        ("label = names[device]", "IndexError", False),
+        ("gpus = tf.config.lost('GPU')", "AttributeError", False),
+    ],
+)
+def test_the_first_gpu_of_none_is_told_by_there_being_none(line, error, explained, tmp_path):
+    told = told_of(tmp_path, line, error, "list index out of range")
+    assert (told is not None) == explained
+    assert told is None or "the judge hides GPUs, and the server may have none" in told[0]

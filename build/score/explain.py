@@ -141,6 +141,14 @@ def _arguments(seen: Seen) -> tuple[str, str] | None:
     return None
 
 
+def _no_gpu(seen: Seen) -> tuple[str, str] | None:
+    # gpus[0], or list_physical_devices("GPU")[0]
+    if seen.error != "IndexError" or not re.search(r"(?i)(?:gpu|device)\w*(?:\([^()]*\))?\[\d", seen.source):
+        return None
+    sentence = f"{seen.place} takes a device from an empty list ({seen.message}): the judge hides GPUs, and the server may have none."
+    return sentence, "Ask whether the list holds any before one is taken."
+
+
 def _exit(seen: Seen) -> tuple[str, str] | None:
     if seen.error == "SystemExit":
         return f"{seen.place} ends the process (sys.exit).", "Remove the call."
@@ -252,7 +260,20 @@ def _removed(seen: Seen) -> tuple[str, str] | None:
     return sentence, "Use a name that both have, or ask both: nox -s compat."
 
 
-EXPLANATIONS = (_missing, _syntax, _module, _network, _read_only, _path, _arguments, _exit, _removed, _stricter, _skew)
+EXPLANATIONS = (
+    _missing,
+    _syntax,
+    _module,
+    _network,
+    _read_only,
+    _path,
+    _arguments,
+    _no_gpu,
+    _exit,
+    _removed,
+    _stricter,
+    _skew,
+)
 """The first that knows an exception explains it."""
 
 
