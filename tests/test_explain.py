@@ -284,3 +284,25 @@ def test_the_first_gpu_of_none_is_told_by_there_being_none(line, error, explaine
     told = told_of(tmp_path, line, error, "list index out of range")
     assert (told is not None) == explained
     assert told is None or "the judge hides GPUs, and the server may have none" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("opened", "has", "says", "advises"),
+    [
+        ("{}/weights\\w.npy", "weights/w.npy", "'weights\\\\w.npy', but the zip has it as 'weights/w.npy'", "Write 'weights/w.npy'"),
+        ("{}\\weights\\w.npy", "weights/w.npy", "but the zip has it as 'weights/w.npy': a backslash", "Write 'weights/w.npy'"),
+        ("weights\\w.npy", "weights/w.npy", "but the zip has it as 'weights/w.npy': a backslash", "Write 'weights/w.npy'"),
+        ("{}/Weights.npy", "weights.npy", "'Weights.npy', but the zip has it as 'weights.npy': the server tells capitals", "Write"),
+        ("{}/weights/w.npy", "weights\\w.npy", "whose backslashes are no folder", "forward slashes"),
+        ("{}/w.npy", "w.npy", "'w.npy', which is not in the zip", "Add the file"),  # it was removed since
+        ("{}/w.npy", "weights/w.npy", "'w.npy', which is not in the zip", "Add the file"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_in_the_zip_but_for_capitals_or_backslashes_is_named(opened, has, says, advises, tmp_path):
+    (tmp_path / has).parent.mkdir(exist_ok=True)
+    (tmp_path / has).touch()
+    error = FileNotFoundError(2, "No such file or directory", opened.format("/app/ingested_program"))
+    seen = Seen("init", "FileNotFoundError", str(error), "model.py", "7", tmp_path, ServerEnvironment.read())
+    sentence, remedy = explain(seen)
+    assert says in sentence
+    assert advises in remedy

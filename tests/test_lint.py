@@ -438,3 +438,11 @@ def test_a_finding_is_one_printable_line(tmp_path):
     assert [finding.rule for finding in found] == ["backslash"]
     assert found[0].message.isprintable()
     assert found[0].file.isprintable()
+
+
+@pytest.mark.parametrize("name", ["Weights/w.npy", "weights\\\\w.npy", "./weights/W.npy"])
+def test_a_file_that_is_in_the_zip_but_for_capitals_or_backslashes_is_named(name, tmp_path):
+    members = {"model.py": f"import numpy as np\nx = np.load('{name}')" + CLASS, "weights/w.npy": array(1)}
+    (found,) = lint(pack(tmp_path / "z.zip", members), SERVER)
+    assert (found.rule, found.severity, found.line) == ("missing-file", "error", 2)
+    assert "but the zip has it as 'weights/w.npy'" in found.message

@@ -2,10 +2,10 @@
 
 import re
 import sys
-from collections.abc import Collection
 
 from build.machine import pip_install
 from build.score.environment import REMOVED, SYSTEM_FOLDERS, version
+from build.score.misnamed import misplaced, misspelt
 from build.score.seen import Seen, named
 
 NETWORK_ERRORS = (
@@ -16,7 +16,7 @@ NETWORK_WORDS = re.compile(
 )
 SHELL_DOWNLOADS = re.compile(r"\b(?:pip3?\b.{0,30}\binstall|wget|curl|gdown|git\b.{0,30}\bclone)\b", re.DOTALL)
 PATH_WORDS = re.compile(r"(?:No such file or directory|[Ff]ile not found|[Uu]nable to (?:synchronously )?open file)")
-OWN_FOLDER = re.compile(r"^.*(?:/app/ingested_program/|/prediction(?:-\d+)?-submission/)")
+OWN_FOLDER = re.compile(r"^.*(?:/app/ingested_program|/prediction(?:-\d+)?-submission)[/\\]")
 """What stands before a name in the submission's folder: its place in the container, and for the plain engine what that links to."""
 STARTS = re.compile(r"\b(?:subprocess\.\w+|run|call|check_call|check_output|Popen)\(")
 """How a line starts another program."""
@@ -83,9 +83,12 @@ def _path(seen: Seen) -> tuple[str, str] | None:
     ):
         sentence = f"{seen.place} starts the program {name!r}, which is not there; the server may not have it either."
         return sentence, "Do without it, or catch FileNotFoundError."
+    name = name.replace("\\\\", "\\")  # Python says a file's name as it would be written in a source
     own, *rest = OWN_FOLDER.split(name.removeprefix(f"{seen.submission}/"), maxsplit=1)
     if rest or own != name:
         inside = rest[0] if rest else own
+        if told := misspelt(inside, seen.names()):
+            return f"{seen.place} opens {inside!r}, {told[0]}", told[1]
         return f"{seen.place} opens {inside!r}, which is not in the zip.", "Add the file to the zip."
     opens = f"{seen.place} opens {name!r}"
     if name.startswith(SYSTEM_FOLDERS):
@@ -96,6 +99,8 @@ def _path(seen: Seen) -> tuple[str, str] | None:
     if seen.holds(name):
         sentence = f"{opens} relative to the working directory, which is not the submission's folder."
         return sentence, f"Open it by Path(__file__).parent / {name!r}."
+    if told := misspelt(name, seen.names()):
+        return f"{opens}, {told[0]}", told[1]
     return f"{opens}, which is not in the zip.", "Add the file to the zip and open it by Path(__file__).parent."
 
 
@@ -167,26 +172,9 @@ def _syntax(seen: Seen) -> tuple[str, str] | None:
     return None
 
 
-def misplaced(names: Collection[str]) -> tuple[str, str, str]:
-    """(sentence, remedy, file) for a zip of these files, without model.py at its root; "" where no file comes close."""
-    nested = [name for name in names if name.endswith("/model.py") and "__MACOSX" not in name.split("/")]
-    if nested:
-        file = min(nested, key=lambda name: (name.count("/"), name.split("/")))
-        folder = file.removesuffix("/model.py")
-        sentence = f"model.py is not at the root of the zip but in {folder}/."
-        return sentence, f"Zip the contents of {folder}/, not the folder.", file
-    if named := min((name for name in names if name.endswith("\\model.py")), default=""):
-        sentence = f"model.py is in the zip as {named!r}, whose backslashes are no folder on the server."
-        return sentence, "Zip the contents of the folder, with forward slashes.", named
-    if other := min((name for name in names if name.lower() == "model.py"), default=""):
-        return f"The file is called {other}; the server looks for model.py.", "Rename it.", other
-    return "There is no model.py in the zip.", "Add model.py with the class Model.", ""
-
-
 def _missing(seen: Seen) -> tuple[str, str] | None:
     if seen.error == "missing":
-        files = [path for path in seen.submission.rglob("*") if path.is_file()]
-        return misplaced([path.relative_to(seen.submission).as_posix() for path in files])[:2]
+        return misplaced(seen.names())[:2]
     if seen.error == "no-class" and seen.holds(PACKAGE):
         return HIDING
     if seen.error == "no-class":

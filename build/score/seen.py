@@ -59,6 +59,11 @@ class Seen:
         except OSError:
             return False
 
+    def names(self) -> list[str]:
+        """Of all files of the zip."""
+        files = (path for path in self.submission.rglob("*") if path.is_file())
+        return [path.relative_to(self.submission).as_posix() for path in files]
+
 
 def named(message: str) -> str:
     """The file that a message names last; h5py quotes the system's words behind it, and Keras ends a sentence with it."""

@@ -5,7 +5,7 @@ import zipfile
 from collections import Counter
 
 from build.score import metadata
-from build.score.explain import misplaced
+from build.score.misnamed import misplaced
 from build.score.outcome import Finding
 from build.score.unpack import clean_parts, extracted, shown
 

@@ -5,6 +5,7 @@ import re
 
 from build.score.explain import SHELL_DOWNLOADS
 from build.score.lint import reached
+from build.score.misnamed import misspelt
 from build.score.outcome import Finding
 
 PLAIN_CANNOT_SHOW = frozenset({"absolute-path", "network"})
@@ -187,9 +188,10 @@ class Calls(ast.NodeVisitor):
                     sentence += " is not the submission's folder."
                 self.say(node, "relative-path", severity, sentence, f"Open it by Path(__file__).parent / {name!r}.")
             else:
-                sentence = f"{name!r} is opened, but is not in the zip."
+                said = "but is not in the zip.", "Add it; open it by Path(__file__).parent."
+                what, remedy = misspelt(name, self.members) or said
                 severity = "warning" if own else "error"
-                self.say(node, "missing-file", severity, sentence, "Add it; open it by Path(__file__).parent.")
+                self.say(node, "missing-file", severity, f"{name!r} is opened, {what}", remedy)
 
     def pretrained(self, node: ast.Call, name: str) -> None:
         """A network of keras.applications: without weights=None it downloads. `weights` is its second argument by position."""
