@@ -60,6 +60,7 @@ WRAPPED = (
             "Path(__file__).parent / 'model.keras'",
         ),
         ("import", "ImportError", "attempted relative import with no known parent package", "imports by a leading dot", "without the dots"),
+        ("init", "ImportError", "Keras cannot be imported. Check that it is installed.", "TF_USE_LEGACY_KERAS asks", "import keras"),
         ("init", "TypeError", WRAPPED.format("{'layers': 1}", "'custom'"), "needs Patches, which Keras was not", "custom_objects"),
         ("init", "TypeError", WRAPPED.format("{'layers': 1}", "'keras.layers'"), "that this Keras cannot read", "Keras version"),
         (

@@ -36,6 +36,10 @@ SOURCES = {
     "import keras_cv" + CLASS: ("absent-import", "error", 1),
     "try:\n    import keras_cv\nexcept ImportError:\n    keras_cv = None" + CLASS: ("absent-import", "note", 2),
     "if 0:\n    import torch" + CLASS: ("absent-import", "error", 2),
+    "import os\nos.environ['TF_USE_LEGACY_KERAS'] = '1'" + CLASS: ("absent-import", "warning", 2),
+    "import os\nos.environ.setdefault('TF_USE_LEGACY_KERAS', 'True')" + CLASS: ("absent-import", "warning", 2),
+    "import os\nos.environ |= {'A': '1',\n'TF_USE_LEGACY_KERAS': 'true'}" + CLASS: ("absent-import", "warning", 3),
+    "import os\nos.environ['TF_USE_LEGACY_KERAS'] = '0'\nx = os.environ.get('TF_USE_LEGACY_KERAS', '1')" + CLASS: None,
     "import scipy.ndimage" + CLASS: ("assumed-import", "note", 1),
     "import tensorflow as tf, numpy, json, h5py" + CLASS: None,
     "from build.files import atomic" + CLASS: ("imports-build", "error", 1),
@@ -402,8 +406,9 @@ def test_an_f_string_that_holds_its_own_quotes_needs_python_3_12(text, line):
 
 
 def test_another_description_of_the_server_gives_other_findings(tmp_path):
-    server = dataclasses.replace(SERVER, certain=SERVER.certain | {"torch": "2.4"}, absent={})
-    assert linted(tmp_path, {"model.py": "import torch" + CLASS}, server) == []
+    server = dataclasses.replace(SERVER, certain=SERVER.certain | {"torch": "2.4", "tf_keras": "2.17"}, absent={})
+    text = "import torch, os\nos.environ['TF_USE_LEGACY_KERAS'] = '1'"
+    assert linted(tmp_path, {"model.py": text + CLASS}, server) == []
 
 
 def test_weights_without_metadata_are_noted_where_they_are_large(tmp_path):

@@ -37,6 +37,11 @@ def _module(seen: Seen) -> tuple[str, str] | None:
     if seen.error == "ImportError" and "attempted relative import" in seen.message:
         sentence = f"{seen.place} imports by a leading dot, but the server imports model.py by itself, not as part of a package."
         return sentence, "Import without the dots what lies beside model.py."
+    if seen.error == "ImportError" and "Keras cannot be imported" in seen.message:  # said by TensorFlow
+        sentence = (
+            f"{seen.place} uses tf.keras, for which TF_USE_LEGACY_KERAS asks for Keras 2 (tf_keras); that is not there."
+        )
+        return sentence, "Do without TF_USE_LEGACY_KERAS, or import keras instead of tf.keras."
     found = re.search(r"No module named '([\w.]+)'", seen.message)
     if not found or seen.error not in ("ModuleNotFoundError", "ImportError"):
         return None

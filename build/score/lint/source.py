@@ -11,7 +11,7 @@ from pyflakes import checker, messages
 
 from build.score.environment import ServerEnvironment
 from build.score.explain import PACKAGE
-from build.score.lint import later, model_class, newer, reached, softer
+from build.score.lint import later, legacy, model_class, newer, reached, softer
 from build.score.lint.calls import Calls, dotted
 from build.score.outcome import Finding
 from build.score.unpack import clean_parts, extracted
@@ -77,6 +77,7 @@ def look(archive: zipfile.ZipFile, environment: ServerEnvironment) -> tuple[list
     for module in modules:
         with contextlib.suppress(RecursionError):  # said above
             findings += later.look(module.path, module.tree, environment, used)
+            findings += legacy.look(module.path, module.tree, environment)
             findings = softer.as_reached(findings, module.path, module.tree, used, places)
     return findings, modules
 
