@@ -143,6 +143,15 @@ def test_score_judges_on_the_test_cells_of_a_source_and_the_leaderboard_learns_o
     assert cli.main(["score", str(zip_path), "--bundle", "b", "--data", "synthetic"]) == 2
 
 
+def test_the_page_of_a_zip_named_by_dots_stays_below_dist_judged(monkeypatch, capsys, tmp_path):
+    def told(path: Path) -> None:
+        raise UserError(str(path))
+
+    monkeypatch.setattr("build.score.command.check_writable", told)
+    assert cli.main(["score", str(good(tmp_path / "...zip")), "--data", "synthetic:160"]) == 2
+    assert "dist/judged/...zip/scorecard.json" in capsys.readouterr().err
+
+
 def test_a_competition_bundle_is_accepted_by_the_unpacker_s_rules(capsys, tmp_path, monkeypatch):
     from build.score.competition import load
 

@@ -73,7 +73,8 @@ def score(
         raise UserError("Test cells come from a run or from a data source: give one of --run and --data.")
     if whole and data is None:
         raise UserError("--whole is of a data source: give images that the zip never saw by --data.")
-    check_writable(JUDGED / zip_path.stem / "scorecard.json")  # before minutes of judging
+    folder = JUDGED / (zip_path.stem.strip(".") or zip_path.name)  # of "...zip" the stem is the folder above
+    check_writable(folder / "scorecard.json")  # before minutes of judging
     held, seen, own = _held(zip_path, run, data, whole=whole)
     console.print(f"Judging {zip_path} on {held.source}.", markup=False)
     compared = scorecard.read_json(baseline) if baseline else None
@@ -89,7 +90,6 @@ def score(
         baseline_name=str(baseline or ""),
         **options,
     )
-    folder = JUDGED / zip_path.stem
     rehearsal.write(folder)
     console.print(f"Scorecard: {folder / 'scorecard.html'}, leaderboard entry {rehearsal.entry}.", markup=False)
     rehearsal.show()
