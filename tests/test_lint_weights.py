@@ -4,8 +4,8 @@ import json
 import zipfile
 
 import pytest
+from linted_zips import CLASS, LOADS, SERVER, linted
 from submissions import GOOD, hdf5, keras_file, pack
-from test_lint import CLASS, LOADS, SERVER, linted
 
 from build.score.lint import lint
 
