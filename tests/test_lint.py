@@ -87,6 +87,12 @@ def test_a_source_nested_beyond_all_bounds_does_not_stop_the_lint(text, tmp_path
     assert {finding.rule for finding in found} <= {"syntax", "deep-source", "no-class", "undefined-name"}
 
 
+def test_a_long_chain_of_functions_that_nobody_calls_does_not_stop_the_lint(tmp_path):
+    chain = "".join(f"def f{n}():\n    f{n + 1}()\n" for n in range(10_000))
+    found = linted(tmp_path, {"model.py": f"{chain}def f10000():\n    lost\n" + CLASS})
+    assert found == [("undefined-name", "warning", "model.py:20002")]
+
+
 def test_a_finding_is_one_printable_line(tmp_path):
     found = lint(pack(tmp_path / "z.zip", {"model.py": model(), "a\x1b[2J\n\\b": "x"}), SERVER)
     assert [finding.rule for finding in found] == ["backslash"]

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Set
 
 from build.score.environment import SYSTEM_FOLDERS
@@ -32,14 +33,23 @@ def used(trees: Iterable[ast.Module]) -> set[str]:
 
     Not in a file run as the program, nor in functions that nobody calls: what only a training calls is left over with it.
     """
-    nodes = [(tree, list(ast.walk(tree))) for tree in trees]
-    idle = {node for tree, _ in nodes for node in as_program(tree)}
-    while True:
-        names = {_mentions(node) for _, inner in nodes for node in inner if node not in idle}
-        more = {node for tree, _ in nodes for node in never_called(tree, names)} - idle
-        if not more:
-            return names
-        idle |= more
+    trees = list(trees)
+    idle = {node for tree in trees for node in as_program(tree)}
+    counts = Counter(_mentions(node) for tree in trees for node in ast.walk(tree) if node not in idle)
+    functions: dict[str, list[ast.AST]] = {}
+    for tree in trees:
+        for function in _by_name(tree):
+            functions.setdefault(function.name, []).append(function)
+    uncalled = [name for name in functions if not counts[name]]
+    while uncalled:  # each node is counted out once, however long a chain of functions is
+        for function in functions[uncalled.pop()]:
+            more = _inner(function.body) - idle
+            idle |= more
+            for name in map(_mentions, more):
+                counts[name] -= 1
+                if not counts[name] and name in functions:
+                    uncalled.append(name)
+    return {name for name, count in counts.items() if count}
 
 
 def _inner(bodies: Iterable[ast.AST]) -> set[ast.AST]:
@@ -126,8 +136,8 @@ def _forgives(handler: ast.ExceptHandler) -> bool:
     return catches(handler, FORGIVEN) and not isinstance(handler.body[-1], ast.Raise)
 
 
-def never_called(tree: ast.Module, used: Set[str]) -> set[ast.AST]:
-    """Nodes of functions whose name is not in `used`; not what others may call: methods of a class with bases, `predict`, `__init__`."""
+def _by_name(tree: ast.Module) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Functions that run only where their name is mentioned: no methods of a class with bases, `predict`, `__init__`, decorated ones."""
     methods = {
         child
         for node in ast.walk(tree)
@@ -135,10 +145,13 @@ def never_called(tree: ast.Module, used: Set[str]) -> set[ast.AST]:
         for child in node.body
         if node.bases or node.keywords or (name := getattr(child, "name", "")).startswith("__") or name == "predict"
     }
-    functions = [
+    return [
         node
         for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node not in methods
-        if node.name not in used and not node.decorator_list
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node not in methods and not node.decorator_list
     ]
-    return _inner(child for function in functions for child in function.body)
+
+
+def never_called(tree: ast.Module, used: Set[str]) -> set[ast.AST]:
+    """Nodes of functions whose name is not in `used`; not what others may call (`_by_name`)."""
+    return _inner(child for function in _by_name(tree) if function.name not in used for child in function.body)

@@ -42,10 +42,10 @@ def as_reached(
         softer_by[rule] = forgiven | dict.fromkeys(calling[True] - calling[False], "note")
 
     def as_said(one: Finding) -> str:
-        softer = softer_by.get(one.rule, {}).get(one.line, one.severity) if one.file == path else one.severity
+        softer = softer_by.get(one.rule, {}).get(one.line, one.severity)
         return max(one.severity, softer, key=SEVERITIES.index)
 
-    return [dataclasses.replace(one, severity=as_said(one)) for one in findings]
+    return [dataclasses.replace(one, severity=as_said(one)) if one.file == path else one for one in findings]
 
 
 def _lines(nodes: Set[ast.AST]) -> set[int]:

@@ -171,9 +171,13 @@ def _searched(module: Module, folders: Set[str]) -> list[str]:
     named = {text.removeprefix("./").strip("/") for text in texts} - {""}
     own = "/".join(_package(module.path))
     # Path(__file__).parent / "lib" / "src" names lib/src by its last part.
-    return sorted(
-        one for one in folders if one == own or one in named or any(one.endswith(f"/{text}") for text in named)
-    )
+    return sorted(one for one in folders if one == own or not named.isdisjoint(_tails(one)))
+
+
+def _tails(path: str) -> list[str]:
+    """a/b/c, b/c and c of a/b/c."""
+    parts = path.split("/")
+    return ["/".join(parts[first:]) for first in range(len(parts))]
 
 
 def _files_of_imports(module: Module, members: dict[str, str]) -> list[str]:
