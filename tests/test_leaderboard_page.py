@@ -65,6 +65,28 @@ def test_the_door_records_and_compares_by_name(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"compare": ("a.zip", "aaaa")}, "two different entries"),
+        ({"compare": ("a.zip", "zzz")}, "zzz"),
+        ({"team": "greens"}, "The team 'greens' has no entry here"),
+        ({"team": "us", "compare": ("a.zip", "b.zip")}, "leave one of them out"),
+        ({"add": "a.zip"}, "leave --add out"),
+        ({"add": "zzz", "rule": "Add"}, "zzz"),
+    ],
+)
+def test_nothing_is_recorded_where_another_option_is_wrong(wrong, sentence, tmp_path):
+    store = Store(tmp_path / "board")
+    for letter in "ab":
+        given = judged.answers(ASKED, 0.9, seed=ord(letter))
+        store.add(judged.card(ASKED, given, file=f"{letter}.zip", zip_sha256=letter * 64))
+    before = store.path.read_bytes()
+    with pytest.raises(UserError, match=sentence):
+        judged.printed(store, tmp_path / "p.html", record=("a.zip", 0.87), **wrong)
+    assert store.path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
     ("facts", "told"),
     [
         ({"seen": 1070}, "aaaaaaaa was judged on 1,070 cells that it was trained on: no reason to submit it."),

@@ -42,14 +42,10 @@ def advice(
 
     team: None for the team of the latest entry. A zip that was judged several times is one entry here: it would share its own
     chances. Of those that the server scored already only the best takes part, to be beaten. Entries without a forecast take part by
-    their answers, after the others. Raises UserError for a team without entries.
+    their answers, after the others.
     """
     team = team or next((entry.facts["team"] for entry in reversed(store.entries())), None)
     ours = [line for line in board.lines if line.team == team and line.kind != "reported"]
-    if team and not ours:
-        raise UserError(
-            f"The team {team!r} has no entry here; expected one of {', '.join(board.quotas) or 'none yet'}."
-        )
     sent = sorted((line for line in ours if _is_scored(board, line)), key=_best_first)
     fresh = [line for line in ours if line.kind in ("forecast", "none") and not misled(line.facts) and line not in sent]
     fresh.sort(key=_best_first)
@@ -171,28 +167,34 @@ def main(
             sys.stdout.reconfigure(errors="backslashreplace")
         output = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     entries, rng = Store(store), np.random.default_rng(seed)
+    # All that can be wrong is found before the first line is written: a record cannot be taken back.
+    changes = [(kind, name) for kind, name in (("add", add), ("remove", remove)) if name is not None]
+    for kind, name in changes:
+        allows = {"add": "manual", "remove": "removable"}[kind]
+        rules = [known for known, facts in RULES.items() if getattr(facts, allows)]
+        if rule not in rules:
+            raise UserError(
+                f"Under the rule {rule} nobody can {kind} an entry by hand; leave --{kind} out, or give --rule {' or '.join(rules)}."
+            )
+        entries.find(name)
+    if compare and team is not None:
+        raise UserError(
+            "--team says whose entries the advice is about, and --compare names two; leave one of them out."
+        )
+    teams = dict.fromkeys(entry.facts["team"] for entry in entries.entries())
+    if team is not None and team not in teams:
+        raise UserError(f"The team {team!r} has no entry here; expected one of {', '.join(teams) or 'none yet'}.")
+    chosen = [entries.find(name).id for name in compare or ()]
+    if compare and len(set(chosen)) != 2:
+        raise UserError(f"A comparison takes two different entries, got {', '.join(compare)}.")
     if record is not None:
         name, score = record
         output.print(
             f"Recorded: {entries.record(name, float(score), phase=phase)} scored {float(score):g} ({phase}).",
             markup=False,
         )
-    for kind, name, allows in (("add", add, "manual"), ("remove", remove, "removable")):
-        if name is None:
-            continue
-        rules = [known for known, facts in RULES.items() if getattr(facts, allows)]
-        if rule not in rules:
-            raise UserError(
-                f"Under the rule {rule} nobody can {kind} an entry by hand; leave --{kind} out, or give --rule {' or '.join(rules)}."
-            )
+    for kind, name in changes:
         entries.act(name, kind, phase=phase)
-    if compare and team is not None:
-        raise UserError(
-            "--team says whose entries the advice is about, and --compare names two; leave one of them out."
-        )
-    chosen = [entries.find(name).id for name in compare or ()]
-    if compare and len(set(chosen)) != 2:
-        raise UserError(f"A comparison takes two different entries, got {', '.join(compare)}.")
     board = build(entries, rule=rule, phase=phase, reported=reported, per_day=per_day, total=total)
     output.print(table(board, output.width))
     for name, left in board.quotas.items():

@@ -16,7 +16,7 @@ def look(path: str, tree: ast.Module, environment: ServerEnvironment) -> list[Fi
     """A warning where the module asks for Keras 2 and the server has none.
 
     No error: `tf.keras` raises ImportError then, but `from tensorflow.keras import ...` goes to Keras 3, and so does a plain keras
-    (tried with TensorFlow 2.21). The run shows which.
+    (tried with TensorFlow 2.17 and 2.21). The run shows which.
     """
     if environment.has(PACKAGE) in ("yes", "assumed"):
         return []
