@@ -86,6 +86,10 @@ class Recipe:
     """Largest shift of a channel as a share of the pixel range."""
     random_convolution_probability: float = 0.0
     """An image mixed with what a kernel of random weights makes of it: other colours and texture, the same shape."""
+    texture_probability: float = 0.0
+    """What a filter does to the grain: a median, dark or bright parts that grow, sharpening, relief, missing pixels."""
+    texture_strength: float = 0.8
+    """Strongest texture drawn, 0..1."""
     veil_probability: float = 0.0
     """Something that lies over the object and lets some of it through: spots, haze, shadow."""
     veil_opacity: float = 0.8

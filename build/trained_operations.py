@@ -27,6 +27,7 @@ TRAINED_WITH: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("channel_shift_probability", "channel_shift"), ("channel shift",)),
     (("degrade_probability", "degrade_strength"), DEGRADATIONS),
     (("random_convolution_probability",), ("hue", "saturation")),
+    (("texture_probability", "texture_strength"), ("sharpness", "noise")),
     (("veil_probability", "veil_opacity"), ("bubble", "stain")),
     (("cutout_probability", "cutout_size"), ("occlusion",)),
     (("grid_probability",), ("grid mask", "occlusion")),

@@ -12,6 +12,7 @@ from build.bench.augment import cells
 CELLS = cells(6)
 NOTHING = {
     "veil": Veil((9, 9, 9), np.zeros((2, 2), np.float32)),
+    "texture": ("sharpen", 0.0, 0.5, 0),
     "random_convolution": (np.eye(3, dtype=np.float32)[..., None, None], 0.3),
     "contrast": 1.0,
     "posterize": 8,

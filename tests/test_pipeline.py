@@ -122,6 +122,7 @@ def test_the_same_image_comes_out_different_in_every_place_of_a_batch_and_in_eve
         {"channel_shuffle_probability": 1.0},
         {"channel_shift_probability": 1.0},
         {"random_convolution_probability": 1.0},
+        {"texture_probability": 1.0},
         {"veil_probability": 1.0},
         {"degrade_probability": 1.0},
         {"cutout_probability": 1.0},
@@ -232,6 +233,7 @@ def test_the_consistency_loss_gets_the_moved_image_and_two_views_of_it():
     [
         {"augmenter": "albumentations"},
         {"augmix_probability": 1.1},
+        {"texture_strength": 1.2},
         {"veil_opacity": 1.2},
         {"degrade_strength": -0.1},
         {"cutout_size": float("nan")},

@@ -12,6 +12,7 @@ from build.augment.operations import OPERATIONS
 from build.augment.pipeline import assert_exposed
 from build.augment.randaugment import POOL
 from build.augment.random_convolution import draw_random_convolutions
+from build.augment.textures import draw_textures
 from build.augment.veils import draw_veils
 from build.recipes import RECIPES
 
@@ -24,6 +25,7 @@ FULL = {
     "channel_shuffle": lambda rng: (2, 0, 1),
     "stain": lambda rng: tuple(rng.uniform(0.5, 1.5, 3)),
     "random_convolution": lambda rng: draw_random_convolutions(1, rng=rng)[0][1],
+    "texture": lambda rng: draw_textures(1, strength=0.8, rng=rng)[0][1],
     "veil": lambda rng: draw_veils(1, opacity=0.8, rng=rng)[0][1],
     "blur": lambda rng: ("disk", 0.04, 0.0),
     "noise": lambda rng: ("gaussian", 80.0, rng.random()),

@@ -11,6 +11,7 @@ RANGES = {
     "shear": ("geometry_probability", 15.0),
     "stain": ("stain_probability", 0.3),
     "channel_shift": ("channel_shift_probability", 0.2),
+    "texture_strength": ("texture_probability", 0.8),
     "veil_opacity": ("veil_probability", 0.8),
     "degrade_strength": ("degrade_probability", 0.8),
     "cutout_size": ("cutout_probability", 0.5),

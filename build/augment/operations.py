@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from build.augment import degradations, geometry, random_convolution, veils
+from build.augment import degradations, geometry, random_convolution, textures, veils
 
 IDENTITY_TABLE = np.ascontiguousarray(np.broadcast_to(np.arange(256, dtype=np.uint8), (3, 256)))
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -233,6 +233,7 @@ OPERATIONS = {
     "stain": Operation("pixels", stain),
     "sharpness": Operation("image", sharpness),
     "random_convolution": Operation("image", random_convolution.random_convolution),
+    "texture": Operation("image", textures.texture),
     "veil": Operation("image", veils.veil),
     "blur": Operation("image", degradations.blur),
     "noise": Operation("image", degradations.noise),

@@ -4,10 +4,11 @@ and an epoch.
     augmentation = Augmentation(recipe, classes=8)
     x, y = augmentation.batch(images, labels, copy, rng=np.random.default_rng((seed, epoch, batch)))
 
-Order: resize to the step's side, AugMix of the balancing copies, geometry, AugMix, stain, RandAugment, channels, random convolution, veil,
-degradation, holes, then MixUp or CutMix across the batch; keras_cv's RandAugment, where a recipe asks for it, comes after the
-degradation. What can be composed is: geometry, RandAugment's moves and the channel shift end in one warp and few lookups an
-image. One object serves any number of threads.
+Order: resize to the step's side, AugMix of the balancing copies, geometry, AugMix, stain, RandAugment, channels, random
+convolution, texture, veil, degradation, holes, then MixUp or CutMix across the batch; keras_cv's RandAugment, where a
+recipe asks for it, comes after the degradation. What can be composed is: geometry,
+RandAugment's moves and the channel shift end in one warp and few lookups an image. One object serves any number of
+threads.
 """
 
 import cv2
@@ -23,6 +24,7 @@ from build.augment import (
     randaugment,
     random_convolution,
     settings,
+    textures,
     veils,
 )
 from build.errors import UserError
@@ -247,9 +249,14 @@ class Augmentation:
         rows = draw(recipe.channel_shuffle_probability)
         for i, order in zip(rows, rng.integers(0, len(_SHUFFLES), len(rows)).tolist(), strict=True):
             programs[i].append(("channel_shuffle", _SHUFFLES[order]))
-        # Both drawn only where asked for, so that recipes without them draw what they drew before there were any.
+        # These three are drawn only where asked for, so that recipes without them draw what they drew before there were any.
         rows = draw(recipe.random_convolution_probability) if recipe.random_convolution_probability else []
         for i, step in zip(rows, random_convolution.draw_random_convolutions(len(rows), rng=rng), strict=True):
+            programs[i].append(step)
+        rows = draw(recipe.texture_probability) if recipe.texture_probability else []
+        for i, step in zip(
+            rows, textures.draw_textures(len(rows), strength=recipe.texture_strength, rng=rng), strict=True
+        ):
             programs[i].append(step)
         rows = draw(recipe.veil_probability) if recipe.veil_probability else []
         for i, step in zip(rows, veils.draw_veils(len(rows), opacity=recipe.veil_opacity, rng=rng), strict=True):

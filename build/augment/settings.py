@@ -17,6 +17,8 @@ _SHARES = (
     "channel_shift_probability",
     "channel_shift",
     "random_convolution_probability",
+    "texture_probability",
+    "texture_strength",
     "veil_probability",
     "veil_opacity",
     "degrade_probability",
