@@ -40,6 +40,7 @@ RECIPE = dataclasses.replace(
     channel_shuffle_probability=0.0,
     channel_shift_probability=0.0,
     stain_probability=0.0,
+    texture_probability=0.0,
     veil_probability=0.0,
     degrade_probability=0.0,
     cutout_probability=0.2,

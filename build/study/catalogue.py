@@ -244,6 +244,7 @@ def _ablation() -> Study:
         "channels": {"channel_shift_probability": 0.0, "channel_shuffle_probability": 0.0},
         "degradations": {"degrade_probability": 0.0},
         "stains": {"stain_probability": 0.0},
+        "textures": {"texture_probability": 0.0},
         "veils": {"veil_probability": 0.0},
         "cutout": {"cutout_probability": 0.0},
         "balancing": {"balance": "none"},
