@@ -63,10 +63,12 @@ def test_it_learns_and_goes_on_from_any_epoch_to_the_same_bytes(small, monkeypat
             shutil.copytree(small["root"], again)
 
     monkeypatch.setattr(distill.checkpoint, "save", keeping)
+    # Deviations of two batches are so small for some features that the loss is these alone, and rises as often as it falls.
+    monkeypatch.setattr(distill, "STATISTICS_STEPS", 12)
     straight = distill.pretrain(images=64, **small)  # four epochs
     losses = [float(line.split()[3]) for line in capsys.readouterr().err.splitlines() if line.startswith("epoch")]
     assert len(losses) == 4
-    assert losses[-1] < losses[0]
+    assert losses[-1] < 0.85 * losses[0]
 
     small["root"] = again
     resumed = distill.pretrain(images=64, **small)
