@@ -34,7 +34,7 @@ def test_parts_that_grow_take_the_extreme_of_their_surroundings(kind, filter_):
     grown = made(kind, 0.8)  # an ellipse of 4 pixels: within a square of 5, and over a cross of 3
     cross = np.zeros((3, 3, 1), bool)
     cross[1, :, 0] = cross[:, 1, 0] = True
-    least, most = filter_(IMAGE, footprint=cross)[INNER], filter_(IMAGE, size=(7, 7, 1))[INNER]
+    least, most = filter_(IMAGE, footprint=cross)[INNER], filter_(IMAGE, size=(5, 5, 1))[INNER]
     low, high = (most, least) if kind == "dark" else (least, most)
     assert (low <= grown[INNER]).all()
     assert (grown[INNER] <= high).all()

@@ -6,10 +6,11 @@ and an epoch.
 
 Order: resize to the step's side, AugMix of the balancing copies, geometry, AugMix, stain, RandAugment, channels, random
 convolution, texture, veil, degradation, holes, then MixUp or CutMix across the batch; keras_cv's RandAugment, where a
-recipe asks for it, comes after the degradation. What can be composed is: geometry,
-RandAugment's moves and the channel shift end in one warp and few lookups an image. One object serves any number of
-threads.
+recipe asks for it, comes after the degradation. What can be composed is: geometry, RandAugment's moves and the channel
+shift end in one warp and few lookups an image. One object serves any number of threads.
 """
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -225,6 +226,11 @@ class Augmentation:
         def draw(probability: float) -> list[int]:
             return np.flatnonzero(rng.random(count) < probability).tolist()
 
+        def add(probability: float, draw_steps: Callable, **options: float) -> None:
+            rows = draw(probability)
+            for i, step in zip(rows, draw_steps(len(rows), rng=rng, **options), strict=True):
+                programs[i].append(step)
+
         rows = draw(recipe.stain_probability)
         for i, factors in zip(
             rows, rng.uniform(1 - recipe.stain, 1 + recipe.stain, (len(rows), 3)).tolist(), strict=True
@@ -250,22 +256,13 @@ class Augmentation:
         for i, order in zip(rows, rng.integers(0, len(_SHUFFLES), len(rows)).tolist(), strict=True):
             programs[i].append(("channel_shuffle", _SHUFFLES[order]))
         # These three are drawn only where asked for, so that recipes without them draw what they drew before there were any.
-        rows = draw(recipe.random_convolution_probability) if recipe.random_convolution_probability else []
-        for i, step in zip(rows, random_convolution.draw_random_convolutions(len(rows), rng=rng), strict=True):
-            programs[i].append(step)
-        rows = draw(recipe.texture_probability) if recipe.texture_probability else []
-        for i, step in zip(
-            rows, textures.draw_textures(len(rows), strength=recipe.texture_strength, rng=rng), strict=True
-        ):
-            programs[i].append(step)
-        rows = draw(recipe.veil_probability) if recipe.veil_probability else []
-        for i, step in zip(rows, veils.draw_veils(len(rows), opacity=recipe.veil_opacity, rng=rng), strict=True):
-            programs[i].append(step)
-        rows = draw(recipe.degrade_probability)
-        for i, step in zip(
-            rows, degradations.draw_degradations(len(rows), strength=recipe.degrade_strength, rng=rng), strict=True
-        ):
-            programs[i].append(step)
+        if recipe.random_convolution_probability:
+            add(recipe.random_convolution_probability, random_convolution.draw_random_convolutions)
+        if recipe.texture_probability:
+            add(recipe.texture_probability, textures.draw_textures, strength=recipe.texture_strength)
+        if recipe.veil_probability:
+            add(recipe.veil_probability, veils.draw_veils, opacity=recipe.veil_opacity)
+        add(recipe.degrade_probability, degradations.draw_degradations, strength=recipe.degrade_strength)
         return programs
 
     def _draw_holes(self, count: int, height: int, width: int, rng: np.random.Generator) -> list[list[occlusion.Holes]]:
