@@ -1,5 +1,6 @@
 """What goes between a sweep's driver and a worker that does not see the driver's folders; no Ray needed."""
 
+import contextlib
 import dataclasses
 import os
 import threading
@@ -14,6 +15,7 @@ from build.recipes import find
 from build.runs import Run
 from build.scratch import DRAWN
 from build.study.execute import ENTRIES, Result, Task
+from build.study.execute import find as find_run
 from build.sweep import depot as depot_module
 from build.sweep import worker
 from build.sweep.depot import Depot, Facts, Parcel, place
@@ -151,6 +153,32 @@ def test_what_a_worker_had_sent_of_a_file_as_it_was_lost_goes_before_its_run_goe
         here.fetch_run(TASK, prepared.cells.sha256)
         assert (here.root / run.id).exists()
     assert not list((depot.bases["root"] / run.id / "checkpoint").iterdir())
+
+
+def test_what_a_worker_had_sent_of_a_run_as_it_was_lost_can_be_gone_on_with_or_is_no_run(depot, prepared):
+    wholes = []
+    for sent in range(6):
+        task, puts = dataclasses.replace(TASK, seed=sent), []
+
+        def call(name: str, *arguments, puts=puts, sent=sent):
+            if name == "put":
+                puts.append(arguments[0])
+                if len(puts) > sent:
+                    raise ConnectionError
+            return reached(depot)(name, *arguments)
+
+        with place(call, elsewhere(depot)) as here:
+            run = Run.create(here.root, RECIPE, seed=sent, data={"sha256": prepared.cells.sha256}, status="running")
+            prepared.split.save(run.split_path)
+            run.checkpoint_path.parent.mkdir()
+            run.checkpoint_path.write_bytes(b"whole")
+            with contextlib.suppress(ConnectionError):
+                here.push()
+        wholes.append(len(puts) <= sent)
+        held = depot.find(task, prepared.cells.sha256)
+        gone_on = find_run(task, prepared.cells.sha256, depot.bases["root"], prepared.split)
+        assert held == (gone_on.id if gone_on else "")
+    assert wholes == [False] * 5 + [True]  # lost before each of the five files, and after the last
 
 
 def test_a_killed_drivers_token_goes_with_the_next_one_and_a_living_ones_stays(depot):

@@ -127,13 +127,13 @@ class Depot:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Files worth carrying, the checkpoint last: it says how far the others go."""
+    """Files worth carrying in the order to do so: run.json makes a run of a folder, and the checkpoint says how far the others go."""
     found = [
         path
         for path in folder.rglob("*")
         if path.is_file() and path.name != "lock" and not any(p.startswith(".") for p in path.relative_to(folder).parts)
     ]
-    return sorted(found, key=lambda path: ("checkpoint" in path.parts, path))
+    return sorted(found, key=lambda path: ("checkpoint" in path.parts, path.name == "run.json", path))
 
 
 @dataclass
