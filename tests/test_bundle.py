@@ -176,12 +176,11 @@ def test_wrong_arguments_are_sentences(tmp_path, rng):
     assert not (tmp_path / "c.zip").exists()
 
 
-def test_only_a_bundle_or_an_empty_folder_is_replaced(tmp_path, rng):
+def test_only_a_bundle_s_zip_or_an_empty_folder_is_replaced(tmp_path, rng):
     precious = tmp_path / "precious"
     precious.mkdir()
     competition(precious, tmp_path, rng)
-    competition(precious, tmp_path, rng)  # a bundle gives way to a bundle
-    (precious / "competition.yaml").rename(precious / "thesis.txt")
+    (precious / "competition.yaml").write_text("edited")
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder.zip").mkdir()
     (tmp_path / "no.zip").write_text("x")
@@ -191,9 +190,9 @@ def test_only_a_bundle_or_an_empty_folder_is_replaced(tmp_path, rng):
     competition(tmp_path / "c.zip", tmp_path, rng)
     files = (tmp_path / name for name in ("file", "folder.zip", "no.zip", "submission.zip"))
     for target in (precious, *files):
-        with pytest.raises(UserError, match="holds something else; name a new folder"):
+        with pytest.raises(UserError, match=r"holds something already, .* name a new folder"):
             competition(target, tmp_path, rng)
-    assert (precious / "thesis.txt").is_file()
+    assert (precious / "competition.yaml").read_text() == "edited"
     assert (tmp_path / "file").read_text() == "x"
 
 

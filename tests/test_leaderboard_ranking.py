@@ -186,3 +186,23 @@ def test_a_zip_that_was_judged_twice_is_one_submission(tmp_path):
     for phase in ("dev", "final"):
         board = build(store, rule="Force_Latest_Multiple", phase=phase)
         assert [line.id for line in board.standing if line.kind != "reported"] == [second]
+
+
+@pytest.mark.parametrize("rule", ["Force_Best", "Force_Last"])
+def test_a_judgement_that_says_nothing_of_the_score_leaves_an_earlier_forecast_and_one_that_failed_does_not(
+    tmp_path, rule
+):
+    store, clean = Store(tmp_path), judged.conditions({"held-out": ("none",)})
+
+    def ours() -> list[str]:
+        return [line.id for line in build(store, rule=rule).standing if line.kind != "reported"]
+
+    given = judged.answers(ASKED, 0.9)
+    whole = store.add(judged.card(ASKED, given), ASKED, given)
+    store.add(judged.card(clean, judged.answers(clean, 0.9)), clean)
+    store.add(judged.card(ASKED, given, seen=3), ASKED, given)
+    assert ours() == [whole]
+    again = store.add(judged.card(ASKED, given), ASKED, given)
+    assert ours() == [again]
+    store.add(judged.card([], {}, outcome={"status": "failed", "reason": "It fell over."}))
+    assert ours() == []

@@ -47,6 +47,8 @@ def test_syntax_newer_than_the_server_is_told_apart_from_no_syntax_at_all(tmp_pa
     ("text", "line"),
     [
         ('a = 1\nx = f"{d["a"]}"', 2), ("x = f\"{'\\n'.join(a)}\"", 1), ('x = f"{a # c\n}"', 1), ('x = f"{\na}"', 1),
+        ("x = f\"{f'{a}\\n'}\"", 1), ("x = f\"{f'say \"hi\"'}\"", 1), ('x = f"{a \\\n+ 1}"', 1), ("x = f\"{f'''\n'''}\"", 1),
+        ('x = f"{f\'\'\'{(a,\n1)}\'\'\'}"', 1), ('x = f"a\\\nb{a}"', 0), ("x = f'''{f\"a\"}\n{f\"{a}\"}'''", 0),
         ("x = f\"{d['a']}\"", 0), ('x = f"""{d["a"]}\n{\na}"""', 0), ('x = f"{a:>{w}}\\n" + "q"', 0),
     ],
 )  # fmt: skip

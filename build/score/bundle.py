@@ -148,18 +148,17 @@ def check_asked(target: Path, *, title: str, start: datetime.date, days: int, fi
 
 
 def _check_target(target: Path) -> None:
-    """UserError where writing a bundle to `target` would remove what somebody else keeps there."""
+    """UserError where writing a bundle to `target` would remove what somebody keeps there, drafts of its pages that were edited too."""
+    if target.is_dir() and target.suffix != ".zip" and not any(target.iterdir()):
+        return
     held = []
     if target.suffix == ".zip" and target.is_file():
         with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(target) as archive:
             held = archive.namelist()
-    elif target.suffix != ".zip" and target.is_dir():
-        held = [path.name for path in target.iterdir()]
-        if not held:
-            return
     if target.exists() and "competition.yaml" not in held:
         raise UserError(
-            f"A bundle replaces all that is at {target}, which holds something else; name a new folder, an empty one or a new .zip file."
+            f"{target} holds something already, and a bundle replaces only a zip that is one; name a new folder, an empty one or a new "
+            ".zip file."
         )
 
 
@@ -180,9 +179,9 @@ def write_competition(
 ) -> Path:
     """Write a competition that Codabench can import, with a development and a final phase; returns `target`.
 
-    A `target` that ends in .zip becomes a zip with the same bytes for the same arguments, any other a folder (made anew). The phases
+    A `target` that ends in .zip becomes a zip with the same bytes for the same arguments, any other a folder. The phases
     run `days` from midnight UTC of `start` and then `final_days`. `image` is the docker image of the workers. UserError where `target`
-    holds something else than a bundle, on an empty title and on dates beyond the calendar.
+    is a folder that holds something or a file that is no zip of a bundle, on an empty title and on dates beyond the calendar.
     """
     target = Path(target)
     check_asked(target, title=title, start=start, days=days, final_days=final_days)
@@ -238,6 +237,5 @@ def write_competition(
         else:
             folder.chmod(0o755)
             with explained(target, "written"):
-                shutil.rmtree(target, ignore_errors=True)
                 folder.replace(target)
     return target

@@ -23,6 +23,7 @@ from build.files import make_folder
 from build.recipe import Recipe
 from build.score import probe, reports, sandbox
 from build.score.bundle import scoring_bundle
+from build.score.bundle_data import divide
 from build.score.competition import docker_image
 from build.score.diagnose import MEMORY_REMEDY
 from build.score.environment import ServerEnvironment
@@ -136,7 +137,7 @@ def judge(
         if outcome.status == "scored" and conditions and probes:
             limits = Limits(outcome.time_limit, memory_limit, output_limit)
             _probe(verdict, Settings(chosen, era, limits, environment), zip_path, conditions, work, adapts)
-            _add_memory(verdict, conditions, hidden)
+            _add_memory(verdict, conditions, hidden, one_call=one_call)
         _server_only(verdict, own_image=outcome.engine == "docker" and image in ("", named or environment.image))
         verdict.findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
         outcome.findings = verdict.findings  # the scorecard is made of the outcome
@@ -209,14 +210,15 @@ def _add_lateness(verdict: Verdict) -> None:
     verdict.findings.append(Finding("too-slow", "warning", sentence, remedy))
 
 
-def _add_memory(verdict: Verdict, conditions: Sequence[Condition], hidden: int | None) -> None:
-    """Forecast the memory of the hidden set: that of the largest set here, and for each further image itself and what predict keeps."""
+def _add_memory(verdict: Verdict, conditions: Sequence[Condition], hidden: int | None, *, one_call: bool) -> None:
+    """Forecast the memory of the hidden set: that of the largest call here, and for each further image itself and what predict keeps."""
     limit = verdict.outcome.memory_limit
     if hidden is None or verdict.growth_bytes_per_image is None or verdict.outcome.peak_mib is None:
         return
-    largest = max(conditions, key=lambda condition: len(condition.labels))
-    image_bytes = np.load(largest.images_path, mmap_mode="r")[0].nbytes
-    further = max(0, hidden - len(largest.labels)) * (image_bytes + verdict.growth_bytes_per_image)
+    calls = divide(conditions, hidden) if one_call else [[condition] for condition in conditions]
+    largest = max(sum(len(condition.labels) for condition in call) for call in calls)
+    image_bytes = np.load(conditions[0].images_path, mmap_mode="r")[0].nbytes
+    further = max(0, hidden - largest) * (image_bytes + verdict.growth_bytes_per_image)
     needed = verdict.timing["hidden_mib"] = verdict.outcome.peak_mib + further / 2**20
     if limit is not None and needed > limit:
         sentence = (

@@ -96,6 +96,21 @@ def own_submission(entry: Entry, phase: str, forecast: dict | None, *, by_hand: 
     return Submission(entry.id, entry.facts["team"], created, score, phase, status)
 
 
+def one_a_zip(entries: list[Entry], forecasts: dict[str, dict | None]) -> list[Entry]:
+    """The last judgement of each zip, which is one submission however often it was judged.
+
+    One that says nothing of the score (fewer suites, synthetic cells, ones that it was trained on) does not take an earlier one's
+    forecast away; one that failed does.
+    """
+    last: dict[tuple[str, str], Entry] = {}
+    for entry in entries:
+        key = entry.facts["team"], entry.facts.get("zip_sha256") or entry.id
+        says = forecasts[entry.id] or entry.server or entry.facts["status"] == "Failed"
+        if says or key not in last or not forecasts[last[key].id]:
+            last[key] = entry
+    return list(last.values())
+
+
 def own_line(entry: Entry, row: Row | None, phase: str, forecast: dict | None) -> Line:
     """An entry as a line, `row` None where it does not stand."""
     facts, failed = entry.facts, entry.facts["status"] == "Failed"
@@ -169,9 +184,7 @@ def build(
     actions = {name: [Action(*action) for action in store.actions(name)] for name in PHASES}
     by_hand = RULES[rule].manual
 
-    # A zip that was judged again is one submission, unless its owner names the entry.
-    last = {(entry.facts["team"], entry.facts.get("zip_sha256") or entry.id): entry for entry in entries}
-    counted = entries if by_hand else list(last.values())
+    counted = entries if by_hand else one_a_zip(entries, forecasts)
     history = [own_submission(entry, PHASES[0], forecasts[entry.id], by_hand=by_hand) for entry in counted]
     # Without a forecast an entry has no score, and the server would rank a missing value first: such an entry would take the board's
     # only place of its team, and show nothing there.

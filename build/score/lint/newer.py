@@ -30,16 +30,20 @@ def _first_python(node: ast.AST) -> tuple[int, int]:
 
 
 def nested_quote(contents: bytes) -> int:
-    """The line of the first f-string that holds its own quotes or a backslash in braces (PEP 701), which `feature_version` lets pass.
+    """The line of the first f-string with its own quotes, a backslash or a comment in braces (PEP 701), which `feature_version` lets pass.
 
     0 where there is none, and where this Python is too old to read such a text itself.
     """
-    start, end = (getattr(tokenize, f"FSTRING_{part}", None) for part in ("START", "END"))
+    start, middle, end = (getattr(tokenize, f"FSTRING_{part}", None) for part in ("START", "MIDDLE", "END"))
     if start is None:
         return 0
     open_quotes: list[str] = []
+    row = 0  # at which the token before ended; no token says that a backslash ends a line
     try:
         for token in tokenize.tokenize(io.BytesIO(contents).readline):
+            if open_quotes and token.start[0] > row:
+                return row
+            row = token.end[0] + (token.type == tokenize.NL)
             if token.type == end:
                 open_quotes.pop()
             elif token.type == start or token.type == tokenize.STRING:
@@ -47,14 +51,25 @@ def nested_quote(contents: bytes) -> int:
                 quote = quote[:3] if quote[:3] in ('"""', "'''") else quote[:1]
                 if any(outer == quote or (len(outer) == 1 and outer in token.string) for outer in open_quotes):
                     return token.start[0]
-                if open_quotes and token.type == tokenize.STRING and "\\" in token.string:
+                if token.type == tokenize.STRING and _breaks(token.string, open_quotes):
                     return token.start[0]
                 if token.type == start:
                     open_quotes.append(quote)
+            elif (
+                token.type == middle
+            ):  # what stands around the braces of an f-string, which may itself stand in another's
+                outer = open_quotes[:-1]
+                if _breaks(token.string, outer) or any(quote in token.string for quote in outer):
+                    return token.start[0]
             elif open_quotes and (
-                token.type == tokenize.COMMENT or (token.type == tokenize.NL and len(open_quotes[-1]) == 1)
+                token.type == tokenize.COMMENT or (token.type == tokenize.NL and _breaks("\n", open_quotes))
             ):
                 return token.start[0]
-    except (tokenize.TokenError, SyntaxError, IndexError):
-        pass  # ast.parse has read it; what the tokenizer alone stumbles over is no matter
+    except (tokenize.TokenError, SyntaxError, IndexError, SystemError):
+        pass  # ast.parse has read it; what the tokenizer alone stumbles over (Python 3.13.5's raises SystemError) is no matter
     return 0
+
+
+def _breaks(text: str, quotes: list[str]) -> bool:
+    """Whether `text` in the braces of f-strings with these quotes has a backslash, or a line's end where one of them has a single line."""
+    return bool(quotes) and ("\\" in text or ("\n" in text and min(map(len, quotes)) == 1))
