@@ -171,6 +171,28 @@ SOURCES = {
     "class Model:\n    def __init__(self, path):\n        pass\n    predict = print": ("init-arguments", "error", 2),
     "class Model:\n    def __init__():\n        pass\n    predict = print": ("init-arguments", "error", 2),
     "class Model:\n    def __init__(self, path='w'):\n        pass\n    predict = print": None,
+    "from contextlib import suppress\nwith suppress(ImportError):\n    import torch" + CLASS: ("absent-import", "note", 3),
+    "from contextlib import suppress\nwith suppress(KeyError):\n    import torch" + CLASS: ("absent-import", "error", 3),
+    "import importlib.util as u\nif u.find_spec('torch'):\n    import torch" + CLASS: ("absent-import", "note", 3),
+    "from importlib.util import find_spec\nhas = find_spec('torch') is not None\nif has:\n    import torch" + CLASS: (
+        "absent-import", "note", 4,
+    ),
+    "import contextlib, numpy as np\nwith contextlib.suppress(OSError):\n    np.load('/content/x.npz')" + CLASS: (
+        "absolute-path", "note", 3,
+    ),
+    "try:\n    import keras_cv\nexcept* ImportError:\n    keras_cv = None" + CLASS: ("absent-import", "note", 2),
+    "from applications.nets import Net\nm = Net()" + CLASS: None,
+    "from pathlib import Path\nc = Path('~/.cache').expanduser()" + CLASS: ("absolute-path", "warning", 2),
+    "import h5py\nf = h5py.File('scratch.h5', 'w')" + CLASS: None,
+    "import h5py\nf = h5py.File('lost.h5', 'r')" + CLASS: ("missing-file", "error", 2),
+    "import numpy as np\na = np.memmap('a.dat', 'float32', 'w+', shape=(4,))" + CLASS: None,
+    "import numpy as np\na = np.memmap('a.dat', 'float32', shape=(4,))" + CLASS: ("missing-file", "error", 2),
+    "import copy\nclass Model:\n    def predict(self, X):\n        copy = str(X)\n        return copy.replace('a', 'b')": None,
+    "import copy\nclass Model:\n    def predict(self, X):\n        global copy\n        copy = copy.replace(copy, a=1)": (
+        "newer-api", "error", 5,
+    ),
+    "A = print\nclass B:\n    predict = A\nModel, other = B, 1": None,
+    "x = type('x', (), {})\nx.Model = 1": ("no-class", "error", 0),
     "import tensorflow as tf\nclass Model:\n    def predict(self, X):\n        return tf.image.resize(X, (224, 224))": (
         "whole-array", "warning", 4,
     ),
@@ -186,6 +208,7 @@ def test_a_fault_of_the_source_is_named_with_its_line_and_what_is_fine_is_not_na
         "layers.py": "",
         "net/old.npy": array([1]),
         "net_v1.2/saved_model.pb": "x",
+        "applications/nets.py": "Net = print",
     }
     expected = SOURCES[text]
     found = linted(tmp_path, {"model.py": text} | beside)

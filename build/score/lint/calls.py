@@ -31,7 +31,9 @@ NETWORK_MODULES = frozenset(
     {"requests", "urllib", "socket", "http", "ftplib", "smtplib", "gdown", "wget", "huggingface_hub", "kagglehub", "httpx", "aiohttp"}
 )  # fmt: skip
 DOWNLOADS = frozenset({"get_file", "urlretrieve", "urlopen", "hf_hub_download", "snapshot_download", "from_pretrained"})
-FILE_NAME = re.compile(r"[^\s]\.[A-Za-z0-9]{1,8}$")
+MODES = {"open": 1, "File": 1, "memmap": 2}
+"""Openers that may also write -> position of their mode, which may be given by name."""
+FILE_NAME = re.compile(r"[^\s/]\.[A-Za-z0-9]{1,8}$")
 URL = re.compile(r"^(?:https?|ftp|gs|s3)://")
 
 
@@ -53,6 +55,14 @@ def _text(node: ast.AST | None) -> str:
 def _keyword(node: ast.Call, names: frozenset[str] | set[str]) -> ast.expr | None:
     """The argument that is given by one of these names."""
     return next((keyword.value for keyword in node.keywords if keyword.arg in names), None)
+
+
+def _writes(node: ast.Call, opener: str) -> bool:
+    """Whether the call makes the file that it names."""
+    if opener not in MODES:
+        return False
+    by_position = node.args[MODES[opener]] if len(node.args) > MODES[opener] else None
+    return bool(set(_text(by_position or _keyword(node, {"mode"}))) & set("wax"))
 
 
 class Calls(ast.NodeVisitor):
@@ -120,9 +130,7 @@ class Calls(ast.NodeVisitor):
         last = name.rpartition(".")[2]
         if last in OPENERS:
             given = node.args[0] if node.args else _keyword(node, FILE_KEYWORDS)
-            second = node.args[1] if len(node.args) > 1 else _keyword(node, {"mode"})
-            mode = _text(second) or "r"
-            if (path := _text(given)) and not (last == "open" and set(mode) & set("wax")):
+            if (path := _text(given)) and not _writes(node, last):
                 self.file(node, path, self.own(name))
         if name in SHELLS and node.args:
             words = [_text(word) for word in ast.walk(node.args[0])]
@@ -137,7 +145,7 @@ class Calls(ast.NodeVisitor):
                 f"{last} downloads; the server may offer no network.",
                 "Put the file into the zip.",
             )
-        if ".applications." in f".{name}" and last[:1].isupper():
+        if ".applications." in f".{name}" and last[:1].isupper() and not self.own(name):
             self.pretrained(node, last)
         if name in ("exit", "quit", "sys.exit", "os._exit", "os.abort"):
             self.say(
@@ -162,7 +170,10 @@ class Calls(ast.NodeVisitor):
         first, _, rest = name.partition(".")
         if first in ("self", "cls") or not rest:
             return (rest or first) in self.functions
-        return not {f"{first}.py", f"{first}/__init__.py"}.isdisjoint(self.members)
+        # A folder without Python files may hold the weights of an installed package.
+        return any(
+            one == f"{first}.py" or (one.startswith(f"{first}/") and one.endswith(".py")) for one in self.members
+        )
 
     def file(self, node: ast.Call, name: str, own: bool) -> None:
         """A file that is opened by a literal path, or named to a function of the zip's own."""

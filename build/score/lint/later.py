@@ -10,14 +10,32 @@ from build.score.lint.standard_library import FIRST_PYTHON
 from build.score.outcome import Finding
 
 
-def _arguments(tree: ast.Module) -> set[ast.Name]:
-    """Names within functions that are their arguments, whatever the module imports under the same name."""
+def _locals(tree: ast.Module) -> set[ast.Name]:
+    """Names within functions that are their arguments or are assigned there, whatever the module imports under the same name."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            given = {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
+            given = {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)} | _assigned(
+                node
+            )
             found |= {inner for inner in ast.walk(node) if isinstance(inner, ast.Name) and inner.id in given}
     return found
+
+
+def _assigned(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> set[str]:
+    """Names that a function assigns in its own scope."""
+    assigned, shared = set(), set()
+    left = [*function.body] if isinstance(function.body, list) else [function.body]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            assigned.add(node.id)
+        elif isinstance(node, ast.Global | ast.Nonlocal):
+            shared |= {*node.names}
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            continue
+        left += ast.iter_child_nodes(node)
+    return assigned - shared
 
 
 def _looked_for(tree: ast.Module) -> set[str]:
@@ -50,7 +68,7 @@ def look(path: str, tree: ast.Module, environment: ServerEnvironment, used: Set[
             remedy = "Do without it, or write it yourself."
             found[node.lineno, name] = Finding("newer-api", severity, sentence, remedy, path, node.lineno)
 
-    nodes, arguments = list(ast.walk(tree)), _arguments(tree)
+    nodes, local = list(ast.walk(tree)), _locals(tree)
     for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -71,7 +89,7 @@ def look(path: str, tree: ast.Module, environment: ServerEnvironment, used: Set[
     for node in nodes:
         if isinstance(node, ast.Attribute) and (name := dotted(node)):
             first, _, rest = name.partition(".")
-            if first in aliases and (root := _root(node)) and root not in arguments:
+            if first in aliases and (root := _root(node)) and root not in local:
                 say(node, _plain(f"{aliases[first]}.{rest}"))
     return list(found.values())
 

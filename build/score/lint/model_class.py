@@ -59,7 +59,8 @@ def _bound(node: ast.AST) -> list[str]:
         return [alias.asname or alias.name for alias in node.names]
     if isinstance(node, ast.Assign | ast.AnnAssign):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        return [target.id for target in targets if isinstance(target, ast.Name)]
+        names = (name for target in targets for name in ast.walk(target) if isinstance(name, ast.Name))
+        return [name.id for name in names if isinstance(name.ctx, ast.Store)]
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [node.name]
     inner = (

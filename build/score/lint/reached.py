@@ -70,18 +70,42 @@ def as_program(tree: ast.Module) -> set[ast.AST]:
 def guarded(tree: ast.Module) -> set[ast.AST]:
     """Nodes that do not surely run, or only where the name is there.
 
-    Within a `try` whose `except` forgives it, or an `except`, under a question for a version, for type checkers or for what something
-    has, and in what only runs where the file is the program.
+    Within a `try` whose `except` forgives it, or an `except`, under `suppress`, under a question for a version, for a module, for type
+    checkers or for what something has, and in what only runs where the file is the program.
     """
     bodies: list[ast.AST] = []
+    questions = {"TYPE_CHECKING", "hasattr"} | module_questions(tree)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Try):
+        if isinstance(node, ast.Try | ast.TryStar):
             bodies += [*(node.body if any(map(_forgives, node.handlers)) else ()), *node.handlers]
-        elif isinstance(node, ast.If | ast.IfExp):
-            asked = [getattr(inner, "id", getattr(inner, "attr", "")) for inner in ast.walk(node.test)]
-            if any(VERSION.search(name) or name in ("TYPE_CHECKING", "hasattr") for name in asked):
-                bodies += [*node.body, *node.orelse] if isinstance(node, ast.If) else [node.body, node.orelse]
+        elif suppresses(node, FORGIVEN):
+            bodies += node.body
+        elif isinstance(node, ast.If | ast.IfExp) and any(
+            VERSION.search(name) or name in questions for name in names(node.test)
+        ):
+            bodies += [*node.body, *node.orelse] if isinstance(node, ast.If) else [node.body, node.orelse]
     return _inner(bodies) | as_program(tree)
+
+
+def module_questions(tree: ast.Module) -> set[str]:
+    """Names that ask whether a module is installed: importlib's find_spec, and what its answer is kept as."""
+    kept = {"find_spec"}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and "find_spec" in names(node.value):
+            kept |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return kept
+
+
+def suppresses(node: ast.AST, errors: Set[str]) -> bool:
+    """Whether the node is a `with` of contextlib.suppress that names one of these errors."""
+    items = node.items if isinstance(node, ast.With) else ()
+    calls = (item.context_expr for item in items if isinstance(item.context_expr, ast.Call))
+    return any("suppress" in names(call.func) and errors & {*names(call)} for call in calls)
+
+
+def names(node: ast.AST) -> list[str]:
+    """Names and attributes that occur in a node."""
+    return [getattr(inner, "id", getattr(inner, "attr", "")) for inner in ast.walk(node)]
 
 
 def foreign(path: str) -> bool:
@@ -128,7 +152,7 @@ def catches(handler: ast.ExceptHandler, errors: Set[str]) -> bool:
     """Whether the handler names one of these errors, or is for all."""
     if handler.type is None:
         return True
-    return any(getattr(inner, "id", getattr(inner, "attr", "")) in errors for inner in ast.walk(handler.type))
+    return not errors.isdisjoint(names(handler.type))
 
 
 def _forgives(handler: ast.ExceptHandler) -> bool:

@@ -134,8 +134,12 @@ def _package(path: str) -> list[str]:
 
 
 def _imported(module: Module) -> list[tuple[ast.stmt, str, bool]]:
-    """(statement, dotted name, guarded) of every import; guarded ones are caught where they fail, or for type checkers only."""
+    """(statement, dotted name, guarded) of every import.
+
+    Guarded ones are caught where they fail, under a question for a module, or for type checkers only.
+    """
     found = []
+    questions = {"TYPE_CHECKING"} | reached.module_questions(module.tree)
 
     def visit(node: ast.AST, guarded: bool) -> None:
         if isinstance(node, ast.Import):
@@ -147,14 +151,17 @@ def _imported(module: Module) -> list[tuple[ast.stmt, str, bool]]:
             if name:
                 found.append((node, name, guarded))
             found.extend((node, f"{name}.{alias.name}".lstrip("."), True) for alias in node.names if node.level)
-        if isinstance(node, ast.Try) and any(reached.catches(handler, IMPORT_ERRORS) for handler in node.handlers):
+        if isinstance(node, ast.Try | ast.TryStar) and any(
+            reached.catches(handler, IMPORT_ERRORS) for handler in node.handlers
+        ):
             for child in node.body:
                 visit(child, True)
             for child in (*node.handlers, *node.orelse, *node.finalbody):
                 visit(child, guarded)
             return
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+        if isinstance(node, ast.If) and not questions.isdisjoint(reached.names(node.test)):
             guarded = True
+        guarded |= reached.suppresses(node, IMPORT_ERRORS)
         for child in ast.iter_child_nodes(node):
             visit(child, guarded)
 
