@@ -50,10 +50,10 @@ def test_before_the_first_epoch_there_is_none(tmp_path):
     assert not (tmp_path / "curves.png").exists()
 
 
-def test_a_loss_that_is_no_number_is_left_out(tmp_path):
+def test_a_loss_that_is_no_number_is_left_out_and_a_name_is_no_mathematics(tmp_path):
     rows = history(6)
     rows[3]["validation_loss"] = float("nan")
-    curves.draw(rows, tmp_path / "curves.png", "run", best=2)
+    curves.draw(rows, tmp_path / "curves.png", "run of the recipe a$^$b", best=2)
     assert colours(tmp_path / "curves.png") > 1000
 
 

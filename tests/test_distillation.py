@@ -13,7 +13,7 @@ from toy_cells import CLASSES, RECIPE
 
 from build.errors import UserError
 from build.files import sha256
-from build.train import unseen
+from build.train import pretrained, unseen
 from build.train.classifier import Classifier
 from build.train.distillation import Teacher, find
 from build.train.fit import train
@@ -200,6 +200,17 @@ def test_a_teacher_that_has_seen_test_cells_is_refused(cells, teacher_path, tmp_
     moved.save(tmp_path / "split.npz")
     with pytest.raises(UserError, match="was trained on 2 of this training's test cells"):
         find(recipe, cells)
+
+
+def test_of_a_file_that_another_library_wrote_it_is_said_that_nobody_can_tell(cells, tmp_path, capsys, monkeypatch):
+    file = tmp_path / "tuned.h5"
+    file.write_bytes(b"weights")
+    unseen.check_beginning(str(file), cells.split)
+    assert "tuned.h5 has seen this training's test cells cannot be told" in " ".join(capsys.readouterr().err.split())
+    monkeypatch.setitem(pretrained.PUBLISHED, ("convnext", "tiny"), ("https://a", sha256(file)))
+    for beginning in (str(file), "imagenet", "drawn", "none"):
+        unseen.check_beginning(beginning, cells.split)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_network_that_begins_with_weights_that_saw_test_cells_is_refused(cells, tmp_path, capsys):

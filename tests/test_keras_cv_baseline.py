@@ -1,5 +1,8 @@
 import dataclasses
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from build.augment.settings import bare
 from build.bench.augment import cells
 from build.recipes import find
 
+ROOT = Path(__file__).resolve().parent.parent
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore"),  # keras_cv is unmaintained
@@ -31,6 +35,17 @@ def augmentations() -> dict[str, Augmentation]:
 
 def batch(augmentation: Augmentation, copy=None, *, seed: int = 1) -> np.ndarray:
     return augmentation.batch(IMAGES, LABELS, copy, rng=np.random.default_rng(seed))[0]
+
+
+def test_it_can_be_had_where_a_recipe_asks_for_determinism():
+    made = (
+        "import tensorflow as tf; tf.config.experimental.enable_op_determinism(); tf.random.set_seed(0)\n"
+        "from build.augment.keras_cv_baseline import KerasCvBaseline\n"
+        "from build.recipes import find\n"
+        "KerasCvBaseline(find('podium'))"
+    )
+    done = subprocess.run([sys.executable, "-c", made], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", ["augmix", "randaugment"])

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import shutil
+import types
 
 import keras
 import numpy as np
@@ -93,6 +94,18 @@ def test_it_learns_and_goes_on_from_any_epoch_to_the_same_bytes(small, monkeypat
         distill.pretrain(images=64, **small)
 
 
+@needs_teacher
+def test_a_pretraining_that_diverges_ends_in_a_sentence_and_its_last_good_epoch_is_kept(small, monkeypatch):
+    losses = iter([0.5, float("nan")])
+    told = types.SimpleNamespace
+    monkeypatch.setattr(distill.Pretrainer, "fit", lambda *_, **__: told(history={"loss": [next(losses)]}))
+    with pytest.raises(
+        UserError, match=r"diverged in epoch 2 \(loss nan\); remove .* and choose another seed or batch"
+    ):
+        distill.pretrain(images=64, **small)
+    assert distill.checkpoint.load_facts(small["root"] / "atto-3" / "state.npz")["done"] == 1
+
+
 def test_a_folder_is_claimed_once_and_damage_is_a_sentence(tmp_path):
     distill._claim(tmp_path / "a", {"seed": 1})
     distill._claim(tmp_path / "a", {"seed": 1})
@@ -108,6 +121,9 @@ def test_it_does_not_go_on_from_what_may_have_seen_cells(small, tmp_path):
     weights.save(start, {"kernel": np.zeros((1, 8), np.float32)}, {"spec": complete(ATTO)}, storage="float32")
     with pytest.raises(UserError, match="was not made by pretrain, so it may have learned from cells"):
         distill.pretrain(images=16, weights=str(start), **small)
+    (tmp_path / "tuned.h5").write_bytes(b"whatever it learned from")
+    with pytest.raises(UserError, match="was not made by pretrain, so it may have learned from cells"):
+        distill.pretrain(images=16, weights=str(tmp_path / "tuned.h5"), **small)
     start.write_bytes(start.read_bytes()[:-20])
     with pytest.raises(UserError, match="damaged"):
         distill.pretrain(images=16, weights=str(start), **small)

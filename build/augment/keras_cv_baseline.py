@@ -5,8 +5,9 @@ About ten times as slow as ours, and not the paper's AugMix (keras_cv 0.9: rotat
 translate_y is never drawn, solarize grows as severity falls). It needs TensorFlow whatever the backend of the training.
 Import it before tensorflow_model_optimization: the other way round the import of keras_cv fails.
 
-Same generator, same bytes: all draws come from the layers' own generators, which are seeded from `rng` for each batch, under a
-lock, and loops run in order. keras_cv itself takes strengths and mixing weights from tf.random, whose seed is part of the graph:
+Same generator, same bytes: all draws come from the layers' generators, which are seeded from `rng` for each batch, under a lock,
+and loops run in order. Some of keras_cv's layers take the process's own generator, whatever seed they are given: two objects of this
+class must not draw at once. keras_cv itself takes strengths and mixing weights from tf.random, whose seed is part of the graph:
 they would be those of the batch that was traced first, again in every batch.
 """
 
@@ -81,6 +82,8 @@ class KerasCvBaseline:
 
     def __init__(self, recipe: Recipe):
         self._lock = threading.Lock()
+        # TensorFlow makes the process's own generator from the clock, which recipes that ask for determinism forbid.
+        tf.random.set_global_generator(tf.random.Generator.from_seed(0))
         self._augmix = _augmix(
             recipe.augmix_severity, recipe.augmix_alpha, recipe.augmix_width, recipe.augmix_depth or [1, 3]
         )

@@ -1,4 +1,4 @@
-"""Holes: cutout (DeVries and Taylor 2017), several holes an image if asked, and GridMask (Chen et al. 2020)."""
+"""Holes: cutout (DeVries and Taylor 2017), one hole an image, and GridMask (Chen et al. 2020)."""
 
 from dataclasses import dataclass
 

@@ -9,6 +9,7 @@ Nothing of anybody's data takes part: images are drawn. Interrupted, the same ca
 import dataclasses
 import hashlib
 import json
+import math
 import time
 from pathlib import Path
 
@@ -119,7 +120,7 @@ def pretrain(
         seed: of everything random.
         batch: images a step.
         weights: to go on from, at half the learning rate: "none", "drawn" (those that ship), "imagenet", or the path of a file
-            that `pretrain` or keras.applications made.
+            that `pretrain` made or keras.applications publishes.
         root: where the folder SIZE-SEED is made.
         cells: painted cells to choose from.
 
@@ -139,7 +140,7 @@ def pretrain(
     plan = dataclasses.replace(recipe(), network="convnext", size=size, weights=weights, weight_decay=0.05)
     if weights != NONE:
         file = Path(weights)
-        if file.suffix == ".npz" and file.is_file() and not from_drawn_images(file):
+        if file.is_file() and not from_drawn_images(file) and not pretrained.is_published_file(file):
             raise UserError(
                 f"{file} was not made by pretrain, so it may have learned from cells that a later training is tested with; "
                 'name the weights of a pretraining, "drawn" or "imagenet".'
@@ -181,6 +182,10 @@ def _train(model: Pretrainer, decision: hardware.Decision, settings: dict, folde
             began = time.perf_counter()
             with DrawnBatches(**draw, steps=STEPS, epoch=epoch, workers=decision.workers) as batches:
                 loss = model.fit(feed(batches), epochs=1, verbose=0, shuffle=False).history["loss"][-1]
+            if not math.isfinite(loss):
+                raise UserError(
+                    f"The pretraining diverged in epoch {epoch + 1} (loss {loss}); remove {folder} and choose another seed or batch."
+                )
             checkpoint.save(state, model.variables, model.optimizer.variables, {"done": epoch + 1})
             spent = time.perf_counter() - began
             console.print(

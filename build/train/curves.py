@@ -56,6 +56,6 @@ def draw(history: list[dict], path: Path, title: str, *, best: int) -> None:
         ).set_in_layout(False)
     for axis in (loss, accuracy):
         axis.legend(fontsize=8, frameon=False)
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(title, fontsize=10, parse_math=False)
     with atomic(path) as file:
         figure.savefig(file, format="png", dpi=110)

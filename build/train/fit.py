@@ -179,7 +179,7 @@ class Training:
         # One that was killed between its last checkpoint and its end is over, and still to be finished.
         ended = self.hosts.sum([self.hosts.chief and self.run.facts.get("status") in standing.ENDED])[0] > 0
         if ended and self._is_over():
-            console.print(f"Run {self.run.id} is finished: nothing to go on with.")
+            console.print(f"Run {self.run.id} is finished: nothing to go on with.", markup=False)
             return self.run
         if self.hosts.chief:
             self.run.update(status=standing.RUNNING)

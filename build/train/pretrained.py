@@ -10,6 +10,7 @@ h5 files, into the network of keras.applications that they were saved from; its 
 every generation of the format is understood, at the price of holding the network twice for a moment.
 """
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -118,6 +119,15 @@ def hash_of(weights: str | Path, network: str, size: str | None) -> str | None:
 def is_published(network: str, size: str | None) -> bool:
     """Whether keras.applications has ImageNet weights of this network."""
     return _key(network, size) in PUBLISHED
+
+
+def is_published_file(path: Path) -> bool:
+    """Whether the file is one of PUBLISHED, wherever it lies."""
+    with path.open("rb") as file:
+        digests = {hashlib.file_digest(file, "sha256").hexdigest()}
+        file.seek(0)
+        digests.add(hashlib.file_digest(file, "md5").hexdigest())
+    return any(digest in digests for _, digest in PUBLISHED.values())
 
 
 def _key(network: str, size: str | None) -> tuple[str, str | None]:

@@ -3,7 +3,7 @@
     run = create(root, recipe, ...)
     save(run, state, timetable, learner.variables, phase="all")    after every epoch
     state, phase = recall(run, timetable)                           in another process
-    finish(run, state, status)
+    finish(run, state, status, minutes=43.0)
 
 A run folder exists from the moment on at which nothing in recipe or data can be wrong any more, so `runs/latest` never points at a
 training that could not begin.

@@ -1,7 +1,7 @@
 """What random numbers are for: a generator of its own for every purpose, epoch and batch. No framework here.
 
 NumPy reads (seed, stream) and (seed, stream, 0) as the same numbers: a purpose's first epoch or batch shares its generator with the purpose
-itself, and PLAN, SHUFFLE and TRAIN with the split of the first three classes (build/data/split.py). What they draw is of different kinds.
+itself, and the first eight purposes with the splits of as many classes (build/data/split.py). What they draw is of different kinds.
 
 rng = generator(seed, TRAIN, epoch, batch)
 """

@@ -11,6 +11,7 @@ from build.data.split import Split
 from build.errors import UserError
 from build.run_cells import split_of
 from build.runs import Run
+from build.train import pretrained
 from submission import weights
 
 
@@ -43,14 +44,16 @@ def check(what: str, path: Path, split: Split) -> None:
 
 
 def check_beginning(recipe_weights: str, split: Split) -> None:
-    """`check` of what a recipe begins with, where that is a file of ours."""
+    """`check` of what a recipe begins with, where that is a file: a run's, or one whose history nobody knows."""
     file = Path(recipe_weights)
-    if file.suffix == ".npz" and file.is_file():
+    if file.is_file() and not pretrained.is_published_file(file):
         check(f"The network in {file}", file, split)
 
 
 def from_drawn_images(path: Path) -> bool:
     """Whether the file is of a pretraining (build/pretrain/), which sees no cells, nor goes on from weights that did."""
+    if path.suffix != ".npz":
+        return False
     try:
         return "pretraining" in weights.load(path)[1]
     except weights.WeightsError:

@@ -1,7 +1,7 @@
 """Validation on clean and on perturbed cells, with the averaged weights.
 
-Clean accuracy says nothing about a perturbed test set, so the validation cells are also shown as the recipe's own augmentation would
-show them: one by one, and the same in every epoch.
+Clean accuracy says nothing about a perturbed test set, so the validation cells are also shown as the recipe's own augmentation at full
+strength would show them (`podium`'s where it has none): one by one, and the same in every epoch.
 """
 
 import dataclasses
