@@ -73,6 +73,8 @@ def test_the_door_records_and_compares_by_name(tmp_path):
         ({"team": "us", "compare": ("a.zip", "b.zip")}, "leave one of them out"),
         ({"add": "a.zip"}, "leave --add out"),
         ({"add": "zzz", "rule": "Add"}, "zzz"),
+        ({"compare": ("a.zip", "b.zip")}, "no stored answers"),
+        ({"page": "board"}, "cannot be written"),
     ],
 )
 def test_nothing_is_recorded_where_another_option_is_wrong(wrong, sentence, tmp_path):
@@ -81,8 +83,9 @@ def test_nothing_is_recorded_where_another_option_is_wrong(wrong, sentence, tmp_
         given = judged.answers(ASKED, 0.9, seed=ord(letter))
         store.add(judged.card(ASKED, given, file=f"{letter}.zip", zip_sha256=letter * 64))
     before = store.path.read_bytes()
+    page = tmp_path / wrong.pop("page", "p.html")
     with pytest.raises(UserError, match=sentence):
-        judged.printed(store, tmp_path / "p.html", record=("a.zip", 0.87), **wrong)
+        judged.printed(store, page, record=("a.zip", 0.87), **wrong)
     assert store.path.read_bytes() == before
 
 

@@ -222,7 +222,7 @@ BAD = {
     "NaN": (lambda folder: npz(folder, images=with_nan()), "1 values not a number (NaN)"),
     "a pickled npz": (lambda folder: npz(folder, labels=np.array([{}] * 16, dtype=object)), "pickled"),
     "too few images": (lambda folder: npz(folder), "at least 10 images"),
-    "too few drawn cells": (lambda folder: "synthetic:3", "has none of"),
+    "too few drawn cells": (lambda folder: "synthetic:3", "Expected N of synthetic:N to be"),
     "another word": (lambda folder: "synthetic:many", "synthetic:N"),
 }
 

@@ -77,6 +77,16 @@ def test_a_zip_is_judged_on_the_test_cells_of_the_run_that_it_was_packaged_from(
     assert seen[3:] == [0, 0, None, None, 0, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [((), "nowhere.npz"), (("--suites", "basics"), "no suite 'basics'"), (("--baseline", "no.json"), "no.json")],
+)
+def test_a_wrong_suite_or_baseline_is_told_before_the_cells_are_read(capsys, tmp_path, more, told):
+    zip_path = good(tmp_path / "s.zip")
+    assert cli.main(["score", str(zip_path), "--data", "nowhere.npz", *more]) == 2
+    assert told in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_zip_s_card_says_what_its_runs_trained_with_where_all_of_them_are_here(monkeypatch):
     def run(name: str) -> SimpleNamespace:
         if name == "gone":

@@ -1,5 +1,6 @@
 """Synthetic cells: the same for the same seed, cheap in memory, and to be told apart by shape and colour together."""
 
+import re
 import tracemalloc
 
 import cv2
@@ -79,6 +80,17 @@ def test_a_number_that_is_none_is_refused(tmp_path, given):
     with pytest.raises(UserError) as caught:
         read(given, seed=0, cache=tmp_path)
     assert given in sentence(caught)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_too_few_for_every_class_are_refused_with_how_many_it_takes(tmp_path, seed):
+    with pytest.raises(UserError) as caught:
+        read("synthetic:3", seed=seed, cache=tmp_path)
+    least = int(re.search(r"to be (\d+) or more", sentence(caught)).group(1))
+    with pytest.raises(UserError):
+        read(f"synthetic:{least - 1}", seed=seed, cache=tmp_path)
+    found = read(f"synthetic:{least}", seed=seed, cache=tmp_path)
+    assert set(found.labels.tolist()) == set(range(K))
 
 
 def test_drawing_many_cells_holds_few_of_them_in_memory(tmp_path, monkeypatch):

@@ -35,6 +35,7 @@ def test_a_file_may_have_dataclasses_whose_annotations_are_text(tmp_path):
         ("import sys; sys.exit(3)", "fails on import: SystemExit: 3"),
         ("SUITES = 3", "defines no SUITE"),
         (USER_SUITE.replace('"tints"', '"basic"'), "give it another name"),
+        (USER_SUITE.replace('"tints"', f'"{"t" * 27}"'), "a name of at most 26 characters"),
         (USER_SUITE.replace('operations=("channel shift",)', 'operations="channel shift"'), "with a comma"),
     ],
 )

@@ -43,9 +43,11 @@ GOLDEN = (5**0.5 - 1) / 2
 
 
 def read(source: str, *, seed: int, cache: Path) -> Cells:
-    """Draw `synthetic` or `synthetic:N` cells (default 2400); UserError where N is no number or too small."""
+    """Draw `synthetic` or `synthetic:N` cells (default 2400); UserError where N is no number or too small for cells of every class."""
     count = _count(source)
     kinds = kinds_of_classes()
+    if (least := _least(seed, kinds)) > count:
+        raise UserError(f"Expected N of synthetic:N to be {least} or more, so that every class is drawn, got {source}.")
     drawing = "".join(hashlib.sha256(Path(f).read_bytes()).hexdigest() for f in DRAWING)
     name = store.key("synthetic", str(count), str(seed), drawing)
     return store.find(cache, name, source) or store.write(
@@ -59,6 +61,16 @@ def _count(source: str) -> int:
     if re.fullmatch(r"synthetic:[0-9]{1,7}", source) is None or int(source[10:]) == 0:
         raise UserError(f"Expected synthetic or synthetic:N with N from 1 to 9999999, got {source}.")
     return int(source[10:])
+
+
+def _least(seed: int, kinds: list[str]) -> int:
+    """How many of a seed's cells hold every class."""
+    seen: set[int] = set()
+    count = 0
+    while len(seen) < len(kinds):
+        seen.add(label(count, seed=seed, kinds=kinds))
+        count += 1
+    return count
 
 
 def kinds_of_classes() -> list[str]:

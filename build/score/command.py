@@ -26,7 +26,7 @@ from build.score.lint import lint
 from build.score.outcome import Verdict
 from build.score.rehearsal import DEFAULT_SUITES, rehearse
 from build.score.sandbox import check_platform
-from build.score.suites import CACHE, materialise
+from build.score.suites import CACHE, load, materialise
 from build.score.unpack import check_zip
 from submission.contract import CLASSES
 
@@ -74,11 +74,14 @@ def score(
     if whole and data is None:
         raise UserError("--whole is of a data source: give images that the zip never saw by --data.")
     folder = JUDGED / (zip_path.stem.strip(".") or zip_path.name)  # of "...zip" the stem is the folder above
-    check_writable(folder / "scorecard.json")  # before minutes of judging
-    held, seen, own = _held(zip_path, run, data, whole=whole)
-    console.print(f"Judging {zip_path} on {held.source}.", markup=False)
+    # What can be wrong is known before cells are read, images perturbed and the zip judged.
+    check_writable(folder / "scorecard.json")
     compared = scorecard.read_json(baseline) if baseline else None
     names = tuple(dict.fromkeys(("held-out", *(suites or DEFAULT_SUITES))))
+    for name in names:
+        load(name)
+    held, seen, own = _held(zip_path, run, data, whole=whole)
+    console.print(f"Judging {zip_path} on {held.source}.", markup=False)
     rehearsal = rehearse(
         zip_path,
         held,

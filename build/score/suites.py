@@ -42,6 +42,8 @@ SUITES: dict[str, Suite] = {
     )
 }
 ROWS_PER_CONDITION = 256
+LONGEST_NAME = 26
+"""Characters of a suite's name: it stands in a title of the server's leaderboard, which has at most 36 (bundle.py)."""
 CACHE = Path("data/suites")
 """Where every command keeps the perturbed images that it made."""
 
@@ -86,6 +88,11 @@ def load(name: str | Path) -> Suite:
     suite = user_suite.read(path)
     if suite.name in SUITES:
         raise UserError(f"The suite of {path} is named {suite.name!r} like one of ours; give it another name.")
+    if len(suite.name) > LONGEST_NAME:
+        raise UserError(
+            f"The suite of {path} is named {suite.name!r}; give it a name of at most {LONGEST_NAME} characters, as a column of the "
+            "leaderboard is called after it."
+        )
     return suite
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from build.errors import UserError
-from build.files import sha256
+from build.files import check_writable, sha256
 from build.score.leaderboard import page
 from build.score.leaderboard.choose import choose
 from build.score.leaderboard.compare import HIDDEN
@@ -187,6 +187,8 @@ def main(
     chosen = [entries.find(name).id for name in compare or ()]
     if compare and len(set(chosen)) != 2:
         raise UserError(f"A comparison takes two different entries, got {', '.join(compare)}.")
+    compared = {name: entries.predictions(name) for name in chosen}
+    check_writable(path)
     if record is not None:
         name, score = record
         output.print(
@@ -202,7 +204,6 @@ def main(
         output.print(f"Slots of {name}: {slots}. {left.reason}".rstrip(), markup=False)
     for sentence in report(board.forecaster) if board.known else ():
         output.print(sentence, markup=False)
-    compared = {name: entries.predictions(name) for name in chosen}
     drawn = {"rng": rng, "hidden": hidden}
     sentences = (
         comparison(board, compared, **drawn)
