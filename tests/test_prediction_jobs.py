@@ -40,22 +40,27 @@ def judged(zip_path: Path, conditions: list[Cells], folder: Path, **options):
         ([3, 3, 3, 3], 6, [[3, 3], [3, 3]]),
         ([3, 3, 3, 3], 8, [[3, 3], [3, 3]]),
         ([3, 3, 3, 3], 12, [[3, 3, 3, 3]]),
-        ([9, 1, 1, 9, 2], 4, [[9], [1, 1], [9], [2]]),
-        ([2, 2, 9], 4, [[2, 2], [9]]),
+        ([9, 1, 1, 8, 2], 4, [[3], [3], [3, 1], [1], [4], [4], [2]]),
+        ([2, 2, 9], 4, [[2, 2], [3], [3], [3]]),
         ([1], 1, [[1]]),
+        ([3, 900], None, [[3, 900]]),
     ],
 )
 def test_jobs_are_as_few_as_hold_at_most_so_many_images(sizes, most, jobs):
     conditions = [Cells(str(i), "a", Path("x.npy"), np.zeros(size)) for i, size in enumerate(sizes)]
-    assert [[len(one.labels) for one in job] for job in divide(conditions, most)] == jobs
+    divided = divide(conditions, most)
+    assert [[len(part) for part in job] for job in divided] == jobs
+    rows = [(part.condition.key, row) for job in divided for part in job for row in range(part.first, part.last)]
+    assert rows == [(str(i), row) for i, size in enumerate(sizes) for row in range(size)]
 
 
-def test_a_divided_task_scores_what_an_undivided_one_does(tmp_path):
+@pytest.mark.parametrize("hidden", [2 * IMAGES, 3])
+def test_a_divided_task_scores_what_an_undivided_one_does(tmp_path, hidden):
     zip_path, conditions = good(tmp_path / "s.zip"), sets(tmp_path)
     conditions[3].labels[:3] += 1
     conditions[3].labels[:] %= 8
     whole = judged(zip_path, conditions, tmp_path, keep=tmp_path / "whole").outcome
-    parts = judged(zip_path, conditions, tmp_path, keep=tmp_path / "parts", hidden=2 * IMAGES).outcome
+    parts = judged(zip_path, conditions, tmp_path, keep=tmp_path / "parts", hidden=hidden).outcome
     assert parts.status == "scored"
     assert parts.scores == whole.scores
     assert parts.scores["accuracy"] == pytest.approx(37 / 40)
@@ -149,6 +154,22 @@ def test_a_job_cannot_predict_for_another(tmp_path):
     options = {"scratch": tmp_path / "scratch", "probes": False, "hidden": IMAGES, "keep": tmp_path / "kept"}
     outcome = judge(pack(tmp_path / "s.zip", {"model.py": forged}), conditions, **options).outcome
     assert np.array_equal(np.load(outcome.predictions["s0"]), conditions[0].labels)
+
+
+def test_what_is_no_labels_is_left_for_the_scoring_step_to_refuse(tmp_path):
+    target = tmp_path / "s0.npy"
+    for number, labels in enumerate(([1, 2], [3], [4, 5])):
+        np.save(tmp_path / "job.npy", labels)
+        reports.take_labels(tmp_path / "job.npy", target)
+        assert np.load(target).tolist() == [[1, 2], [1, 2, 3], [1, 2, 3, 4, 5]][number]
+    header = (
+        b"\x93NUMPY\x01\x00v\x00{'descr': '<i8', 'fortran_order': False, 'shape': (99999999999,), }".ljust(127) + b"\n"
+    )
+    for broken in (b"", b"nothing", header):
+        (tmp_path / "job.npy").write_bytes(broken)
+        reports.take_labels(tmp_path / "job.npy", target)
+        assert target.read_bytes() == broken
+    assert [path.name for path in tmp_path.iterdir()] == ["s0.npy"]
 
 
 def test_a_bundle_names_its_jobs_and_no_folder_from_elsewhere(tmp_path):

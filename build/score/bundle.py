@@ -85,7 +85,7 @@ def scoring_bundle(
     folder.mkdir(parents=True)
     columns = _columns(list(dict.fromkeys(condition.suite for condition in conditions)))
     write_data(
-        divide(conditions, job_images) if job_images else [conditions],
+        divide(conditions, job_images),
         folder / "input_data",
         folder / "reference_data",
         working_directory=working_directory,
@@ -196,7 +196,7 @@ def write_competition(
         for index, (name, conditions) in enumerate((("development", development), ("final", final))):
             data = {kind: f"{kind}_{name}/" for kind in ("input_data", "reference_data")}
             write_data(
-                [conditions],
+                divide(conditions, None),
                 folder / data["input_data"],
                 folder / data["reference_data"],
                 working_directory="program",

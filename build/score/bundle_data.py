@@ -1,8 +1,10 @@
 """A bundle's test images and, apart from them, their labels: what each job of the ingestion program is to predict."""
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -23,34 +25,51 @@ class Condition(Protocol):
     labels: np.ndarray
 
 
-def divide(conditions: Iterable[Condition], most: int) -> list[list[Condition]]:
-    """The conditions in their order, in as few lists as hold at most `most` images each; a larger condition is alone."""
-    jobs: list[list[Condition]] = []
+@dataclass(frozen=True)
+class Part:
+    """The images `first` to `last`, exclusive, of a condition."""
+
+    condition: Condition
+    first: int
+    last: int
+
+    def __len__(self) -> int:
+        """How many images it has."""
+        return self.last - self.first
+
+
+def divide(conditions: Iterable[Condition], most: int | None) -> list[list[Part]]:
+    """The conditions in their order, in few lists of at most `most` images each (None: in one); a larger one is divided."""
+    jobs: list[list[Part]] = []
     images = 0
     for condition in conditions:
-        images += len(condition.labels)
-        if not jobs or images > most:
-            jobs.append([])
-            images = len(condition.labels)
-        jobs[-1].append(condition)
+        count = len(condition.labels)
+        parts = -(-count // most) if most else 1
+        bounds = [count * number // parts for number in range(parts + 1)] if parts else [0, 0]
+        for first, last in itertools.pairwise(bounds):
+            images += last - first
+            if not jobs or (most and images > most):
+                jobs.append([])
+                images = last - first
+            jobs[-1].append(Part(condition, first, last))
     return jobs
 
 
 def write_data(
-    jobs: Sequence[Sequence[Condition]],
+    jobs: Sequence[Sequence[Part]],
     input_data: Path,
     reference: Path,
     *,
     working_directory: str,
     one_call: bool = False,
 ) -> None:
-    """Write a task's input data and reference data into two new folders.
+    """Write a task's input data and reference data, of jobs that `divide` made, into two new folders.
 
     Several `jobs` become folders of the input data that build/score/prediction.py has predicted one after another; a server, which
     knows no such division, needs a single one. `one_call`: all images of a job are one call of Model.predict, else each condition is
     one. UserError without conditions; image files are linked where the file system allows.
     """
-    conditions = [condition for job in jobs for condition in job]
+    conditions = [part.condition for job in jobs for part in job if not part.first]
     if not conditions:
         raise UserError("A bundle needs at least one set of test images; name at least one suite.")
     input_data.mkdir(parents=True)
@@ -65,9 +84,11 @@ def write_data(
     for folder, job in zip(folders, jobs, strict=True):
         folder.mkdir(exist_ok=True)
         shown = []
-        for condition in job:
-            _link(Path(condition.images_path), folder / f"{condition.key}.npy")
-            shown.append({"key": condition.key, "images": f"{condition.key}.npy"})
+        for part in job:
+            key = part.condition.key
+            _link(Path(part.condition.images_path), folder / f"{key}.npy")
+            whole = len(part) == len(part.condition.labels)
+            shown.append({"key": key, "images": f"{key}.npy"} | ({} if whole else {"rows": [part.first, part.last]}))
         reports.write_json(folder / "conditions.json", plan | {"conditions": shown})
 
 

@@ -215,8 +215,8 @@ def _add_memory(verdict: Verdict, conditions: Sequence[Condition], hidden: int |
     limit = verdict.outcome.memory_limit
     if hidden is None or verdict.growth_bytes_per_image is None or verdict.outcome.peak_mib is None:
         return
-    calls = divide(conditions, hidden) if one_call else [[condition] for condition in conditions]
-    largest = max(sum(len(condition.labels) for condition in call) for call in calls)
+    jobs = divide(conditions, hidden)
+    largest = max(sum(map(len, job)) if one_call else max(map(len, job)) for job in jobs)
     image_bytes = np.load(conditions[0].images_path, mmap_mode="r")[0].nbytes
     further = max(0, hidden - largest) * (image_bytes + verdict.growth_bytes_per_image)
     needed = verdict.timing["hidden_mib"] = verdict.outcome.peak_mib + further / 2**20

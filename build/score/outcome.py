@@ -131,13 +131,16 @@ class Outcome:
         return self
 
     def add(self, part: "Outcome", prefix: str = "") -> None:
-        """Take over the outcome of one task or job: its scores under `prefix`, of steps the longest time, of memory the highest peak."""
+        """Take over the outcome of one task or job: its scores under `prefix`, of steps the longest time, of memory the highest peak.
+
+        Of an image set that several jobs had parts of, it has the images and seconds of all of them.
+        """
         if part.status == "failed":
             self.fail(Failure(part.step, part.reason, part.server_shows, part.remedy))
         self.scores |= {prefix + key: value for key, value in part.scores.items()}
         self.predictions |= part.predictions
-        self.images |= part.images
-        self.condition_seconds |= part.condition_seconds
+        for own, theirs in ((self.images, part.images), (self.condition_seconds, part.condition_seconds)):
+            own.update({key: own.get(key, 0) + value for key, value in theirs.items()})
         for step, seconds in part.seconds.items():
             self.seconds[step] = max(seconds, self.seconds.get(step, 0.0))
         if part.peak_mib is not None:

@@ -68,7 +68,7 @@ def predict(
                 break  # the scoring step will fail for it, and further jobs would only repeat why
             predictions = reports.predictions(job.output)
             for key in reports.conditions(input_data):  # and no others: they would be another job's
-                predictions[key].rename(merged / f"{key}.npy")
+                reports.take_labels(predictions[key], merged / f"{key}.npy")
             # What the worker copied beside the predictions: a copy for each job would be too much for a disk.
             for path in submission.iterdir():
                 discard(job.output / path.name)

@@ -35,7 +35,7 @@ def main(data, output, submission):
     timing["startup"] = time.perf_counter() - began
     conditions = plan["conditions"]
     for called in [conditions] if plan.get("one_call") else [[condition] for condition in conditions]:
-        images, places = mixed([os.path.join(data, condition["images"]) for condition in called])
+        images, places = mixed(data, called)
         began = time.perf_counter()
         returned = attempt("predict", submission, lambda images=images: model.predict(images))
         seconds = time.perf_counter() - began
@@ -53,12 +53,19 @@ def main(data, output, submission):
                 save_array(file, labels[rows], allow_pickle=False)
 
 
-def mixed(paths):
-    """The sets of images in these files as one array in mixed order, and the rows of each set; a single set keeps its order."""
-    if len(paths) == 1:
+def mixed(data, conditions):
+    """These sets of images as one array in mixed order, and the rows of each set; a single set keeps its order.
+
+    Of a set that is divided between jobs, "rows" are the first and the one after the last of this job's.
+    """
+    paths = [os.path.join(data, condition["images"]) for condition in conditions]
+    if len(conditions) == 1 and "rows" not in conditions[0]:
         images = load_array(paths[0], allow_pickle=False)
         return images, [np.arange(len(images))]
     sets = [load_array(path, mmap_mode="r", allow_pickle=False) for path in paths]
+    sets = [images[slice(*condition.get("rows", [None]))] for images, condition in zip(sets, conditions)]
+    if len(sets) == 1:
+        return np.array(sets[0]), [np.arange(len(sets[0]))]
     # Mixed, so that a network that adapts to the images of a call does not find one corruption at one strength in it.
     order = np.random.default_rng(0).permutation(sum(map(len, sets)))
     places = np.split(order, np.cumsum([len(one) for one in sets])[:-1])
