@@ -169,6 +169,12 @@ def test_a_recipe_that_cannot_be_trained_says_so_before(recipe, changes, sentenc
         settings(recipe, **changes)
 
 
+def test_a_resolution_is_of_the_longer_side_and_the_shorter_one_must_do():
+    recipe = dataclasses.replace(find("report-inception-v3"), size="auto", resolutions=((96, 0.5), (160, 0.5)))
+    with pytest.raises(UserError, match=r"at least 75 x 75 pixels, the recipe trains at 96 x 48"):
+        spec_of(recipe, decide(recipe, Machine("tensorflow", 2)), classes=8, image_shape=(160, 80, 3), seed=0)
+
+
 def test_the_settings_of_a_recipe_reach_the_spec():
     spec = settings("report-resnet", width=0.25)
     assert (spec["network"], spec["width"], spec["dropout"]) == ("resnet50", 0.25, 0.3)

@@ -50,7 +50,7 @@ class Classifier(keras.Model):
 
 def spec_of(recipe: Recipe, decision: Decision, *, classes: int, image_shape: tuple[int, ...], seed: int) -> dict:
     """The spec of a recipe's network, complete (submission/network.py); UserError with its sentence if a setting is wrong."""
-    _check(recipe, max(image_shape[:2]))
+    _check(recipe, image_shape)
     # A recipe names the settings as the networks do; what only some networks know `complete` leaves out.
     known = {name for defaults in networks.NETWORKS.values() for name in defaults}
     wanted = {name: getattr(recipe, name) for name in known | {"network"} if hasattr(recipe, name)}
@@ -61,7 +61,7 @@ def spec_of(recipe: Recipe, decision: Decision, *, classes: int, image_shape: tu
         raise UserError(str(error)) from error
 
 
-def _check(recipe: Recipe, side: int) -> None:
+def _check(recipe: Recipe, image_shape: tuple[int, ...]) -> None:
     """Raise UserError for settings that the network would ignore, or that do not go with the recipe's resolutions."""
     if recipe.width != 1 and recipe.network not in networks.APPLICATIONS:
         raise UserError(
@@ -69,9 +69,12 @@ def _check(recipe: Recipe, side: int) -> None:
             f"set width to 1, or choose a network among {', '.join(networks.APPLICATIONS)}."
         )
     smallest, needed = min(pixels for pixels, _ in recipe.resolutions), networks.smallest_side(recipe.network)
-    if smallest < needed:
+    side = max(image_shape[:2])  # a resolution is of the longer one
+    shorter = max(1, round(smallest * min(image_shape[:2]) / side))
+    trains = f"{smallest}" if shorter == smallest else f"{smallest} x {shorter}"
+    if shorter < needed:
         raise UserError(
-            f"The network {recipe.network} needs images of at least {needed} x {needed} pixels, the recipe trains at {smallest}; "
+            f"The network {recipe.network} needs images of at least {needed} x {needed} pixels, the recipe trains at {trains}; "
             "change its resolutions or choose another network."
         )
     if recipe.network == "custom-cnn" and recipe.pooling == "flatten" and smallest < side:
@@ -80,12 +83,12 @@ def _check(recipe: Recipe, side: int) -> None:
             f"{smallest} first; take --set resolutions={side}:1, or --set pooling=average."
         )
     if recipe.network == "custom-cnn" and recipe.padding == "valid":
-        left = smallest
+        left = shorter
         for block in range(recipe.depth):
             left = (-(-left // 2) if block else left) - recipe.kernel + 1  # pooled between the blocks
         if left < 1:
             raise UserError(
-                f"{recipe.depth} blocks of unpadded {recipe.kernel} x {recipe.kernel} kernels leave nothing of images of {smallest} "
+                f"{recipe.depth} blocks of unpadded {recipe.kernel} x {recipe.kernel} kernels leave nothing of images of {trains} "
                 "pixels; raise the recipe's resolutions, lower its depth, or take --set padding=same."
             )
 
