@@ -139,14 +139,12 @@ def test_pictures_may_be_oblong_and_batches_empty(rng):
     assert augmix.augmix(oblong[:0], **PAPER, rng=rng).shape == (0, 40, 72, 3)
 
 
-def test_the_result_may_be_written_over_the_images_and_otherwise_they_stay(rng):
+def test_the_images_stay_as_they_are(rng):
     images = discs(16, rng)
     draws = augmix.draw(16, **PAPER, rng=rng)
     before = images.copy()
-    expected = augmix.apply(images, draws)
+    assert (augmix.apply(images, draws) != before).any()
     assert np.array_equal(images, before)
-    assert augmix.apply(images, draws, out=images) is images
-    assert np.array_equal(images, expected)
 
 
 def test_nothing_but_the_image_itself_changes_nothing(rng):

@@ -100,17 +100,16 @@ def augmix(
     width: int = 3,
     depth: int = 0,
     rng: np.random.Generator,
-    out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """AugMix of (B, H, W, 3) uint8 images; the result is uint8 too and may be written over them (`out=images`)."""
-    return apply(images, draw(len(images), severity=severity, alpha=alpha, width=width, depth=depth, rng=rng), out=out)
+    """AugMix of (B, H, W, 3) uint8 images: new ones, uint8 too."""
+    return apply(images, draw(len(images), severity=severity, alpha=alpha, width=width, depth=depth, rng=rng))
 
 
-def apply(images: np.ndarray, draws: Draws, *, out: np.ndarray | None = None) -> np.ndarray:
-    """Do what `draws` say to (B, H, W, 3) uint8 images; `out` may be `images`."""
+def apply(images: np.ndarray, draws: Draws) -> np.ndarray:
+    """Do what `draws` say to (B, H, W, 3) uint8 images; the result is new."""
     count, height, width = images.shape[:3]
     chains = draws.operations.shape[1]
-    out = np.empty_like(images) if out is None else out
+    out = np.empty_like(images)
     matrices, black = _compose_matrices(draws, height, width)
     tables, changed = _compose_tables(images, draws, black)
     turned = (matrices[..., :2] != np.eye(2)).any((2, 3))
@@ -148,7 +147,7 @@ def apply(images: np.ndarray, draws: Draws, *, out: np.ndarray | None = None) ->
             _blend(image, base, weight, moving, scratch, result)
         elif base is not None:
             cv2.LUT(image, base, dst=result)
-        elif result is not image:
+        else:
             np.copyto(result, image)
     return out
 
