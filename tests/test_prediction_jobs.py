@@ -165,7 +165,7 @@ def test_what_is_no_labels_is_left_for_the_scoring_step_to_refuse(tmp_path):
     header = (
         b"\x93NUMPY\x01\x00v\x00{'descr': '<i8', 'fortran_order': False, 'shape': (99999999999,), }".ljust(127) + b"\n"
     )
-    for broken in (b"", b"nothing", header):
+    for broken in (b"", b"nothing", b"PK\x03\x04nothing", header):
         (tmp_path / "job.npy").write_bytes(broken)
         reports.take_labels(tmp_path / "job.npy", target)
         assert target.read_bytes() == broken

@@ -6,8 +6,7 @@ translate_y is never drawn, solarize grows as severity falls). It needs TensorFl
 Import it before tensorflow_model_optimization: the other way round the import of keras_cv fails.
 
 Same generator, same bytes: all draws come from the layers' generators, which are seeded from `rng` for each batch, under a lock,
-and loops run in order. Some of keras_cv's layers take the process's own generator, whatever seed they are given: two objects of this
-class must not draw at once. keras_cv itself takes strengths and mixing weights from tf.random, whose seed is part of the graph:
+and loops run in order. keras_cv itself takes strengths and mixing weights from tf.random, whose seed is part of the graph:
 they would be those of the batch that was traced first, again in every batch.
 """
 
@@ -82,7 +81,8 @@ class KerasCvBaseline:
 
     def __init__(self, recipe: Recipe):
         self._lock = threading.Lock()
-        # TensorFlow makes the process's own generator from the clock, which recipes that ask for determinism forbid.
+        # Some of the layers take the process's generator, whatever seed they are given. TensorFlow would make it from the clock, which
+        # recipes that ask for determinism forbid, and two objects would share it.
         tf.random.set_global_generator(tf.random.Generator.from_seed(0))
         self._augmix = _augmix(
             recipe.augmix_severity, recipe.augmix_alpha, recipe.augmix_width, recipe.augmix_depth or [1, 3]

@@ -55,10 +55,8 @@ def nested_quote(contents: bytes) -> int:
                     return token.start[0]
                 if token.type == start:
                     open_quotes.append(quote)
-            elif (
-                token.type == middle
-            ):  # what stands around the braces of an f-string, which may itself stand in another's
-                outer = open_quotes[:-1]
+            elif token.type == middle:
+                outer = open_quotes[:-1]  # of the f-strings in whose braces this one stands
                 if _breaks(token.string, outer) or any(quote in token.string for quote in outer):
                     return token.start[0]
             elif open_quotes and (
