@@ -124,9 +124,7 @@ def is_published(network: str, size: str | None) -> bool:
 def is_published_file(path: Path) -> bool:
     """Whether the file is one of PUBLISHED, wherever it lies."""
     with path.open("rb") as file:
-        digests = {hashlib.file_digest(file, "sha256").hexdigest()}
-        file.seek(0)
-        digests.add(hashlib.file_digest(file, "md5").hexdigest())
+        digests = sha256(path), hashlib.file_digest(file, "md5").hexdigest()
     return any(digest in digests for _, digest in PUBLISHED.values())
 
 
