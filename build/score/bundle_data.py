@@ -44,8 +44,8 @@ def divide(conditions: Iterable[Condition], most: int | None) -> list[list[Part]
     images = 0
     for condition in conditions:
         count = len(condition.labels)
-        parts = -(-count // most) if most else 1
-        bounds = [count * number // parts for number in range(parts + 1)] if parts else [0, 0]
+        parts = max(1, -(-count // most)) if most else 1
+        bounds = [count * number // parts for number in range(parts + 1)]
         for first, last in itertools.pairwise(bounds):
             images += last - first
             if not jobs or (most and images > most):

@@ -15,9 +15,8 @@ def _locals(tree: ast.Module) -> set[ast.Name]:
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            given = {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)} | _assigned(
-                node
-            )
+            given = {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
+            given |= _assigned(node)
             found |= {inner for inner in ast.walk(node) if isinstance(inner, ast.Name) and inner.id in given}
     return found
 
