@@ -26,7 +26,7 @@ from build.runs import Run, provenance
 from build.score import held_out
 from build.score.rehearsal import DEFAULT_SUITES, Rehearsal, rehearse
 from build.score.sandbox import check_platform
-from build.score.suites import CACHE, load, materialise
+from build.score.suites import CACHE, load_all, materialise
 from build.scratch import scratch_folder
 from build.standing import PRUNED, RUNNING
 from submission import ensemble, weights
@@ -118,8 +118,7 @@ def package(
     recipe = dataclasses.replace(run.recipe, **given)
     known = known_of((run, *others)) | given
     asked = tuple(dict.fromkeys((*(suites or DEFAULT_SUITES), "held-out", "basic")))
-    for name in asked:
-        load(name)  # before a minute of measuring views
+    load_all(asked)  # before a minute of measuring views
     check_platform()
     held = held_out.of_run(run)
     for named in map(Run.open, names):

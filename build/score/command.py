@@ -26,7 +26,7 @@ from build.score.lint import lint
 from build.score.outcome import Verdict
 from build.score.rehearsal import DEFAULT_SUITES, rehearse
 from build.score.sandbox import check_platform
-from build.score.suites import CACHE, load, materialise
+from build.score.suites import CACHE, load_all, materialise
 from build.score.unpack import check_zip
 from submission.contract import CLASSES
 
@@ -78,8 +78,7 @@ def score(
     check_writable(folder / "scorecard.json")
     compared = scorecard.read_json(baseline) if baseline else None
     names = tuple(dict.fromkeys(("held-out", *(suites or DEFAULT_SUITES))))
-    for name in names:
-        load(name)
+    load_all(names)
     held, seen, own = _held(zip_path, run, data, whole=whole)
     console.print(f"Judging {zip_path} on {held.source}.", markup=False)
     rehearsal = rehearse(

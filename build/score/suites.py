@@ -198,7 +198,7 @@ def fill(suite: Suite, corruption: Corruption, images, rows, folder: Path, seed:
     return ""
 
 
-def _load_all(names: Sequence[str | Path]) -> list[Suite]:
+def load_all(names: Sequence[str | Path]) -> list[Suite]:
     """Each suite once; UserError where two files call theirs alike."""
     suites: dict[str, Suite] = {}
     for name in dict.fromkeys(names):
@@ -228,7 +228,7 @@ def materialise(
     """
     labels = np.asarray(labels)
     check(images, labels)
-    suites = _load_all(names)
+    suites = load_all(names)
     source, everything = content(images, labels), np.arange(len(images))
     labels = labels.astype(np.int64)
     conditions: list[Condition] = []
