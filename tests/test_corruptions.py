@@ -25,10 +25,19 @@ from build.score.corruptions import (
     overlays,
     photometric,
     stacked,
+    surroundings,
 )
 from build.score.corruptions.definition import SEVERITIES, Corruption
 
-SUITES = (basic.SUITE, microscopy.SUITE, imagenet_c.SUITE, geometry.SUITE, laboratory.SUITE, stacked.SUITE)
+SUITES = (
+    basic.SUITE,
+    microscopy.SUITE,
+    imagenet_c.SUITE,
+    geometry.SUITE,
+    laboratory.SUITE,
+    surroundings.SUITE,
+    stacked.SUITE,
+)
 CORRUPTIONS = [(suite, one) for suite in SUITES for one in suite.corruptions if not one.process]
 IDS = [f"{suite.name}.{one.name}" for suite, one in CORRUPTIONS]
 
@@ -72,6 +81,7 @@ def test_the_suites_have_the_members_that_the_kit_promises():
         "imagenet-c": 11,
         "geometry": 20,
         "laboratory": 6,
+        "surroundings": 2,
         "stacked": 6,
     }
     assert {one.name for one in basic.SUITE.corruptions} == {

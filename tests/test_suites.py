@@ -133,7 +133,7 @@ def test_the_definition_of_a_suite_follows_its_source(tmp_path, monkeypatch):
     before = definition(load(path))
     path.write_text(USER_SUITE.replace("0.4)", "0.5)"))
     assert definition(load(path)) != before
-    names = ["basic", "microscopy", "imagenet-c", "geometry", "laboratory", "stacked"]
+    names = ["basic", "microscopy", "imagenet-c", "geometry", "laboratory", "surroundings", "stacked"]
     assert len({definition(SUITES[name]) for name in names}) == len(names)
     before = definition(SUITES["basic"])
     with monkeypatch.context() as patch:

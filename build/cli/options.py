@@ -130,8 +130,8 @@ suites_option = click.option(
     "--suites",
     metavar="A,B",
     callback=listed,
-    help="Suites to score on: held-out, basic, microscopy, imagenet-c, geometry, laboratory, stacked, or Python files that define one; "
-    "default: held-out, basic, microscopy, stacked; held-out is always asked, by package basic too.",
+    help="Suites to score on: held-out, basic, microscopy, imagenet-c, geometry, laboratory, surroundings, stacked, or Python files "
+    "that define one; default: held-out, basic, microscopy, stacked; held-out is always asked, by package basic too.",
 )
 team_option = click.option(
     "--team", default="this team", show_default=True, help="Whose entry it is on the local leaderboard."

@@ -23,7 +23,7 @@ from build.score.suites import CACHE, ROWS_PER_CONDITION, materialise
 from submission.contract import CLASSES, COMPETITION
 
 DEFAULT_SUITES = ("held-out", "basic", "microscopy", "stacked")
-"""What the gates and the forecast need, and the one made for microscopes; `imagenet-c`, `geometry` and `laboratory` by name."""
+"""What the gates and the forecast need, and the one made for microscopes; the others of suites.py by name."""
 
 
 @dataclass(frozen=True)

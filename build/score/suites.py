@@ -23,7 +23,7 @@ from build.errors import UserError
 from build.files import DAMAGED, atomic
 from build.processes import ROOT, last_line
 from build.score import user_suite
-from build.score.corruptions import basic, geometry, imagenet_c, laboratory, microscopy, stacked
+from build.score.corruptions import basic, geometry, imagenet_c, laboratory, microscopy, stacked, surroundings
 from build.score.corruptions.definition import SEVERITIES, Corruption, Suite
 from build.score.suite_checksums import content, definition, is_installed
 from build.scratch import scratch_folder
@@ -38,6 +38,7 @@ SUITES: dict[str, Suite] = {
         imagenet_c.SUITE,
         geometry.SUITE,
         laboratory.SUITE,
+        surroundings.SUITE,
         stacked.SUITE,
     )
 }
