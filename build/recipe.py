@@ -60,6 +60,10 @@ class Recipe:
     """Largest, either way: turn and shear in degrees, zoom (0.25: a factor from 1 / 1.25 to 1.25), shift as a share of the side."""
     border: str = "any"
     """What warps leave outside: "constant" (black, whitish or any colour), "reflect", "replicate", "wrap", or "any" of them an image."""
+    surroundings_probability: float = 0.0
+    """The object among another image's surroundings."""
+    surroundings_zoom: float = 0.5
+    """Largest shrinking there (0.5: by a factor of up to 1.5), which `zoom` comes on top of."""
     augmix_probability: float = 0.5
     augmix_severity: float = 3.0
     augmix_alpha: float = 1.0

@@ -21,6 +21,8 @@ TRAINED_WITH: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("geometry_probability", "shear"), ("shear",)),
     (("augmix_probability",), AUGMIX),
     (("jsd_weight",), AUGMIX),
+    (("surroundings_probability",), ("surroundings",)),
+    (("surroundings_probability", "surroundings_zoom"), ("scale",)),
     (("randaugment_probability", "randaugment_operations"), AUGMIX + ENHANCEMENTS),
     (("stain_probability", "stain"), ("hue", "saturation")),
     (("channel_shuffle_probability",), ("channel shuffle",)),

@@ -4,7 +4,7 @@ and an epoch.
     augmentation = Augmentation(recipe, classes=8)
     x, y = augmentation.batch(images, labels, copy, rng=np.random.default_rng((seed, epoch, batch)))
 
-Order: resize to the step's side, AugMix of the balancing copies, geometry, AugMix, stain, RandAugment, channels, random
+Order: resize to the step's side, AugMix of the balancing copies, other surroundings, geometry, AugMix, stain, RandAugment, channels, random
 convolution, texture, veil, degradation, holes, then MixUp or CutMix across the batch; keras_cv's RandAugment, where a
 recipe asks for it, comes after the degradation. What can be composed is: geometry, RandAugment's moves and the channel
 shift end in one warp and few lookups an image. One object serves any number of threads.
@@ -25,6 +25,7 @@ from build.augment import (
     randaugment,
     random_convolution,
     settings,
+    surroundings,
     textures,
     veils,
 )
@@ -81,6 +82,10 @@ class Augmentation:
             x = x.copy()
             x[copies] = self._augmix_copies(x[copies], rng)
 
+        if recipe.surroundings_probability and recipe.augmenter != "none":
+            x = surroundings.exchange(
+                x, probability=recipe.surroundings_probability, zoom=recipe.surroundings_zoom, rng=rng
+            )
         blocks = [x]
         if recipe.augmenter != "none":
             if recipe.jsd_weight > 0:

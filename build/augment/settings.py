@@ -8,6 +8,7 @@ from build.recipe import DEFECTS, Recipe
 
 _SHARES = (
     "geometry_probability",
+    "surroundings_probability",
     "augmix_probability",
     "randaugment_probability",
     "randaugment_magnitude",
@@ -62,6 +63,7 @@ def check(recipe: Recipe) -> None:
     for name in (
         "rotation",
         "zoom",
+        "surroundings_zoom",
         "translation",
         "stain",
         "mixup_alpha",
@@ -73,7 +75,7 @@ def check(recipe: Recipe) -> None:
             raise UserError(
                 f"Recipe field {name} must not be negative, got {getattr(recipe, name)}; correct the recipe."
             )
-    for name, most in (("zoom", 4), ("translation", 1), ("stain", 1)):
+    for name, most in (("zoom", 4), ("surroundings_zoom", 4), ("translation", 1), ("stain", 1)):
         if getattr(recipe, name) > most:
             raise UserError(
                 f"Recipe field {name} must be from 0 to {most}, got {getattr(recipe, name):g}; it is a share, not a percentage."
