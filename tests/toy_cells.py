@@ -35,6 +35,7 @@ RECIPE = dataclasses.replace(
     warmup_epochs=0.5,
     label_smoothing=0.0,
     ema_momentum=0.5,
+    surroundings_probability=0.0,
     augmix_probability=0.0,
     randaugment_probability=0.0,
     channel_shuffle_probability=0.0,

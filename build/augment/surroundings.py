@@ -11,6 +11,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from build.augment import geometry
+
 RADII = (0.34, 0.52)
 """Of the disc that is taken for the object, shares of the smaller side: from most of an object to all of it and what touches it."""
 HIDDEN = 0.36
@@ -41,11 +43,8 @@ def exchange(images: np.ndarray, *, probability: float, zoom: float, rng: np.ran
         strict=True,
     )
     for row, other, smaller, radius, angle, scale in draws:
-        image = images[row]
-        field = _warp(background(images[other]), angle, smaller * scale)
-        if smaller > 1:
-            image = _warp(image, 0.0, smaller)
-        result[row] = _lay(image, field, radius / smaller)
+        field = _shrink(background(images[other]), smaller * scale, angle)
+        result[row] = _lay(_shrink(images[row], smaller), field, radius / smaller)
     return result
 
 
@@ -58,21 +57,12 @@ def background(image: np.ndarray) -> np.ndarray:
     return _lay(corners, image, HIDDEN)
 
 
-def _warp(image: np.ndarray, angle: float, smaller: float) -> np.ndarray:
-    """Turned by `angle` (radians) about the middle and made smaller; what lies outside is mirrored."""
-    height, width = image.shape[:2]
-    cos, sin = smaller * np.cos(angle), smaller * np.sin(angle)
-    x, y = (width - 1) / 2, (height - 1) / 2
-    matrix = np.array([[cos, sin, x - cos * x - sin * y], [-sin, cos, y + sin * x - cos * y]])
-    if smaller > 1.2:  # half as many pixels would flicker
-        image = cv2.GaussianBlur(image, (0, 0), 0.35 * smaller)
-    return cv2.warpAffine(
-        image,
-        matrix,
-        (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REFLECT_101,
-    )
+def _shrink(image: np.ndarray, factor: float, angle: float = 0.0) -> np.ndarray:
+    """Turned by `angle` (radians) about the middle and made smaller by `factor`; what lies outside is mirrored."""
+    if factor > 1.2:  # pixels left out would flicker
+        image = cv2.GaussianBlur(image, (0, 0), 0.35 * factor)
+    matrix = geometry.matrices(angle=angle, scale_x=1 / factor, scale_y=1 / factor)
+    return geometry.warp(image, matrix, border="reflect")
 
 
 def _lay(image: np.ndarray, field: np.ndarray, radius: float) -> np.ndarray:

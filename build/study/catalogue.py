@@ -241,6 +241,7 @@ def _ablation() -> Study:
         "AugMix": {"augmix_probability": 0.0},
         "RandAugment": {"randaugment_probability": 0.0},
         "geometry": {"geometry_probability": 0.0, "flip": False},
+        "other surroundings": {"surroundings_probability": 0.0},
         "channels": {"channel_shift_probability": 0.0, "channel_shuffle_probability": 0.0},
         "degradations": {"degrade_probability": 0.0},
         "stains": {"stain_probability": 0.0},
