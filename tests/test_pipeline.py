@@ -116,6 +116,7 @@ def test_the_same_image_comes_out_different_in_every_place_of_a_batch_and_in_eve
     [
         {"flip": True},
         {"geometry_probability": 1.0},
+        {"surroundings_probability": 1.0},
         {"augmix_probability": 1.0},
         {"randaugment_probability": 1.0},
         {"stain_probability": 1.0},
@@ -134,7 +135,7 @@ def test_the_same_image_comes_out_different_in_every_place_of_a_batch_and_in_eve
 )
 def test_each_step_does_something_when_it_is_asked_for_and_to_each_image_its_own(fields):
     same = np.repeat(CELLS[:1], 64, axis=0)
-    images = CELLS if "mix_probability" in fields else same
+    images = CELLS if {"mix_probability", "surroundings_probability"} & set(fields) else same
     x, _ = augmented(only(**fields), images)
     assert (x != images).any((1, 2, 3)).mean() > 0.6
     # Shuffles have five outcomes and flips four; all else is as good as continuous.

@@ -45,7 +45,7 @@ def weakened(recipe: Recipe, factor: float) -> Recipe:
 
 
 def unmixed(recipe: Recipe) -> Recipe:
-    """The recipe without what mixes images or makes views of them: each image by itself."""
+    """The recipe without what mixes labels or makes views of an image: one image, one label."""
     return dataclasses.replace(recipe, mixup_alpha=0.0, cutmix_alpha=0.0, jsd_weight=0.0)
 
 

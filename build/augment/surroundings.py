@@ -20,13 +20,14 @@ HIDDEN = 0.36
 SOFTNESS = 0.06
 """Width of a disc's edge, a share of the smaller side."""
 OTHER_SCALE = 1.25
-"""The background is up to so much larger or smaller than the object's own would be."""
+"""Largest factor, either way, between the background's scale and the object's."""
 
 
 def exchange(images: np.ndarray, *, probability: float, zoom: float, rng: np.random.Generator) -> np.ndarray:
     """(B, H, W, 3) uint8 images, each by `probability` on the background of another one of them; a new array.
 
-    zoom: objects that are moved become smaller by a factor from 1 to 1 + zoom, even in the logarithm, and their background with them.
+    zoom: objects that are moved become smaller by a factor from 1 to 1 + zoom, even in the logarithm, and the background with them, by
+    OTHER_SCALE more or less.
     """
     result = images.copy()
     count = len(images)
@@ -49,7 +50,10 @@ def exchange(images: np.ndarray, *, probability: float, zoom: float, rng: np.ran
 
 
 def background(image: np.ndarray) -> np.ndarray:
-    """An (H, W, 3) uint8 image without the object in its middle: there it shows its own corners, mirrored; a new array."""
+    """An (H, W, 3) uint8 image with its middle hidden under its bottom right corner, mirrored; a new array.
+
+    Of objects that reach further than HIDDEN a rim stays.
+    """
     height, width = image.shape[:2]
     top, left = height // 2, width // 2
     # Half an image further, mirrored at the border: the middle is what was a corner, the object is in the corners.

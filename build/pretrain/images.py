@@ -34,6 +34,7 @@ def recipe() -> Recipe:
         PODIUM,
         name="pretraining",
         learning_rate=2e-3,
+        surroundings_probability=0.0,  # a canvas of dead leaves has no object in its middle
         stain_probability=0.5,
         stain=0.4,
     )

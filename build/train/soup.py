@@ -122,7 +122,7 @@ class Pot:
         return {name: np.array(keras.ops.convert_to_numpy(target)) for name, target in targets.items()}, measured
 
     def _batches(self) -> Batches:
-        """Training batches as an epoch shows them, but each image by itself."""
+        """Training batches as an epoch shows them, but with labels of one image each."""
         cells, classes = self.prepared.cells, len(contract.CLASSES)
         labels = cells.labels[self.split.train]
         epoch = plan(labels, self.recipe, rng=generator(self.seed, PLAN), classes=classes)

@@ -37,13 +37,14 @@ class Validation:
         hosts: Hosts | None = None,
         replicas: int = 1,
     ):
-        """Take the validation side of `prepared`; the augmentation is the recipe's without what mixes images or makes views.
+        """Take the validation side of `prepared`; the augmentation is the recipe's without what mixes images or makes views of them.
 
         hosts: the processes that share the batches; None for this one alone. replicas: GPUs of this process that share each batch.
         """
         self.hosts = hosts or Hosts()
         augmenter = "podium" if recipe.augmenter == "none" else recipe.augmenter
-        shown = dataclasses.replace(unmixed(recipe), augmenter=augmenter)
+        # Surroundings would make an image depend on which others share its batch.
+        shown = dataclasses.replace(unmixed(recipe), augmenter=augmenter, surroundings_probability=0.0)
         self.prepared, self.seed, self.workers = prepared, seed, workers
         self.batch = max(LEAST_BATCH, recipe.batch)
         if replicas > 1:  # keras needs equal shares of the first batch

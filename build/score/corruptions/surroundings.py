@@ -10,8 +10,8 @@ import numpy as np
 
 from build.score.corruptions.definition import Corruption, Suite
 
-MIDDLE = 0.38
-"""Radius, in smaller sides, within which dark parts belong to the cell."""
+CORE, MIDDLE = 0.18, 0.38
+"""Radii, in smaller sides: a dark part that reaches into the core is the cell's, as far as it lies within the middle."""
 RIM = 0.08
 """How far the cell reaches beyond its dark parts, in smaller sides."""
 RED_CELL = 0.16
@@ -23,16 +23,20 @@ RED, GREEN, BLUE = (0.08, 0.35), (0.4, 0.8), (0.8, 1.15)
 def cut_out(image: np.ndarray) -> np.ndarray:
     """Soft mask (H, W) float32 in 0..1 of the cell in the middle of an (H, W, 3) uint8 image.
 
-    Its dark parts by Otsu's threshold (1979) of the green light, where nuclei are darkest; their convex hull and a rim.
+    Its dark parts by Otsu's threshold (1979) of the green light, where nuclei are darkest, without those that only lie beside it, such
+    as red cells; their convex hull and a rim. Where the core is light, all within the middle.
     """
     height, width = image.shape[:2]
     side = min(height, width)
     y, x = np.mgrid[:height, :width]
-    near = np.hypot(y - (height - 1) / 2, x - (width - 1) / 2) < MIDDLE * side
+    distance = np.hypot(y - (height - 1) / 2, x - (width - 1) / 2)
+    core, near = (distance < max(radius * side, 0.75) for radius in (CORE, MIDDLE))
     _, dark = cv2.threshold(image[..., 1].copy(), 0, 1, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
-    points = cv2.findNonZero((dark.astype(bool) & near).astype(np.uint8))
+    _, parts = cv2.connectedComponents(dark * near.astype(np.uint8))
+    own = np.setdiff1d(parts[core], 0)
+    points = cv2.findNonZero(np.isin(parts, own).astype(np.uint8))
     mask = np.zeros((height, width), np.float32)
-    if points is None:  # nothing in the middle is darker than the rest
+    if points is None:
         mask[near] = 1
     else:
         cv2.fillConvexPoly(mask, cv2.convexHull(points), 1.0)
@@ -46,14 +50,16 @@ def paint_red_cells(
 ) -> np.ndarray:
     """A field (H, W, 3) float32 of red cells, flat discs with a pale middle that overlap, on `light` (3,) 0..255.
 
-    radius: mean, in pixels; coverage: their areas as a share of the picture's; depth: 1 is as dark as red cells are painted.
+    radius: mean, in pixels; coverage: expected sum of their areas as a share of the picture's, so that 1 - exp(-coverage) of it is
+    covered; depth: 1 is as dark as red cells are painted.
     """
     height, width = shape
     density = np.zeros(shape, np.float32)
     red, green, blue = (rng.uniform(*range_) for range_ in (RED, GREEN, BLUE))
     absorbed = np.array((red, green, green * blue))
-    count = max(1, round(coverage * height * width / (np.pi * radius**2)))
-    for _ in range(count):
+    # Centres lie up to a radius outside.
+    count = round(coverage * (height + 2 * radius) * (width + 2 * radius) / (np.pi * radius**2))
+    for _ in range(max(1, count)):
         centre = rng.uniform((-radius, -radius), (width + radius, height + radius))
         axes = radius * rng.uniform(0.85, 1.15, 2)
         angle = rng.uniform(0, 180)

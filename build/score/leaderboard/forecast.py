@@ -28,7 +28,7 @@ from build.score.metrics import Z
 CONFIDENCE = 0.8
 ANCHOR = "stacked"
 """The suite that stands where a public pair has its perturbed accuracy."""
-OTHERS = ("held-out", "basic", "microscopy", "imagenet-c", "geometry", "laboratory")
+OTHERS = ("held-out", "basic", "microscopy", "imagenet-c", "geometry", "laboratory", "surroundings")
 """Suites whose difference from the anchor may explain what the anchor leaves open."""
 OWN_SOURCE = "own"
 CLIP = (0.02, 0.995)
