@@ -13,31 +13,22 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
+from build.score import suites
 from build.score.corruptions import (
     basic,
     filters,
     geometric,
     geometry,
     imagenet_c,
-    laboratory,
     microscopy,
     noise,
     overlays,
     photometric,
     stacked,
-    surroundings,
 )
 from build.score.corruptions.definition import SEVERITIES, Corruption
 
-SUITES = (
-    basic.SUITE,
-    microscopy.SUITE,
-    imagenet_c.SUITE,
-    geometry.SUITE,
-    laboratory.SUITE,
-    surroundings.SUITE,
-    stacked.SUITE,
-)
+SUITES = [suite for suite in suites.SUITES.values() if suite.corruptions]
 CORRUPTIONS = [(suite, one) for suite in SUITES for one in suite.corruptions if not one.process]
 IDS = [f"{suite.name}.{one.name}" for suite, one in CORRUPTIONS]
 
