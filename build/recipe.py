@@ -84,6 +84,8 @@ class Recipe:
     stain_probability: float = 0.0
     stain: float = 0.3
     """Largest change of the amount of each of three stains, as a share of it."""
+    grey_probability: float = 0.0
+    """One channel in place of all three; a channel shift then gives it a tint."""
     channel_shuffle_probability: float = 0.1
     channel_shift_probability: float = 0.2
     channel_shift: float = 0.2

@@ -25,6 +25,7 @@ TRAINED_WITH: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("surroundings_probability", "surroundings_zoom"), ("scale",)),
     (("randaugment_probability", "randaugment_operations"), AUGMIX + ENHANCEMENTS),
     (("stain_probability", "stain"), ("hue", "saturation")),
+    (("grey_probability",), ("saturation",)),
     (("channel_shuffle_probability",), ("channel shuffle",)),
     (("channel_shift_probability", "channel_shift"), ("channel shift",)),
     (("degrade_probability", "degrade_strength"), DEGRADATIONS),

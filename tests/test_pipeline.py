@@ -120,6 +120,7 @@ def test_the_same_image_comes_out_different_in_every_place_of_a_batch_and_in_eve
         {"augmix_probability": 1.0},
         {"randaugment_probability": 1.0},
         {"stain_probability": 1.0},
+        {"grey_probability": 1.0},
         {"channel_shuffle_probability": 1.0},
         {"channel_shift_probability": 1.0},
         {"random_convolution_probability": 1.0},
@@ -138,9 +139,23 @@ def test_each_step_does_something_when_it_is_asked_for_and_to_each_image_its_own
     images = CELLS if {"mix_probability", "surroundings_probability"} & set(fields) else same
     x, _ = augmented(only(**fields), images)
     assert (x != images).any((1, 2, 3)).mean() > 0.6
-    # Shuffles have five outcomes and flips four; all else is as good as continuous.
-    fewest = {"channel_shuffle_probability": 5, "flip": 4}.get(next(iter(fields)), 40)
+    # Shuffles have five outcomes, flips four and greys three; all else is as good as continuous.
+    fewest = {"channel_shuffle_probability": 5, "flip": 4, "grey_probability": 3}.get(next(iter(fields)), 40)
     assert len(np.unique(x.reshape(64, -1), axis=0)) >= fewest
+
+
+def test_a_grey_image_is_one_of_its_channels_and_a_channel_shift_tints_it():
+    x, _ = augmented(only(grey_probability=1.0), CELLS)
+    assert (x == x[..., :1]).all()
+    taken = np.stack([(x[..., 0] == CELLS[..., channel]).all((1, 2)) for channel in range(3)])
+    assert taken.any(0).all()
+    assert (taken.mean(1) > 0.15).all()
+    x, _ = augmented(only(grey_probability=1.0, channel_shift_probability=1.0), CELLS)
+    red, green = x[..., 0].astype(int), x[..., 1].astype(int)
+    whole = (x > 0).all(-1) & (x < 255).all(-1)  # what the shift cut off is another difference
+    tints = [np.unique((red - green)[i][whole[i]]) for i in range(len(x)) if whole[i].any()]
+    assert all(len(tint) == 1 for tint in tints)
+    assert len({int(tint[0]) for tint in tints}) > 20
 
 
 @pytest.mark.parametrize("jsd_weight", [0.0, 6.0])

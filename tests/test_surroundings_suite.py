@@ -11,7 +11,7 @@ SIDE = 96
 far = np.hypot(*(np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2)) / SIDE
 LIGHT = (180, 170, 160)
 VIOLET = (90, 40, 130)
-RED_CELLS, WIDER_FRAME = surroundings.SUITE.corruptions
+RED_CELLS, WIDER_FRAME, CUT_OUT = surroundings.SUITE.corruptions
 
 
 def picture(radius: float = 0.2) -> np.ndarray:
@@ -121,6 +121,20 @@ def test_red_cells_are_as_large_as_many_and_as_deep_as_asked_for():
         return float(np.mean([cv2.connectedComponents(one)[0] - 1 for one in dark]))
 
     assert pieces(field(radius=4.0, coverage=0.2)) > 2 * pieces(field(radius=12.0, coverage=0.2))
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_a_cell_that_is_cut_out_lies_on_one_grey(severity):
+    image, level = picture(), CUT_OUT.levels[severity - 1]
+    greys = set()
+    for seed in range(8):
+        out = CUT_OUT(image, severity, rng=np.random.default_rng(seed)).astype(int)
+        assert np.abs(out[far < 0.2] - image[far < 0.2]).max() <= 1
+        around = out[far > 0.2 + surroundings.RIM + 0.05]
+        assert np.ptp(around) <= 1
+        assert abs(around.mean() - level) <= 17
+        greys.add(round(around.mean()))
+    assert len(greys) > 2
 
 
 def test_the_middle_of_a_red_cell_is_pale():

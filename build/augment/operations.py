@@ -140,7 +140,7 @@ def hue(image: np.ndarray, angle: float) -> np.ndarray:
 
 
 def channel_shuffle(image: np.ndarray, order: tuple[int, int, int]) -> np.ndarray:
-    """Channels in another order."""
+    """Channel order[0] in place of red, order[1] of green, order[2] of blue."""
     return cv2.transform(image, np.eye(3, dtype=np.float32)[list(order)])
 
 

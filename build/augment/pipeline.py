@@ -253,6 +253,12 @@ class Augmentation:
             )
             for i, drawn in zip(rows, steps, strict=True):
                 programs[i] += drawn
+        # This and the next three with a condition are drawn only where asked for, so that recipes without them draw what they drew
+        # before there were any.
+        if recipe.grey_probability:
+            rows = draw(recipe.grey_probability)
+            for i, channel in zip(rows, rng.integers(0, 3, len(rows)).tolist(), strict=True):
+                programs[i].append(("channel_shuffle", (channel,) * 3))
         rows = draw(recipe.channel_shift_probability)
         largest = recipe.channel_shift * 255
         for i, shift in zip(rows, rng.uniform(-largest, largest, (len(rows), 3)), strict=True):
@@ -260,7 +266,6 @@ class Augmentation:
         rows = draw(recipe.channel_shuffle_probability)
         for i, order in zip(rows, rng.integers(0, len(_SHUFFLES), len(rows)).tolist(), strict=True):
             programs[i].append(("channel_shuffle", _SHUFFLES[order]))
-        # These three are drawn only where asked for, so that recipes without them draw what they drew before there were any.
         if recipe.random_convolution_probability:
             add(recipe.random_convolution_probability, random_convolution.draw_random_convolutions)
         if recipe.texture_probability:

@@ -14,6 +14,7 @@ _SHARES = (
     "randaugment_magnitude",
     "randaugment_spread",
     "stain_probability",
+    "grey_probability",
     "channel_shuffle_probability",
     "channel_shift_probability",
     "channel_shift",

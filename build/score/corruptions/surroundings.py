@@ -1,8 +1,9 @@
-"""The suite `surroundings`: the same cell among other red cells than its own, and in a wider frame.
+"""The suite `surroundings`: the same cell among other red cells than its own, in a wider frame, and on one grey.
 
 Where another laboratory's cells lie close together, or its pictures show more of the smear, all but the middle of a picture is
-other than at home. Here the cell is cut out with what lies near its dark parts, and laid on a painted field of red cells in its own
-picture's light. Cells and outlines are formulas: no picture from elsewhere and no training image takes part.
+other than at home; some data sets hold cells that were cut out. Here the cell is cut out with what lies near its dark parts, and laid on
+a painted field of red cells in its own picture's light, or on a grey. Cells and outlines are formulas: no picture from elsewhere and no
+training image takes part.
 """
 
 import cv2
@@ -76,6 +77,12 @@ def paint_red_cells(
     return light * np.exp(-depth * density[..., None] * absorbed).astype(np.float32)
 
 
+def lay_on_grey(image, level, *, rng):
+    """The cell, cut out, on one grey; level: its value, give or take 16."""
+    grey = np.float32(np.clip(level + rng.uniform(-16, 16), 0, 255))
+    return cv2.convertScaleAbs(grey + cut_out(image)[..., None] * (image - grey))
+
+
 def surround(image, level, *, rng):
     """Lay the cell among red cells: level = (coverage, depth, how many times wider the frame becomes)."""
     coverage, depth, wider = level
@@ -110,6 +117,7 @@ SUITE = Suite(
             ((0.6, 0.6, 1.2), (0.6, 0.6, 1.4), (0.6, 0.6, 1.6), (0.6, 0.6, 1.85), (0.6, 0.6, 2.2)),
             ("surroundings", "scale"),
         ),
+        Corruption("cut-out", lay_on_grey, (224, 176, 120, 60, 0), ("surroundings",)),
     ),
-    "The same cells among other red cells, and in a wider frame.",
+    "The same cells among other red cells, in a wider frame, and cut out on one grey.",
 )
