@@ -10,7 +10,7 @@ recipe asks for it, comes after the degradation. What can be composed is: geomet
 shift end in one warp and few lookups an image. One object serves any number of threads.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import cv2
 import numpy as np
@@ -236,11 +236,12 @@ class Augmentation:
             for i, step in zip(rows, draw_steps(len(rows), rng=rng, **options), strict=True):
                 programs[i].append(step)
 
+        def give(name: str, rows: list[int], parameters: Iterable) -> None:
+            for i, parameter in zip(rows, parameters, strict=True):
+                programs[i].append((name, parameter))
+
         rows = draw(recipe.stain_probability)
-        for i, factors in zip(
-            rows, rng.uniform(1 - recipe.stain, 1 + recipe.stain, (len(rows), 3)).tolist(), strict=True
-        ):
-            programs[i].append(("stain", factors))
+        give("stain", rows, rng.uniform(1 - recipe.stain, 1 + recipe.stain, (len(rows), 3)).tolist())
         if self._keras_cv is None:
             rows = draw(recipe.randaugment_probability)
             steps = randaugment.draw_randaugment(
@@ -257,15 +258,12 @@ class Augmentation:
         # before there were any.
         if recipe.grey_probability:
             rows = draw(recipe.grey_probability)
-            for i, channel in zip(rows, rng.integers(0, 3, len(rows)).tolist(), strict=True):
-                programs[i].append(("channel_shuffle", (channel,) * 3))
+            give("channel_shuffle", rows, [(channel,) * 3 for channel in rng.integers(0, 3, len(rows)).tolist()])
         rows = draw(recipe.channel_shift_probability)
         largest = recipe.channel_shift * 255
-        for i, shift in zip(rows, rng.uniform(-largest, largest, (len(rows), 3)), strict=True):
-            programs[i].append(("channel_shift", shift))
+        give("channel_shift", rows, rng.uniform(-largest, largest, (len(rows), 3)))
         rows = draw(recipe.channel_shuffle_probability)
-        for i, order in zip(rows, rng.integers(0, len(_SHUFFLES), len(rows)).tolist(), strict=True):
-            programs[i].append(("channel_shuffle", _SHUFFLES[order]))
+        give("channel_shuffle", rows, [_SHUFFLES[i] for i in rng.integers(0, len(_SHUFFLES), len(rows)).tolist()])
         if recipe.random_convolution_probability:
             add(recipe.random_convolution_probability, random_convolution.draw_random_convolutions)
         if recipe.texture_probability:
