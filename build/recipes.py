@@ -47,9 +47,6 @@ PODIUM_LITE = dataclasses.replace(
     warmup_epochs=1.0,
     zoom=0.25,  # ImageNet's weights bear other magnifications as they are
     translation=0.2,
-    surroundings_probability=0.0,  # with these and textures it lost .4 points of stacked images (three seeds, LOG.md 2026-12-01)
-    texture_probability=0.0,
-    degrade_probability=0.3,
     stochastic_depth=0.1,
     dropout=0.2,
 )
